@@ -1,0 +1,51 @@
+# Twinboot. `make` alone lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellcheck \
+        sudo mmdebstrap debootstrap squashfs-tools fdisk gdisk kpartx mtools dosfstools e2fsprogs parted \
+        grub-common grub-pc-bin grub-efi-amd64-bin lvm2 thin-provisioning-tools \
+        qemu-system-x86 qemu-utils ovmf ipxe-qemu apt-utils dpkg-dev cpio zstd xz-utils tmux \
+        systemd-container btrfs-progs tinyproxy-bin qemu-guest-agent curl
+
+.PHONY: help deps check test test-full image demo bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install what the other targets need (Debian or Ubuntu; says what first)
+	@missing=$$(for p in $(DEBS); do dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q ^ii || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "Installing with apt-get:" $$missing; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@if ! cmp -s pyproject.toml .venv/.installed-from; then \
+	  echo "Installing Python packages into .venv (pyproject.toml says which and why)"; \
+	  python3 -m venv .venv && $(PY) -m pip install -q -e '.[dev,appliance,image]' && cp pyproject.toml .venv/.installed-from; fi
+
+check: deps ## the three-minute loop: lint, types, imports, unit, crash and console tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+	git ls-files -z 'appliance/*.sh' | xargs -0 -r shellcheck -s sh -S warning
+	$(PY) -m pytest -q -m 'not lab and not full and not root' tests
+
+image: deps ## build dist/twinboot.img (USB) and dist/pxe/
+	$(PY) -m appliance.image build
+
+test: deps ## all tests of a submission: check, then image and machines (at most 30 quiet minutes)
+	$(MAKE) --no-print-directory check
+	$(PY) -m appliance.image build --fast
+	$(PY) -m tests.lab build bios uefi
+	$(PY) -m pytest -q -m '(lab or root) and not full' tests
+
+test-full: deps ## every scenario, hours
+	$(PY) -m appliance.image build --fast
+	$(PY) -m pytest -q -m 'lab or root or full' tests
+
+demo: deps ## build everything and watch a machine go once round
+	$(PY) -m appliance.image build --fast
+	$(PY) -m tests.lab demo
+
+clean: ## remove what was built here (the cache in ~/.cache stays)
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,95 @@
+"""What a system needs in /boot, read from its own package database; no program of it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from appliance.boot.base import Artifacts, BootFile
+from appliance.errors import BootConfigFailed
+
+_KERNEL = re.compile(r"vmlinuz-(.+)\Z")
+_LIST_LINE = re.compile(r"/boot/([^/\s]+)\Z")
+
+
+def _packaged(root: Path) -> set[str]:
+    """Names directly in /boot that dpkg's file lists hold (var/lib/dpkg/info/*.list)."""
+    names: set[str] = set()
+    for path in sorted((root / "var/lib/dpkg/info").glob("*.list")):
+        for line in path.read_text(errors="replace").splitlines():
+            found = _LIST_LINE.match(line)
+            if found:
+                names.add(found[1])
+    return names
+
+
+def owned_names(root: Path) -> tuple[str, ...]:
+    """Names in /boot that belong to the system mounted at `root`: packaged files and their initrds."""
+    packaged = _packaged(root)
+    versions = {found[1] for name in packaged if (found := _KERNEL.match(name))}
+    return tuple(sorted(packaged | {f"initrd.img-{version}" for version in versions}))
+
+
+def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
+    """Order of kernel versions as `sort -V` has it for names of this kind, which 10_linux uses."""
+    parts = re.findall(r"\d+|\D+", version)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+
+
+def kernel_versions(root: Path, boot: Path) -> tuple[str, ...]:
+    """Versions that can boot: packaged kernel, an initrd and modules; the default one first."""
+    found = [
+        match[1]
+        for name in _packaged(root)
+        if (match := _KERNEL.match(name))
+        and (boot / name).is_file()
+        and (boot / f"initrd.img-{match[1]}").is_file()
+        and modules_folder(root, match[1]) is not None
+    ]
+    return tuple(sorted(found, key=version_key, reverse=True))
+
+
+def modules_folder(root: Path, version: str) -> Path | None:
+    """The kernel's module folder in the system mounted at `root`; symbolic links are not followed out."""
+    for base in ("usr/lib/modules", "lib/modules"):
+        folder = root / base / version
+        if folder.is_dir() and not folder.is_symlink():
+            return folder
+    return None
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def find_artifacts(root: Path, boot: Path) -> Artifacts:
+    """The boot files of the system mounted at `root`; `boot` is the /boot that system itself wrote.
+
+    For a rehearsed system that is the twin's /boot, not the machine's. Raises BootConfigFailed where
+    nothing there can boot.
+    """
+    versions = kernel_versions(root, boot)
+    if not versions:
+        raise BootConfigFailed(
+            "The patched system has no kernel with an initrd and modules of its own in /boot.",
+            safe="Nothing was staged; the machine boots what it booted before.",
+            next_actions=("Look at the package manager's output in the report.", "Rehearse again."),
+        )
+    files = tuple(
+        BootFile(
+            name=name,
+            source=str(boot / name),
+            sha256=file_digest(boot / name),
+            size=(boot / name).stat().st_size,
+        )
+        for name in owned_names(root)
+        if (boot / name).is_file() and not (boot / name).is_symlink()
+    )
+    return Artifacts(
+        version=versions[0],
+        kernel=f"vmlinuz-{versions[0]}",
+        initrds=(f"initrd.img-{versions[0]}",),
+        files=files,
+    )

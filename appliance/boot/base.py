@@ -1,0 +1,271 @@
+"""What promotion asks of a boot loader: one Protocol, and the frozen shapes that go in and out.
+
+Nothing here is global. The same code stages and arms on the real machine and, for the proof boot, in the
+twin's throw-away /boot, so every call is told where /boot is mounted and which device holds it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from appliance.model.machine import LoaderKind
+from appliance.model.plan import Write
+
+
+class BootState(enum.Enum):
+    """What the one sector says; the state names of DESIGN.md in the loader's own terms."""
+
+    ABSENT = "absent"
+    STAGED = "staged"
+    ARMED = "armed"
+    TRIAL = "trial"
+    KEPT = "kept"
+    ROLLED_BACK = "rolledback"
+    SETTLING = "settling"
+    PLAIN = "plain"
+    DAMAGED = "damaged"
+
+    @property
+    def pending(self) -> bool:
+        """A trial or its fallback is still to come: the stick's own menu hands over to the disk."""
+        return self in (BootState.ARMED, BootState.TRIAL)
+
+
+class BootFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of /boot: `name` as it is called there, `source` where its bytes are. `size` in bytes."""
+
+    name: str
+    source: str
+    sha256: str
+    size: int
+
+
+class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a system needs in /boot: every file its dpkg owns there, and the initrds made for them.
+
+    `kernel` and `initrds` are names among `files`, those the system boots by default.
+    """
+
+    version: str
+    kernel: str
+    initrds: tuple[str, ...]
+    files: tuple[BootFile, ...]
+
+    def file(self, name: str) -> BootFile:
+        return next(f for f in self.files if f.name == name)
+
+    @property
+    def size(self) -> int:
+        return sum(f.size for f in self.files)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One boot entry. `kernel` and `initrds` are paths relative to /boot ("vmlinuz-6.1.0-13-amd64").
+
+    `options` is the kernel command line in the loader's own quoting, `root` the value of its root=,
+    `prelude` what the loader needs before it (GRUB: load_video, insmod).
+    """
+
+    id: str
+    title: str
+    kernel: str
+    initrds: tuple[str, ...] = ()
+    options: str = ""
+    root: str = ""
+    prelude: tuple[str, ...] = ()
+
+
+class StagedSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall be staged: one sealed system, under the name of its run.
+
+    `root` is the device the new system boots from, e.g. "/dev/mapper/vg0-tb1--trial", `old_root` the one
+    the machine boots from so far; both name exactly one device. `machine_esp` (file system UUID) and
+    `efi_loader` (path on it) let the stick hand over under UEFI. `extra` words go on the trial's command
+    line: the proof boot adds "twinboot.proof".
+    """
+
+    run: str
+    title: str
+    root: str
+    old_root: str
+    artifacts: Artifacts
+    machine_esp: str = ""
+    efi_loader: str = ""
+    extra: tuple[str, ...] = ()
+
+
+class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the loader itself will find: the raw device, no journal replayed.
+
+    `next_boot` is the entry an unattended start takes, `fallback` the one after a trial that was not kept,
+    `own` the loader's own default entry, as if nothing of ours were there. `missing` lists files that an
+    entry of ours names and that are not there whole. `result` is what the metal wrote about its trial.
+    """
+
+    state: BootState
+    run: str = ""
+    once: bool = False
+    keep_asked: bool = False
+    own: Entry | None = None
+    next_boot: Entry | None = None
+    fallback: Entry | None = None
+    entries: tuple[Entry, ...] = ()
+    missing: tuple[str, ...] = ()
+    custom: str = "absent"
+    sourced: bool = False
+    runs: tuple[str, ...] = ()
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlace:
+    """Where the loader's files are.
+
+    `mount` is where /boot's file system is mounted (its top, writable for stage, arm, keep, restore;
+    view needs no mount), `device` the block device under it, `prefix` the path of /boot inside that file
+    system ("" where it has its own), `folder` the loader's folder in /boot ("grub").
+    """
+
+    mount: Path
+    device: str
+    fstype: str
+    fsuuid: str
+    prefix: str = ""
+    folder: str = "grub"
+
+    @property
+    def boot(self) -> Path:
+        return self.mount / self.prefix.strip("/")
+
+
+class BootDisk(Protocol):
+    """The only hand that writes /boot. Paths are relative to /boot; every call is durable when it returns,
+    as Linux sees it; only `settle` makes new names durable as a loader sees them.
+
+    Raises BootConfigFailed. Existing files are never opened for writing, but for `write_sector`.
+    """
+
+    def make_folder(self, path: str) -> None:
+        """Create; fine where it is there already. fsync of the parent."""
+
+    def create(self, path: str, data: bytes) -> None:
+        """A new file, whole and fsynced; a leftover of the same name is replaced by unlink and create."""
+
+    def copy(self, source: Path, path: str) -> None:
+        """Like create, from a file elsewhere; kernels and initrds are large."""
+
+    def link(self, path: str, new: str) -> None:
+        """Hard link; fine where `new` is already that inode."""
+
+    def rename(self, path: str, new: str) -> None:
+        """rename(2) over `new`; the caller has hard-linked the old inode elsewhere (see flip.replace)."""
+
+    def remove(self, path: str) -> None:
+        """Unlink a file of ours; fine where it is gone."""
+
+    def remove_folder(self, path: str) -> None:
+        """rmdir an empty folder of ours; fine where it is gone."""
+
+    def settle(self) -> None:
+        """Freeze and thaw: empties the journal into place, so that a loader sees what Linux sees."""
+
+    def write_sector(self, path: str, data: bytes) -> None:
+        """The flip: 512 bytes over the first 512 of an existing, preallocated file, in place, O_DSYNC."""
+
+    def read(self, path: str) -> bytes | None:
+        """What Linux sees; None where there is no such file."""
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """Names in a folder, sorted; empty where there is no such folder."""
+
+    def is_file(self, path: str) -> bool:
+        """A regular file, not a symbolic link."""
+
+    def is_folder(self, path: str) -> bool:
+        """A folder, not a symbolic link."""
+
+    def free(self) -> int:
+        """Bytes an ordinary file may still take."""
+
+
+class RawBoot(Protocol):
+    """/boot as a loader reads it: from the raw device, without the journal. Paths are relative to /boot."""
+
+    def read(self, path: str) -> bytes | None: ...
+
+    def names(self, path: str) -> tuple[str, ...]: ...
+
+    def sha256(self, path: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """One /boot with the two ways of touching it. `flip.open_boot(host, place)` makes the real one."""
+
+    place: BootPlace
+    disk: BootDisk
+    raw: RawBoot
+
+
+class BootLoader(Protocol):
+    """Stage, arm, keep, restore; each verb is safe to repeat and safe half-done.
+
+    Every verb reads back as the loader does and raises BootConfigFailed where the disk does not hold what
+    was written, Refused where the verb does not fit the state found.
+    """
+
+    @property
+    def kind(self) -> LoaderKind: ...
+
+    def why_not(self, boot: Boot, wanted: StagedSystem | None = None) -> tuple[str, ...]:
+        """Reasons against promoting on this /boot, as sentences, all at once; with `wanted` also room."""
+
+    def view(self, boot: Boot) -> LoaderView:
+        """Read as the loader itself; needs no mount."""
+
+    def writes(self, run: str) -> tuple[Write, ...]:
+        """Each write of stage and arm, and what a power cut at it leaves."""
+
+    def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
+        """Whether the loader's own view holds the complete entry, kernel and initrd with their hashes."""
+
+    def stage(self, boot: Boot, wanted: StagedSystem) -> None:
+        """Lay down everything under new names. The next boot stays what it was."""
+
+    def arm(self, boot: Boot, run: str) -> None:
+        """The flip, one sector: the next boot is the trial, once."""
+
+    def disarm(self, boot: Boot, run: str) -> None:
+        """Take the flip back, to the sector that was there when `run` was staged."""
+
+    def keep(self, boot: Boot, run: str) -> None:
+        """Ask for keep: the next boot is the trial once more, and the metal keeps itself if it is well."""
+
+    def roll_back(self, boot: Boot, run: str) -> None:
+        """One sector: from the next boot on the previous system, for good."""
+
+    def restore(self, boot: Boot, run: str, owned: tuple[str, ...] = ()) -> None:
+        """Back to the boot files as they were before `run`; what is deleted is ours.
+
+        A loader configuration that boots the run's root (keep had begun, or was rolled back) is put back.
+        `owned` names the files of /boot that belong to the system that stays (artifacts.owned_names): after
+        keep and roll back, kernels of the system that goes are removed from /boot.
+        Refused while the run's own system is the one the next boot takes."""
+
+    def settle(self, boot: Boot, run: str, fsuuid: str) -> None:
+        """Retire, first flip: the next boots start the kept system by the UUID of its file system, so that
+        its volume may change its name. Only one active device may bear it."""
+
+    def settled(self, boot: Boot, run: str, old_root: str, new_root: str) -> None:
+        """Retire, last part: the loader's own configuration names `new_root` where it named `old_root`,
+        then everything of ours goes."""
+
+
+def entry_ids(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(entry.id for entry in entries)

@@ -1,0 +1,134 @@
+"""The metal's edits in a trial volume: the confirm unit, its deadline, and what tells an admin the way back.
+
+The sh file is made of the fact collector (checks/health.sh) and our `parts()`; the caller joins them, since
+siblings do not see each other.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import BootConfigFailed
+from appliance.host.files import write_atomic
+
+_HERE = Path(__file__).parent
+_UNITS = ("twinboot-confirm.service", "twinboot-deadline.service")
+_SYSTEM = "etc/systemd/system"
+SCRIPT = "usr/lib/twinboot/health.sh"
+KEEP = "usr/sbin/twinboot-keep"
+NOTE = "root/TWINBOOT.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the confirm unit must know. `deadline` is seconds since the kernel's start; `manual` leaves keep
+    to a person; `folder` and `prefix` are the loader's, as in BootPlace; `tries` looks, 15 s apart."""
+
+    run: str
+    root: str
+    old_root: str
+    folder: str = "grub"
+    prefix: str = ""
+    deadline: int = 600
+    manual: bool = False
+    tries: int = 4
+
+
+def parts() -> tuple[str, ...]:
+    """Our functions for the one sh file, verbs confirm, keep and deadline among them."""
+    return ((_HERE / "judge.sh").read_text(), (_HERE / "keep.sh").read_text())
+
+
+def home(run: str) -> str:
+    """The run's folder inside the trial volume, relative to its root."""
+    return f"var/lib/twinboot/{run}"
+
+
+def files(run: str) -> tuple[str, ...]:
+    """Every path that install makes, relative to the root of the trial volume."""
+    wants = tuple(f"{_SYSTEM}/sysinit.target.wants/{unit}" for unit in _UNITS)
+    units = tuple(f"{_SYSTEM}/{unit}" for unit in _UNITS)
+    return (SCRIPT, KEEP, *units, *wants, f"{home(run)}/expected", f"{home(run)}/conf", NOTE)
+
+
+def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str, ...]:
+    """Put the confirm part into the volume mounted at `root`; returns what was written, relative to it.
+
+    `script` is the joined sh file, `expected` the demands (checks.expected.render). Safe to repeat.
+    """
+    words = {
+        "@RUN@": trial.run,
+        "@ROOT@": trial.root,
+        "@OLD_ROOT@": trial.old_root,
+        "@FOLDER@": trial.folder,
+        "@FILES@": "\n".join(f"  /{path}" for path in (*files(trial.run), "etc/fstab (one line)")),
+    }
+    _put(root, SCRIPT, script)
+    _put(root, KEEP, f"#!/bin/sh\nexec sh /{SCRIPT} keep {trial.run}\n".encode(), 0o755)
+    for unit in _UNITS:
+        _put(root, f"{_SYSTEM}/{unit}", _filled(unit, words))
+        _link(root, f"{_SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
+    _put(root, f"{home(trial.run)}/expected", expected.encode())
+    _put(root, f"{home(trial.run)}/conf", _conf(trial).encode())
+    _put(root, NOTE, _filled("TWINBOOT.txt", words))
+    return files(trial.run)
+
+
+def remove(root: Path, run: str) -> None:
+    """Take everything out again. Safe to repeat and half-done."""
+    for path in files(run):
+        at = _at(root, path)
+        if at.is_symlink() or at.is_file():
+            at.unlink()
+    for folder in ("usr/lib/twinboot", f"{_SYSTEM}/sysinit.target.wants"):
+        at = _at(root, folder)
+        if at.is_dir() and not os.listdir(at):
+            at.rmdir()
+
+
+def _conf(trial: Trial) -> str:
+    mode = "manual" if trial.manual else "auto"
+    pairs = {
+        "mode": mode,
+        "deadline": str(trial.deadline),
+        "tries": str(trial.tries),
+        "root": trial.root,
+        "folder": trial.folder,
+        "prefix": trial.prefix,
+    }
+    return "".join(f"{key} {value}\n" for key, value in pairs.items())
+
+
+def _filled(name: str, words: dict[str, str]) -> bytes:
+    text = (_HERE / name).read_text()
+    for mark, value in words.items():
+        text = text.replace(mark, value)
+    return text.encode()
+
+
+def _at(root: Path, path: str) -> Path:
+    """Refuses a folder that is a symbolic link: it could lead out of the volume."""
+    folder = root
+    for part in Path(path).parent.parts:
+        folder = folder / part
+        if folder.is_symlink():
+            raise BootConfigFailed(f"/{folder.relative_to(root)} is a symbolic link; nothing is put there.")
+    return folder / Path(path).name
+
+
+def _put(root: Path, path: str, data: bytes, mode: int = 0o644) -> None:
+    at = _at(root, path)
+    at.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(at, data, mode)
+
+
+def _link(root: Path, path: str, to: str) -> None:
+    at = _at(root, path)
+    at.parent.mkdir(parents=True, exist_ok=True)
+    if at.is_symlink() and os.readlink(at) == to:
+        return
+    if at.is_symlink() or at.exists():
+        at.unlink()
+    at.symlink_to(to)

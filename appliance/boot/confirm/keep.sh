@@ -1,0 +1,140 @@
+# Keep: the trial becomes what this machine boots. Three parts; up to the last one the env block pins the
+# previous system, so that a power cut anywhere boots the old or the new one.
+
+keep_fail() {
+    echo "why it could not be kept: $1" >>"$CONFIRM_RUN/sentences"
+    confirm_say "keep: $1"
+    return 1
+}
+
+# (a) /boot gets every file that this system's dpkg owns there. The old inodes stay alive in before/ and old/.
+keep_files() {
+    for keep_file in "$keep_folder"/files/*; do
+        keep_name=${keep_file##*/}
+        if [ -e "$CONFIRM_BOOT/$keep_name" ]; then
+            cmp -s "$keep_file" "$CONFIRM_BOOT/$keep_name" && continue
+            ln -f "$keep_file" "$CONFIRM_BOOT/$keep_name.twinboot" || return 1
+            mv -fT "$CONFIRM_BOOT/$keep_name.twinboot" "$CONFIRM_BOOT/$keep_name" || return 1
+        else
+            ln "$keep_file" "$CONFIRM_BOOT/$keep_name" || return 1
+        fi
+    done
+    confirm_settle
+}
+
+# Whether grub.cfg $1 boots the root $2 by default: the entries that this system's kernels got all name it,
+# the first one with a kernel and initrd that are there, and our custom.cfg is still read.
+keep_boots() {
+    grep -q 'source .*custom\.cfg' "$1" || return 1
+    keep_first=$(awk -v root="root=$2" '
+        /^### BEGIN .*\/10_linux ###/ { on = 1 }
+        /^### END .*\/10_linux ###/ { on = 0 }
+        on && $1 ~ /^linux(16|efi)?$/ {
+            seen++; ok = 0
+            for (i = 3; i <= NF; i++) if ($i == root) ok = 1
+            if (!ok) exit 1
+            if (seen == 1) first = $2
+        }
+        on && $1 ~ /^initrd(16|efi)?$/ && seen == 1 { for (i = 2; i <= NF; i++) first = first " " $i }
+        END { if (!seen) exit 1; print first }' "$1") || return 1
+    keep_kernel=${keep_first%% *}
+    [ -e "$keep_folder/files/${keep_kernel##*/}" ] || return 1
+    keep_missing=0
+    set -f
+    for keep_path in $keep_first; do
+        [ -s "$CONFIRM_BOOT/${keep_path##*/}" ] || keep_missing=1
+    done
+    set +f
+    [ "$keep_missing" = 0 ]
+}
+
+# (b) This system's own grub-mkconfig, into a name of ours; once it is whole on the disk as GRUB reads it, it
+# takes grub.cfg's name. The old inode keeps a name, or a cut could leave grub.cfg on a freed one.
+keep_config() {
+    keep_why="grub-mkconfig is missing"
+    keep_tool=$(command -v grub-mkconfig || command -v grub2-mkconfig) || return 1
+    keep_config=$CONFIRM_BOOT/$(confirm_value "$keep_conf" folder grub)/grub.cfg
+    keep_new=$keep_folder/grub.cfg.new
+    rm -f "$keep_new" "$keep_new.new"
+    if ! timeout 300 "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null; then
+        keep_why="grub-mkconfig failed: $(tail -n 1 "$CONFIRM_RUN/mkconfig")"
+        return 1
+    fi
+    keep_why="the grub.cfg it makes does not boot $keep_root by default"
+    keep_boots "$keep_new" "$keep_root" || return 1
+    keep_why="its grub.cfg could not be put in place as GRUB reads it"
+    sync "$keep_new" || return 1
+    ln -f "$keep_config" "$keep_folder/before/grub.cfg.kept" || return 1
+    confirm_settle || return 1
+    keep_raw "$keep_new" || return 1
+    mv -fT "$keep_new" "$keep_config" || return 1
+    confirm_settle || return 1
+    keep_raw "$keep_config"
+}
+
+# Whether GRUB reads the file $1 of /boot as this system does; true where there is no grub-fstest to ask.
+keep_raw() {
+    command -v grub-fstest >/dev/null 2>&1 || return 0
+    keep_device=$(awk -v at="$CONFIRM_BOOT" '$2 == at { d = $1 } END { print d }' /proc/self/mounts)
+    [ -b "$keep_device" ] || return 0
+    blockdev --flushbufs "$keep_device" 2>/dev/null
+    keep_path=$(confirm_value "$keep_conf" prefix '')${1#"$CONFIRM_BOOT"}
+    rm -f "$CONFIRM_RUN/raw"
+    timeout 120 grub-fstest "$keep_device" cp "$keep_path" "$CONFIRM_RUN/raw" 2>/dev/null || return 1
+    cmp -s "$CONFIRM_RUN/raw" "$1"
+}
+
+# (c) The flip: one sector, prepared when this run was staged.
+keep_flip() {
+    dd if="$keep_folder/env.kept" of="$CONFIRM_BOOT/twinboot/env" bs=512 count=1 conv=notrunc,fsync \
+        2>/dev/null || return 1
+    confirm_settle
+    keep_raw "$CONFIRM_BOOT/twinboot/env" && [ "$(confirm_env tb_state)" = kept ]
+}
+
+# Kernels of the old system that this one has removed in the twin: out of /boot, so that update-grub does not
+# offer them without modules. The previous system boots from names of ours.
+keep_tidy() {
+    keep_gone=
+    for keep_file in "$keep_folder"/before/vmlinuz-*; do
+        keep_version=${keep_file##*/vmlinuz-}
+        [ -e "$CONFIRM_BOOT/vmlinuz-$keep_version" ] || continue
+        dpkg-query -S "/boot/vmlinuz-$keep_version" >/dev/null 2>&1 && continue
+        [ ! -d "/lib/modules/$keep_version/kernel" ] || continue
+        keep_gone="$keep_gone $keep_version"
+    done
+    [ -n "$keep_gone" ] || return 0
+    for keep_version in $keep_gone; do
+        for keep_name in vmlinuz config System.map initrd.img; do
+            [ -e "$keep_folder/before/$keep_name-$keep_version" ] || continue
+            rm -f "$CONFIRM_BOOT/$keep_name-$keep_version"
+        done
+    done
+    keep_config || confirm_say "keep: $keep_why; run update-grub"
+}
+
+# keep RUN: for the confirm unit, for twinboot-keep, and safe to repeat.
+verb_keep() {
+    confirm_booted "twinboot.trial=$1" || {
+        echo "twinboot: this is not the trial of $1" >&2
+        return 1
+    }
+    mkdir -p "$CONFIRM_RUN"
+    keep_conf=$CONFIRM_HOME/$1/conf
+    keep_folder=$CONFIRM_BOOT/twinboot/$1
+    keep_root=$(confirm_value "$keep_conf" root '')
+    [ "$(confirm_env tb_run)" = "$1" ] || { keep_fail "/boot/twinboot/env names another run"; return 1; }
+    case $(confirm_env tb_state) in
+    kept) return 0 ;;
+    trial) ;;
+    *) keep_fail "/boot/twinboot/env does not say trial"; return 1 ;;
+    esac
+    : >"$CONFIRM_RUN/keeping"
+    keep_files || { keep_fail "its files could not be put into /boot"; return 1; }
+    keep_config || { keep_fail "$keep_why"; return 1; }
+    keep_flip || { keep_fail "the env block does not read back as kept"; return 1; }
+    : >"$CONFIRM_RUN/decided"
+    confirm_say "trial $1: kept"
+    keep_tidy
+    confirm_result "$1" good yes "$CONFIRM_RUN/sentences"
+}

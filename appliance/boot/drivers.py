@@ -1,0 +1,95 @@
+"""The gate: is every driver that the real machine's root needs in the new initrd?
+
+Facts come from the running appliance's sysfs: the chain of devices from the root disk up to the bus, each
+with the module that drives it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SYS = Path("/sys")
+# Device-mapper target of a segment type (lvs segtype) and the module and programs an initrd needs for it.
+LVM_MODULES = {
+    "thin": ("dm_thin_pool",),
+    "thin-pool": ("dm_thin_pool",),
+    "snapshot": ("dm_snapshot",),
+    "raid1": ("dm_raid",),
+    "raid5": ("dm_raid",),
+    "raid6": ("dm_raid",),
+    "raid10": ("dm_raid",),
+    "cache": ("dm_cache",),
+}
+THIN_CHECK = ("thin_check", "pdata_tools")
+
+
+@dataclass(frozen=True, slots=True)
+class RootStack:
+    """What stands between the machine's bus and its root: kernel modules (underscores) and programs.
+
+    A program is a tuple of names of which one must be there.
+    """
+
+    modules: tuple[str, ...]
+    programs: tuple[tuple[str, ...], ...]
+
+
+def plain(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def disk_modules(disk: str, sys: Path = SYS) -> tuple[str, ...]:
+    """Modules that drive the whole disk at path `disk` ("/dev/sda") and every bus device above it."""
+    device = (sys / "class/block" / Path(disk).name / "device").resolve()
+    found: list[str] = []
+    for folder in (device, *device.parents):
+        if folder == sys.resolve():
+            break
+        module = folder / "driver/module"
+        if module.exists():
+            found.append(plain(module.resolve().name))
+    return tuple(dict.fromkeys(found))
+
+
+def root_stack(disks: tuple[str, ...], segtypes: tuple[str, ...], fstype: str, sys: Path = SYS) -> RootStack:
+    """The stack of a root on LVM: `disks` under its PVs, `segtypes` of volume and pool, its file system."""
+    modules = [module for disk in disks for module in disk_modules(disk, sys)]
+    programs: list[tuple[str, ...]] = []
+    if segtypes:
+        modules.append("dm_mod")
+        programs.append(("lvm",))
+    for segtype in segtypes:
+        modules += LVM_MODULES.get(segtype, ())
+        if segtype in ("thin", "thin-pool"):
+            programs.append(THIN_CHECK)
+    modules.append(plain(fstype))
+    return RootStack(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(programs)))
+
+
+_MODULE = re.compile(r"(?:.*/)?([^/]+?)\.ko(?:\.(?:xz|zst|gz))?\Z")
+
+
+def _modules_in(names: tuple[str, ...]) -> set[str]:
+    return {plain(found[1]) for name in names if (found := _MODULE.match(name))}
+
+
+def not_in_initrd(stack: RootStack, names: tuple[str, ...], modules: Path) -> tuple[str, ...]:
+    """Sentences for what is missing; `modules` is the new kernel's module folder (modules.builtin)."""
+    builtin = modules / "modules.builtin"
+    there = _modules_in(names)
+    if builtin.is_file():
+        there |= _modules_in(tuple(builtin.read_text(errors="replace").splitlines()))
+    programs = {name.rpartition("/")[2] for name in names}
+    reasons = [
+        f"The new initrd lacks the driver {module}, which this machine's root disk needs."
+        for module in stack.modules
+        if module not in there
+    ]
+    reasons += [
+        f"The new initrd lacks the program {choice[0]}, which the root volume needs."
+        for choice in stack.programs
+        if not programs & set(choice)
+    ]
+    return tuple(reasons)

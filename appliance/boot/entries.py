@@ -1,0 +1,131 @@
+"""Writing our own GRUB entries: a run's entries.cfg, made from the machine's own default entry."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from appliance.boot.base import Entry, StagedSystem
+from appliance.errors import BootConfigFailed
+
+FOLDER = "twinboot"
+CUSTOM = (Path(__file__).with_name("grub-custom.cfg")).read_text()
+_ENTRIES = Path(__file__).with_name("grub-entries.cfg")
+_SETTLE = Path(__file__).with_name("grub-settle.cfg")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
+_DEVICE = re.compile(r"(?:/dev/[A-Za-z0-9+_.:/-]+|UUID=[A-Za-z0-9-]+)\Z")
+_WORD = re.compile(r"[A-Za-z0-9._=:/,+-]+\Z")
+
+# A dead kernel comes back to the loader after 30 s; a resume image of the old system is never read.
+TRIAL_WORDS = ("panic=30", "noresume")
+
+
+def plain_title(text: str) -> str:
+    """A title without anything a script or a terminal could take for more than text."""
+    return re.sub(r"[^A-Za-z0-9 ._:/()+,-]", "", text)[:90]
+
+
+def _checked(value: str, form: re.Pattern[str], what: str) -> str:
+    if not form.match(value):
+        raise BootConfigFailed(f"{what} {value!r} is not fit for a boot entry.")
+    return value
+
+
+def with_root(options: str, root: str, extra: tuple[str, ...] = ()) -> str:
+    """A command line with its root= turned to `root` and `extra` words after it; the rest word for word."""
+    _checked(root, _DEVICE, "The root device")
+    ours = ("root=", "twinboot.")
+    words = [word for word in options.split() if not word.startswith(ours) and word not in extra]
+    words += [_checked(word, _WORD, "The kernel argument") for word in extra]
+    return " ".join([f"root={root}", *words])
+
+
+def path_of(folder: str, name: str) -> str:
+    """The path in GRUB's words of a file in one of our folders."""
+    inner = folder.removeprefix(FOLDER + "/")
+    for part in [*inner.split("/"), name]:
+        _checked(part, _NAME, "The file name")
+    return "${tb_folder}/" + f"{inner}/{name}"
+
+
+def _quoted(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f'"{path_of(folder, name)}"'
+
+
+def _prelude(entry: Entry) -> str:
+    """What the machine's own entry does before it loads, and the modules any entry needs to read /boot."""
+    needed = ("insmod gzio", "insmod part_gpt", "insmod part_msdos", "insmod ext2")
+    return "\n".join(f"\t{line}" for line in dict.fromkeys((*entry.prelude, *needed)))
+
+
+def _linux(entry: Entry) -> str:
+    return f"linux {_quoted(entry.kernel)} {entry.options}"
+
+
+def _initrd(entry: Entry) -> str:
+    """`true` stands where there is no initrd: a line must succeed."""
+    return f"initrd {' '.join(map(_quoted, entry.initrds))}" if entry.initrds else "true"
+
+
+def trial_entry(wanted: StagedSystem, own: Entry) -> Entry:
+    """The new system's entry: the machine's own command line, root= turned to the trial volume."""
+    files = f"{FOLDER}/{wanted.run}/files"
+    extra = (*TRIAL_WORDS, f"twinboot.trial={wanted.run}", *wanted.extra)
+    return Entry(
+        id=f"twinboot-trial-{wanted.run}",
+        title=plain_title(f"Trial of {wanted.run}: {wanted.title}"),
+        kernel=f"{files}/{wanted.artifacts.kernel}",
+        initrds=tuple(f"{files}/{name}" for name in wanted.artifacts.initrds),
+        options=with_root(own.options, wanted.root, extra),
+        root=wanted.root,
+        prelude=own.prelude,
+    )
+
+
+def previous_entry(wanted: StagedSystem, own: Entry) -> Entry:
+    """What the machine boots so far, from names of ours that no package manager knows."""
+    old = f"{FOLDER}/{wanted.run}/old"
+    return Entry(
+        id="twinboot-previous",
+        title=plain_title(f"Previous system, as before {wanted.run}"),
+        kernel=f"{old}/{own.kernel.rpartition('/')[2]}",
+        initrds=tuple(f"{old}/{path.rpartition('/')[2]}" for path in own.initrds),
+        options=with_root(own.options, wanted.old_root),
+        root=wanted.old_root,
+        prelude=own.prelude,
+    )
+
+
+def entries_cfg(run: str, trial: Entry, previous: Entry) -> str:
+    """The text of /boot/twinboot/<run>/entries.cfg."""
+    inside = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]
+    files = "".join(f' -a -s "${{tb_folder}}/{path}"' for path in inside)
+    words = {
+        "@RUN@": _checked(run, _NAME, "The run"),
+        "@TRIAL_TITLE@": trial.title,
+        "@PREVIOUS_TITLE@": previous.title,
+        "@TRIAL_FILES@": files,
+        "@PRELUDE@": _prelude(trial),
+        "@TRIAL_LINUX@": _linux(trial),
+        "@TRIAL_INITRD@": _initrd(trial),
+        "@PREVIOUS_LINUX@": _linux(previous),
+        "@PREVIOUS_INITRD@": _initrd(previous),
+    }
+    return _filled(_ENTRIES.read_text(), words)
+
+
+def settle_cfg(run: str, entry: Entry) -> str:
+    """The text of the one entry that boots the kept system by UUID while its volume is renamed."""
+    words = {
+        "@RUN@": _checked(run, _NAME, "The run"),
+        "@TITLE@": entry.title,
+        "@PRELUDE@": _prelude(entry),
+        "@LINUX@": _linux(entry),
+        "@INITRD@": _initrd(entry),
+    }
+    return _filled(_SETTLE.read_text(), words)
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    return re.sub("|".join(map(re.escape, words)), lambda m: words[m[0]], text)

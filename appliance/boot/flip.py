@@ -1,0 +1,267 @@
+"""Every write to /boot goes through here, over an injectable disk.
+
+The order that survives a power cut at any write, as a loader that replays no journal reads it: new names
+only, fsync, fsync of the folder, freeze and thaw, read back as the loader, then one 512-byte sector in
+place. sync(2), rename over a name, or skipping the freeze do not survive it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.boot.base import Boot, BootDisk, BootPlace
+from appliance.boot.raw import GrubReader
+from appliance.errors import BootConfigFailed, CommandFailed
+from appliance.host.files import sync_folder
+from appliance.host.run import Host, write
+
+SECTOR = 512
+FREEZE = Path(__file__).with_name("freeze.sh")
+
+
+@contextlib.contextmanager
+def _said(path: str, act: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BootConfigFailed(f"/boot/{path} could not be {act}: {error.strerror}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class RealDisk:
+    """A mounted /boot. `boot` is the folder /boot itself; nothing outside it is ever touched."""
+
+    host: Host
+    boot: Path
+
+    def _at(self, path: str) -> Path:
+        """Refuses to follow a symbolic link out of /boot: what lies there was written by others."""
+        parts = Path(path).parts
+        if not parts or Path(path).is_absolute() or ".." in parts:
+            raise ValueError(f"not a path inside /boot: {path!r}")
+        folder = self.boot
+        for part in parts[:-1]:
+            folder = folder / part
+            if folder.is_symlink():
+                raise BootConfigFailed(f"/boot/{path} leads through a symbolic link.")
+        return folder / parts[-1]
+
+    def make_folder(self, path: str) -> None:
+        at = self._at(path)
+        with _said(path, "created"):
+            with contextlib.suppress(FileExistsError):
+                at.mkdir(mode=0o755)
+            if at.is_symlink() or not at.is_dir():
+                raise BootConfigFailed(f"/boot/{path} is in the way: it is not a folder.")
+            sync_folder(at.parent)
+
+    def create(self, path: str, data: bytes) -> None:
+        at = self._at(path)
+        with _said(path, "written"), self._new(at) as fd:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+
+    def copy(self, source: Path, path: str) -> None:
+        at = self._at(path)
+        with _said(path, "written"), source.open("rb") as data, self._new(at) as fd:
+            with os.fdopen(os.dup(fd), "wb") as out:
+                shutil.copyfileobj(data, out, 1 << 20)
+            os.fsync(fd)
+
+    @contextlib.contextmanager
+    def _new(self, at: Path) -> Iterator[int]:
+        with contextlib.suppress(FileNotFoundError):
+            at.unlink()
+        fd = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+        sync_folder(at.parent)
+
+    def link(self, path: str, new: str) -> None:
+        source, at = self._at(path), self._at(new)
+        with _said(new, "linked"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(at.lstat(), source.lstat()):
+                    return
+                at.unlink()
+            try:
+                os.link(source, at, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP):
+                    raise
+                self.copy(source, new)
+            sync_folder(at.parent)
+
+    def rename(self, path: str, new: str) -> None:
+        source, at = self._at(path), self._at(new)
+        with _said(new, "replaced"):
+            os.rename(source, at)
+            sync_folder(at.parent)
+            if source.parent != at.parent:
+                sync_folder(source.parent)
+
+    def remove(self, path: str) -> None:
+        at = self._at(path)
+        with _said(path, "removed"), contextlib.suppress(FileNotFoundError):
+            at.unlink()
+            sync_folder(at.parent)
+
+    def remove_folder(self, path: str) -> None:
+        at = self._at(path)
+        with _said(path, "removed"), contextlib.suppress(FileNotFoundError):
+            at.rmdir()
+            sync_folder(at.parent)
+
+    def settle(self) -> None:
+        command = write("sh", str(FREEZE), str(self.boot), timeout=120)
+        try:
+            self.host.run(command)
+        except CommandFailed as error:
+            thaw = write("fsfreeze", "--unfreeze", str(self.boot), timeout=30, ok=frozenset({0, 1}))
+            self.host.run(thaw)
+            raise BootConfigFailed(f"/boot could not be settled on its disk. {error.what}") from error
+
+    def write_sector(self, path: str, data: bytes) -> None:
+        at = self._at(path)
+        if len(data) != SECTOR:
+            raise ValueError(f"a sector is {SECTOR} bytes, not {len(data)}")
+        with _said(path, "flipped"):
+            fd = os.open(at, os.O_WRONLY | os.O_DSYNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                found = os.fstat(fd)
+                if not stat.S_ISREG(found.st_mode) or found.st_size < SECTOR or found.st_blocks == 0:
+                    raise BootConfigFailed(f"/boot/{path} is not a file laid out beforehand.")
+                if os.pwrite(fd, data, 0) != SECTOR:
+                    raise BootConfigFailed(f"/boot/{path} took less than one sector.")
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def read(self, path: str) -> bytes | None:
+        at = self._at(path)
+        with _said(path, "read"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if at.is_file() and not at.is_symlink():
+                return at.read_bytes()
+        return None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        at = self._at(path) if path else self.boot
+        if at.is_dir() and not at.is_symlink():
+            return tuple(sorted(os.listdir(at)))
+        return ()
+
+    def is_file(self, path: str) -> bool:
+        at = self._at(path)
+        return at.is_file() and not at.is_symlink()
+
+    def is_folder(self, path: str) -> bool:
+        at = self._at(path)
+        return at.is_dir() and not at.is_symlink()
+
+    def free(self) -> int:
+        found = os.statvfs(self.boot)
+        return found.f_bavail * found.f_frsize
+
+
+@dataclass(slots=True)
+class RecordingDisk:
+    """Reads are real, writes are only told: what a dry run prints. One line a write in `would`."""
+
+    inner: BootDisk
+    would: list[str] = field(default_factory=list)
+
+    def make_folder(self, path: str) -> None:
+        self.would.append(f"mkdir /boot/{path}")
+
+    def create(self, path: str, data: bytes) -> None:
+        self.would.append(f"create /boot/{path} ({len(data)} bytes)")
+
+    def copy(self, source: Path, path: str) -> None:
+        self.would.append(f"copy {source} /boot/{path} ({source.stat().st_size} bytes)")
+
+    def link(self, path: str, new: str) -> None:
+        self.would.append(f"link /boot/{path} /boot/{new}")
+
+    def rename(self, path: str, new: str) -> None:
+        self.would.append(f"rename /boot/{path} /boot/{new}")
+
+    def remove(self, path: str) -> None:
+        self.would.append(f"remove /boot/{path}")
+
+    def remove_folder(self, path: str) -> None:
+        self.would.append(f"rmdir /boot/{path}")
+
+    def settle(self) -> None:
+        self.would.append("freeze and thaw /boot")
+
+    def write_sector(self, path: str, data: bytes) -> None:
+        self.would.append(f"write sector 0 of /boot/{path}")
+
+    def read(self, path: str) -> bytes | None:
+        return self.inner.read(path)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        return self.inner.names(path)
+
+    def is_file(self, path: str) -> bool:
+        return self.inner.is_file(path)
+
+    def is_folder(self, path: str) -> bool:
+        return self.inner.is_folder(path)
+
+    def free(self) -> int:
+        return self.inner.free()
+
+
+def open_boot(host: Host, place: BootPlace) -> Boot:
+    """The real /boot at `place`, read back through GRUB's own file-system code."""
+    return Boot(place, RealDisk(host, place.boot), GrubReader(host, place.device, place.prefix))
+
+
+def replace(boot: Boot, path: str, data: bytes, keep: str) -> None:
+    """Put `data` in the place of the existing file `path`, so that a loader reads the old or the new one.
+
+    The old inode stays alive under the name `keep`: without it a cut may leave the old name on an inode
+    that has been freed. The new inode is in place before the name is turned to it.
+    """
+    fresh = f"{keep}.new"
+    boot.disk.link(path, keep)
+    boot.disk.create(fresh, data)
+    boot.disk.settle()
+    if boot.raw.read(fresh) != data:
+        raise BootConfigFailed(f"/boot/{fresh} does not read back as written; /boot/{path} is untouched.")
+    boot.disk.rename(fresh, path)
+    boot.disk.settle()
+    if boot.raw.read(path) != data:
+        raise BootConfigFailed(f"/boot/{path} does not read back as written.")
+
+
+def flip(boot: Boot, path: str, sector: bytes) -> None:
+    """The one write that decides: a sector in place, made durable, read back as the loader."""
+    boot.disk.write_sector(path, sector)
+    boot.disk.settle()
+    found = boot.raw.read(path)
+    if found is None or found[:SECTOR] != sector:
+        raise BootConfigFailed(f"/boot/{path} does not read back as flipped.")
+
+
+def remove_tree(disk: BootDisk, path: str) -> None:
+    """Remove a folder of ours with what is in it. Links are removed as names; nothing is followed."""
+    for name in disk.names(path):
+        inner = f"{path}/{name}"
+        if disk.is_folder(inner):
+            remove_tree(disk, inner)
+        else:
+            disk.remove(inner)
+    disk.remove_folder(path)

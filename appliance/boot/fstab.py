@@ -1,0 +1,74 @@
+"""fstab(5) edited as little as possible: one field of one line, every other byte kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from appliance.errors import BootConfigFailed
+from appliance.host.files import write_atomic
+from appliance.model.machine import FstabEntry
+
+_FIELDS = re.compile(rb"^([ \t]*)([^\s#]\S*)([ \t]+)(\S+)([ \t]+)(\S+)([ \t]+)(\S+)(.*)$")
+# A volume's spec: a device path or a tag; nothing a line could be broken with.
+_SPEC = re.compile(r"(?:/dev/[A-Za-z0-9+_.:/-]+|(?:UUID|LABEL|PARTUUID)=[A-Za-z0-9_.-]+)\Z")
+
+
+def _unescaped(word: bytes) -> str:
+    r"""Field text with fstab's octal escapes (\040 is a blank) resolved."""
+    return re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8) & 255]), word).decode("utf-8", "replace")
+
+
+def parse(text: bytes) -> tuple[FstabEntry, ...]:
+    """Every entry in order; comments, blank and unreadable lines are left out."""
+    out: list[FstabEntry] = []
+    for line in text.split(b"\n"):
+        found = _FIELDS.match(line)
+        if found is None:
+            continue
+        rest = [int(word) if word.isdigit() else 0 for word in found[9].split()[:2]]
+        freq, passno = (*rest, 0, 0)[:2]
+        spec, target, fstype, options = (_unescaped(found[n]) for n in (2, 4, 6, 8))
+        out.append(
+            FstabEntry(spec=spec, target=target, fstype=fstype, options=options, freq=freq, passno=passno)
+        )
+    return tuple(out)
+
+
+def with_spec(text: bytes, target: str, spec: str) -> bytes:
+    """`text` with the first field of the one line for `target` turned to `spec`.
+
+    Raises BootConfigFailed where no line or more than one line mounts `target`.
+    """
+    if not _SPEC.match(spec):
+        raise BootConfigFailed(f"{spec!r} is not a device for fstab.")
+    lines = text.split(b"\n")
+    hits = [n for n, line in enumerate(lines) if (m := _FIELDS.match(line)) and _unescaped(m[4]) == target]
+    if len(hits) != 1:
+        raise BootConfigFailed(f"fstab has {len(hits)} lines for {target}; exactly one is needed.")
+    found = _FIELDS.match(lines[hits[0]])
+    assert found is not None
+    lines[hits[0]] = found[1] + spec.encode() + lines[hits[0]][found.end(2) :]
+    return b"\n".join(lines)
+
+
+def point_root(root: Path, spec: str, first: Path) -> None:
+    """Make "/" of the system mounted at `root` name `spec`; the untouched fstab goes to `first`, once.
+
+    Safe to repeat: the edit always starts from the first-seen text.
+    """
+    path = root / "etc/fstab"
+    if path.is_symlink():
+        raise BootConfigFailed("/etc/fstab is a symbolic link; it is not edited.")
+    if not first.exists():
+        first.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(first, path.read_bytes())
+    edited = with_spec(first.read_bytes(), "/", spec)
+    if path.read_bytes() != edited:
+        write_atomic(path, edited, mode=path.stat().st_mode & 0o7777)
+
+
+def put_first_back(root: Path, first: Path) -> None:
+    """Undo of point_root: byte for byte what was there. Fine where there is no first copy."""
+    if first.exists() and (root / "etc/fstab").read_bytes() != first.read_bytes():
+        write_atomic(root / "etc/fstab", first.read_bytes())

@@ -1,0 +1,275 @@
+"""Promotion for GRUB, by its unmodified grub.cfg: custom.cfg, entries of ours, and one sector that decides.
+
+Research behind the order of writes: GRUB replays no journal, cannot write its env block on LVM, RAID or
+btrfs, and honours `default` set by custom.cfg last (41_custom stands at the end of grub.cfg).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.boot import entries, env
+from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.flip import flip, remove_tree
+from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
+from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, same, sha256, text_of
+from appliance.boot.manifest import Manifest
+from appliance.errors import BootConfigFailed, Refused
+from appliance.model.codec import from_json, to_json
+from appliance.model.machine import LoaderKind
+from appliance.model.plan import Write
+
+OLD_BOOTS = "The old system boots; the next start of the appliance finishes or removes the rest."
+EITHER_BOOTS = "The old or the new system boots, whichever the sector says."
+
+
+@dataclass(frozen=True, slots=True)
+class Grub:
+    """The BootLoader for GRUB 2.06 and later with grub-mkconfig's grub.cfg (Debian, Ubuntu).
+
+    `check` parses a script as GRUB does and raises BootConfigFailed.
+    """
+
+    check: Callable[[str], None]
+    kind: LoaderKind = LoaderKind.GRUB
+
+    def view(self, boot: Boot) -> LoaderView:
+        return look(boot)
+
+    def why_not(self, boot: Boot, wanted: StagedSystem | None = None) -> tuple[str, ...]:
+        return reasons_against(boot, wanted)
+
+    def writes(self, run: str) -> tuple[Write, ...]:
+        folder = f"/boot/twinboot/{run}/"
+        return (
+            Write(what=f"{folder}: the new kernel and initrd, links of the old ones", if_cut=OLD_BOOTS),
+            Write(what="/boot/twinboot/env: 1024 bytes, says what the next boot is", if_cut=OLD_BOOTS),
+            Write(what="/boot/grub/custom.cfg: reads the two above", if_cut=OLD_BOOTS),
+            Write(what="/boot/twinboot/env: one sector, the next boot is the trial", if_cut=EITHER_BOOTS),
+        )
+
+    def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
+        manifest = _manifest(boot, wanted.run)
+        if manifest is None or manifest.root != wanted.root:
+            return False
+        if {(f.name, f.sha256) for f in manifest.files} != {
+            (f.name, f.sha256) for f in wanted.artifacts.files
+        }:
+            return False
+        found = look(boot)
+        return found.custom == "ours" and bool(found.run) and not _not_whole(boot, manifest)
+
+    def stage(self, boot: Boot, wanted: StagedSystem) -> None:
+        if self.staged(boot, wanted):
+            return
+        reasons = self.why_not(boot, wanted)
+        if reasons:
+            raise Refused(reasons)
+        found = look(boot)
+        if found.next_boot is None:
+            raise Refused(("What this machine boots next could not be told.",))
+        fresh = env.block(BootState.STAGED, wanted.run, wanted.machine_esp, wanted.efi_loader)
+        manifest = self._lay_down(boot, wanted, found, fresh)
+        if wrong := _not_whole(boot, manifest):
+            raise BootConfigFailed(f"The loader does not read as written: {', '.join(wrong)}.")
+        if found.custom == "absent":
+            boot.disk.create(f"{boot.place.folder}/custom.cfg", entries.CUSTOM.encode())
+            boot.disk.settle()
+        elif _decides_nothing(found):
+            flip(boot, env.PATH, fresh[: env.SECTOR])
+        after = look(boot)
+        if after.custom != "ours" or not after.run:
+            raise BootConfigFailed("The loader does not read the staged system as it was written.")
+
+    def _lay_down(self, boot: Boot, wanted: StagedSystem, found: LoaderView, fresh: bytes) -> Manifest:
+        """Everything under names of ours, frozen and thawed; custom.cfg is not among it."""
+        disk, base = boot.disk, f"{FOLDER}/{wanted.run}"
+        now = found.next_boot
+        assert now is not None
+        trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
+        text = entries.entries_cfg(wanted.run, trial, previous)
+        self.check(entries.CUSTOM)
+        self.check(text)
+        for folder in (FOLDER, base, f"{base}/files", f"{base}/old", f"{base}/before"):
+            disk.make_folder(folder)
+        old = _pin_old(boot, base, now)
+        before = _remember(boot, base)
+        for file in wanted.artifacts.files:
+            _put(boot, file, f"{base}/files/{file.name}")
+        for state in (BootState.KEPT, BootState.ROLLED_BACK):
+            sector = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
+            disk.create(f"{base}/env.{state.value}", sector)
+        disk.create(f"{base}/entries.cfg", text.encode())
+        if found.custom == "absent":
+            disk.create(env.PATH, fresh)
+        was = fresh if _decides_nothing(found) else disk.read(env.PATH) or fresh
+        manifest = Manifest(
+            run=wanted.run,
+            root=wanted.root,
+            old_root=wanted.old_root,
+            trial=trial,
+            previous=previous,
+            files=wanted.artifacts.files,
+            old=old,
+            before=before,
+            env_before=was[: env.SECTOR].hex(),
+        )
+        disk.create(f"{base}/manifest.json", to_json(manifest))
+        disk.settle()
+        return manifest
+
+    def arm(self, boot: Boot, run: str) -> None:
+        found, manifest = look(boot), _needed(boot, run)
+        if found.state is BootState.ARMED and found.run == run:
+            return
+        if found.custom != "ours" or not found.sourced:
+            raise Refused(("The loader does not read our entries: stage first.",))
+        if wrong := _not_whole(boot, manifest):
+            raise BootConfigFailed(f"Not armed, the loader does not read: {', '.join(wrong)}.")
+        _flip(boot, run, BootState.ARMED)
+
+    def disarm(self, boot: Boot, run: str) -> None:
+        found, manifest = look(boot), _needed(boot, run)
+        if found.run == run and found.state is BootState.ARMED:
+            flip(boot, env.PATH, bytes.fromhex(manifest.env_before))
+
+    def keep(self, boot: Boot, run: str) -> None:
+        found, manifest = look(boot), _needed(boot, run)
+        _in_state(found, run, BootState.TRIAL, BootState.ARMED, BootState.KEPT)
+        if found.state is BootState.KEPT:
+            return
+        if wrong := _not_whole(boot, manifest):
+            raise BootConfigFailed(f"Not armed, the loader does not read: {', '.join(wrong)}.")
+        _flip(boot, run, BootState.ARMED, keep=True)
+
+    def roll_back(self, boot: Boot, run: str) -> None:
+        found, manifest = look(boot), _needed(boot, run)
+        _in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
+        if wrong := [path for path in _not_whole(boot, manifest) if "/files/" not in path]:
+            raise BootConfigFailed(f"There is no way back, the loader does not read: {', '.join(wrong)}.")
+        if found.state is not BootState.ROLLED_BACK:
+            _flip(boot, run, BootState.ROLLED_BACK)
+
+    def restore(self, boot: Boot, run: str, owned: tuple[str, ...] = ()) -> None:
+        found, manifest = look(boot), _manifest(boot, run)
+        if found.run == run and found.state in (BootState.KEPT, BootState.SETTLING):
+            raise Refused((f"Run {run} is what this machine boots: roll it back first.",))
+        if manifest is None or found.run != run:
+            _forget(boot, run, last=found.run in ("", run))
+            return
+        was = bytes.fromhex(manifest.env_before)
+        last = env.values_of(was).get("tb_run", run) == run
+        if found.state is not BootState.PLAIN:
+            put_back(boot, manifest, owned)
+        if not last:
+            flip(boot, env.PATH, was)
+        elif found.state is not BootState.PLAIN:
+            _flip(boot, run, BootState.PLAIN)
+        remove_kernels(boot, manifest, owned)
+        _forget(boot, run, last=last)
+
+    def settle(self, boot: Boot, run: str, fsuuid: str) -> None:
+        found = look(boot)
+        if found.state is BootState.SETTLING and found.run == f"{run}.settle":
+            return
+        _in_state(found, run, BootState.KEPT)
+        self.check(settle_entry(boot, found, run, fsuuid))
+        _flip(boot, f"{run}.settle", BootState.SETTLING)
+
+    def settled(self, boot: Boot, run: str, old_root: str, new_root: str) -> None:
+        found = look(boot)
+        done = found.custom == "absent" and found.own is not None and found.own.root == new_root
+        if found.state is BootState.SETTLING:
+            take_over(boot, found.run, old_root, new_root)
+            _flip(boot, found.run, BootState.PLAIN)
+        elif not done:
+            _in_state(found, f"{run}.settle", BootState.PLAIN)
+        _forget(boot, f"{run}.settle", last=True)
+
+
+def _manifest(boot: Boot, run: str) -> Manifest | None:
+    data = boot.raw.read(f"{FOLDER}/{run}/manifest.json")
+    return from_json(data, Manifest, f"/boot/{FOLDER}/{run}/manifest.json") if data else None
+
+
+def _needed(boot: Boot, run: str) -> Manifest:
+    manifest = _manifest(boot, run)
+    if manifest is None:
+        raise Refused((f"/boot holds nothing of run {run}.",))
+    return manifest
+
+
+def _in_state(found: LoaderView, run: str, *states: BootState) -> None:
+    if found.run != run or found.state not in states:
+        raise Refused((f"The loader's state is {found.state.value} of run {found.run or 'none'}.",))
+
+
+def _decides_nothing(found: LoaderView) -> bool:
+    """The sector is a leftover that leaves GRUB's own default alone: it may be rewritten."""
+    return found.state in (BootState.ABSENT, BootState.STAGED, BootState.PLAIN)
+
+
+def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
+    """Files of a run that the loader does not read as they were written."""
+    base = f"{FOLDER}/{manifest.run}"
+    wrong = [
+        f"{base}/{folder}/{file.name}"
+        for folder, files in (("files", manifest.files), ("old", manifest.old))
+        for file in files
+        if boot.raw.sha256(f"{base}/{folder}/{file.name}") != file.sha256
+    ]
+    text = entries.entries_cfg(manifest.run, manifest.trial, manifest.previous)
+    if boot.raw.read(f"{base}/entries.cfg") != text.encode():
+        wrong.append(f"{base}/entries.cfg")
+    return tuple(wrong)
+
+
+def _flip(boot: Boot, run: str, state: BootState, *, keep: bool = False) -> None:
+    known = env.values_of(boot.raw.read(f"{FOLDER}/{run}/env.kept"))
+    block = env.block(state, run, known.get("tb_esp", ""), known.get("tb_loader", ""), keep)
+    flip(boot, env.PATH, block[: env.SECTOR])
+
+
+def _forget(boot: Boot, run: str, *, last: bool) -> None:
+    """Delete what is ours: first the name GRUB reads, then, once that is in place, the rest."""
+    custom = f"{boot.place.folder}/custom.cfg"
+    if last:
+        if text_of(boot.disk.read(custom)).startswith(OURS):
+            boot.disk.remove(custom)
+            boot.disk.settle()
+        if text_of(boot.raw.read(custom)).startswith(OURS):
+            raise BootConfigFailed(f"The loader still reads /boot/{custom}.")
+    remove_tree(boot.disk, FOLDER if last else f"{FOLDER}/{run}")
+    boot.disk.settle()
+
+
+def _put(boot: Boot, file: BootFile, to: str) -> None:
+    if same(boot, file):
+        boot.disk.link(file.name, to)
+    else:
+        boot.disk.copy(Path(file.source), to)
+
+
+def _remember(boot: Boot, base: str) -> tuple[str, ...]:
+    """First-seen boot files: links of all that lies in /boot, and a copy of grub.cfg."""
+    names = tuple(name for name in boot.disk.names("") if boot.disk.is_file(name))
+    for name in names:
+        boot.disk.link(name, f"{base}/before/{name}")
+    config = boot.disk.read(f"{boot.place.folder}/grub.cfg") or b""
+    boot.disk.create(f"{base}/before/grub.cfg.first", config)
+    return names
+
+
+def _pin_old(boot: Boot, base: str, now: Entry) -> tuple[BootFile, ...]:
+    """Hard links of what the machine boots so far, so that no package manager can take them away."""
+    out: list[BootFile] = []
+    for path in (now.kernel, *now.initrds):
+        data = boot.disk.read(path)
+        name = path.rpartition("/")[2]
+        if data is None:
+            raise Refused((f"/boot/{path}, which the machine boots from, is not there.",))
+        boot.disk.link(path, f"{base}/old/{name}")
+        out.append(BootFile(name=name, source=path, sha256=sha256(data), size=len(data)))
+    return tuple(out)

@@ -1,0 +1,117 @@
+"""GRUB after a decision: putting the old boot files back, or giving the kept volume its first name."""
+
+from __future__ import annotations
+
+import re
+
+from appliance.boot import entries, env, grubcfg
+from appliance.boot.base import Boot, Entry, LoaderView
+from appliance.boot.flip import replace
+from appliance.boot.manifest import Manifest
+from appliance.errors import BootConfigFailed, Refused
+
+# What belongs to one kernel in /boot on Debian: the package's files and the initrd made for it.
+_OF_KERNEL = re.compile(r"(?:vmlinuz|initrd\.img|config|System\.map)-.+\Z")
+
+
+def _own(boot: Boot, text: bytes) -> Entry | None:
+    saved = boot.raw.read(f"{boot.place.folder}/grubenv") or b""
+    try:
+        choice = env.decode(saved).get("saved_entry", "")
+    except BootConfigFailed:
+        choice = ""
+    return grubcfg.default_entry(text.decode("utf-8", "replace"), boot.place.prefix, choice)
+
+
+def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> None:
+    """While the env block pins the previous system: its kernels back to their names, then grub.cfg.
+
+    grub.cfg is put back only where its default boots the run's own root; one that the old system has
+    written since stays. Raises BootConfigFailed where GRUB's own default would not boot the old system.
+    """
+    base, path = f"{entries.FOLDER}/{manifest.run}", f"{boot.place.folder}/grub.cfg"
+    _put_back_kernels(boot, manifest, base, owned)
+    now = _own(boot, boot.disk.read(path) or b"")
+    if now is None or now.root == manifest.root:
+        first = boot.disk.read(f"{base}/before/grub.cfg.first") or b""
+        now = _own(boot, first)
+        if now is not None and now.root != manifest.root and boot.raw.sha256(now.kernel) is not None:
+            replace(boot, path, first, f"{base}/before/grub.cfg.kept")
+    if now is None or now.root == manifest.root or (owned and now.kernel not in owned):
+        raise BootConfigFailed(
+            "GRUB's own configuration does not boot the old system.",
+            safe="The old system is pinned by Twinboot's entry and boots.",
+            next_actions=("Start the old system and run update-grub there.", "Then retire again."),
+        )
+
+
+def _put_back_kernels(boot: Boot, manifest: Manifest, base: str, owned: tuple[str, ...]) -> None:
+    """Names that keep replaced or the new system's package manager took away."""
+    there = set(boot.disk.names(""))
+    new = {file.name: file.sha256 for file in manifest.files}
+    changed = False
+    for name in manifest.before:
+        first = f"{base}/before/{name}"
+        if name not in there and (not owned or name in owned):
+            boot.disk.link(first, name)
+        elif name in new and boot.raw.sha256(name) == new[name] != boot.raw.sha256(first):
+            boot.disk.link(first, f"{name}.twinboot")
+            boot.disk.rename(f"{name}.twinboot", name)
+        else:
+            continue
+        changed = True
+    if changed:
+        boot.disk.settle()
+
+
+def remove_kernels(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> None:
+    """Remove from /boot what keep put there, and with `owned` every kernel nobody owns any more."""
+    mine = {file.name for file in manifest.files}
+    for name in boot.disk.names(""):
+        stale = name not in owned if owned else name in mine
+        if stale and name not in manifest.before and _OF_KERNEL.match(name):
+            boot.disk.remove(name)
+    boot.disk.settle()
+
+
+def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> str:
+    """Lay down the entry that boots the kept system by UUID; returns its text. No flip yet."""
+    own = found.own
+    if own is None:
+        raise Refused(("GRUB's own default entry could not be found in grub.cfg.",))
+    base = f"{entries.FOLDER}/{run}.settle"
+    boot.disk.make_folder(base)
+    names = [path.rpartition("/")[2] for path in (own.kernel, *own.initrds)]
+    for path, name in zip((own.kernel, *own.initrds), names, strict=True):
+        boot.disk.link(path, f"{base}/{name}")
+    entry = Entry(
+        id="twinboot-settle",
+        title="This system, while its root volume gets its name back",
+        kernel=f"{base}/{names[0]}",
+        initrds=tuple(f"{base}/{name}" for name in names[1:]),
+        options=entries.with_root(own.options, f"UUID={fsuuid}"),
+        root=f"UUID={fsuuid}",
+        prelude=own.prelude,
+    )
+    text = entries.settle_cfg(f"{run}.settle", entry)
+    boot.disk.create(f"{base}/env.kept", boot.disk.read(f"{entries.FOLDER}/{run}/env.kept") or b"")
+    boot.disk.create(f"{base}/entries.cfg", text.encode())
+    boot.disk.settle()
+    if boot.raw.read(f"{base}/entries.cfg") != text.encode():
+        raise BootConfigFailed("The loader does not read the settling entry as it was written.")
+    for path, name in zip((own.kernel, *own.initrds), names, strict=True):
+        if boot.raw.sha256(f"{base}/{name}") != boot.raw.sha256(path):
+            raise BootConfigFailed(f"The loader does not read /boot/{base}/{name} as /boot/{path}.")
+    return text
+
+
+def take_over(boot: Boot, run: str, old_root: str, new_root: str) -> None:
+    """grub.cfg boots `new_root` where it booted `old_root`, as the system's own update-grub would write."""
+    path = f"{boot.place.folder}/grub.cfg"
+    text = (boot.disk.read(path) or b"").decode("utf-8", "surrogateescape")
+    turned = grubcfg.with_root(text, old_root, new_root)
+    if turned != text:
+        replace(boot, path, turned.encode("utf-8", "surrogateescape"), f"{entries.FOLDER}/{run}/grub.cfg.old")
+    own = _own(boot, boot.raw.read(path) or b"")
+    if own is None or own.root != new_root:
+        raise BootConfigFailed(f"GRUB's own default entry does not boot {new_root}.")

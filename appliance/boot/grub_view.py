@@ -1,0 +1,139 @@
+"""GRUB as it will act: what the next boot is, and what stands against a promotion, read raw."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from appliance.boot import entries, env, grubcfg
+from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
+
+OURS = "# twinboot"
+FOLDER = entries.FOLDER
+# Room that keep and the machine's own next kernel update still need in /boot, in bytes.
+SPARE = 8 << 20
+WRITABLE = ("ext2", "ext3", "ext4")
+
+
+def look(boot: Boot) -> LoaderView:
+    """What GRUB finds on the raw device, and what it will do with it."""
+    folder = boot.place.folder
+    config = text_of(boot.raw.read(f"{folder}/grub.cfg"))
+    saved = env.values_of(boot.raw.read(f"{folder}/grubenv")).get("saved_entry", "")
+    own = grubcfg.default_entry(config, boot.place.prefix, saved)
+    custom = boot.raw.read(f"{folder}/custom.cfg")
+    kind = "absent" if custom is None else "ours" if text_of(custom).startswith(OURS) else "foreign"
+    sourced = grubcfg.sources_custom(config)
+    runs = tuple(name for name in boot.raw.names(FOLDER) if not name.startswith((".", "env")))
+    known = LoaderView(
+        state=BootState.ABSENT, own=own, next_boot=own, custom=kind, sourced=sourced, runs=runs
+    )
+    data = boot.raw.read(env.PATH)
+    return known if data is None else _with_env(boot, known, env.values_of(data))
+
+
+def _with_env(boot: Boot, known: LoaderView, values: dict[str, str]) -> LoaderView:
+    """The view completed by the sector that decides and the entries it leads to."""
+    run, state = values.get("tb_run", ""), env.state_of(values)
+    ours: tuple[Entry, ...] = ()
+    result = None
+    if run:
+        text = text_of(boot.raw.read(f"{FOLDER}/{run}/entries.cfg"))
+        ours = grubcfg.read_entries(text, boot.place.prefix)
+        result = boot.raw.read(f"{FOLDER}/{run}/result")
+    found = msgspec.structs.replace(
+        known,
+        state=state,
+        run=run,
+        once=values.get("tb_once") == "1",
+        keep_asked=values.get("tb_keep") == "1",
+        fallback=_by_id(ours, "twinboot-previous"),
+        entries=ours,
+        missing=_missing(boot, ours),
+        result=text_of(result),
+    )
+    return msgspec.structs.replace(found, next_boot=_next(found))
+
+
+def _by_id(ours: tuple[Entry, ...], wanted: str) -> Entry | None:
+    return next((entry for entry in ours if entry.id == wanted), None)
+
+
+def _next(found: LoaderView) -> Entry | None:
+    """The same decisions as grub-entries.cfg and grub-settle.cfg make (tests hold the two together)."""
+    if found.custom != "ours" or not found.sourced or not found.entries:
+        return found.own
+    if found.state is BootState.ARMED:
+        trial = _by_id(found.entries, f"twinboot-trial-{found.run}")
+        whole = trial is not None and not set(found.missing) & {trial.kernel, *trial.initrds}
+        return trial if found.once and whole else found.fallback
+    if found.state in (BootState.TRIAL, BootState.ROLLED_BACK):
+        return found.fallback
+    if found.state is BootState.SETTLING:
+        return _by_id(found.entries, "twinboot-settle")
+    return found.own
+
+
+def _missing(boot: Boot, ours: tuple[Entry, ...]) -> tuple[str, ...]:
+    paths = {path for entry in ours for path in (entry.kernel, *entry.initrds)}
+    there = {folder: boot.raw.names(folder) for folder in {path.rpartition("/")[0] for path in paths}}
+    return tuple(sorted(p for p in paths if p.rpartition("/")[2] not in there[p.rpartition("/")[0]]))
+
+
+def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
+    """Why a promotion on this /boot is refused, as sentences."""
+    place, found = boot.place, look(boot)
+    named = f"/boot/{place.folder}"
+    own_root = found.own.root if found.own else ""
+    checks = (
+        (
+            place.fstype not in WRITABLE,
+            f"/boot is {place.fstype or 'of an unknown kind'}: only ext2, ext3 and ext4 are supported.",
+        ),
+        (not found.sourced, f"{named}/grub.cfg does not read custom.cfg (41_custom is missing)."),
+        (
+            found.custom == "foreign",
+            f"{named}/custom.cfg exists and is not ours: move its entries to 40_custom first.",
+        ),
+        (found.own is None, f"The default entry could not be found in {named}/grub.cfg."),
+        (
+            found.own is not None and not own_root.startswith("/dev/mapper/"),
+            f"GRUB's default entry names the root as {own_root or 'nothing'}: a snapshot has the same.",
+        ),
+        (
+            found.state is BootState.DAMAGED,
+            "/boot/twinboot/env is damaged: start the old system and undo the last promotion.",
+        ),
+        (
+            found.state in (BootState.ARMED, BootState.SETTLING),
+            f"Run {found.run} is {found.state.value}: finish it or take it back first.",
+        ),
+    )
+    reasons = tuple(sentence for against, sentence in checks if against)
+    return reasons or (no_room(boot, wanted, found) if wanted else ())
+
+
+def no_room(boot: Boot, wanted: StagedSystem, found: LoaderView) -> tuple[str, ...]:
+    now = found.next_boot
+    if now is None or not boot.disk.is_file(now.kernel):
+        return (f"The kernel of GRUB's default entry, /boot/{now.kernel if now else '?'}, is not there.",)
+    needed = SPARE + sum(file.size for file in wanted.artifacts.files if not same(boot, file))
+    free = boot.disk.free()
+    if needed > free:
+        return (f"/boot has {free >> 20} MiB free, the new kernel and initrd need {needed >> 20} MiB.",)
+    return ()
+
+
+def same(boot: Boot, file: BootFile) -> bool:
+    """Whether /boot holds this very file already, so that a hard link is enough."""
+    data = boot.disk.read(file.name)
+    return data is not None and len(data) == file.size and sha256(data) == file.sha256
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def text_of(data: bytes | None) -> str:
+    return (data or b"").decode("utf-8", "replace")

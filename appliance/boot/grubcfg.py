@@ -1,0 +1,137 @@
+"""Reading GRUB's configuration: the entries of a generated grub.cfg, and which of them is the default.
+
+A reader of what grub-mkconfig writes (10_linux, 00_header of GRUB 2.06 and 2.12) and of our own entries; a
+hand-made grub.cfg that does more than they do yields no default entry, which refuses the machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from dataclasses import dataclass, field
+
+from appliance.boot.base import Entry
+
+_BLOCK = re.compile(r"\s*(menuentry|submenu|function)\s(.*)\{\s*\Z")
+# "if linux …; then" is how our own trial entry tries it.
+_LINUX = re.compile(r"\s*(?:if )?linux(?:16|efi)?\s+(\S+)\s*(.*?)\s*(?:; then)?\Z")
+_INITRD = re.compile(r"\s*(?:if )?initrd(?:16|efi)?\s+(.*?)\s*(?:; then)?\Z")
+_ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
+_DEFAULT = re.compile(r'^\s*set default="?([^"\n]*)"?\s*$', re.M)
+_PRELUDE = re.compile(
+    r"load_video|gfxmode \S+|insmod [a-z0-9_]+|set gfxpayload=\S+"
+    r"|if \[ x\$grub_platform = xxen \]; then (?:insmod [a-z0-9_]+; )+fi"
+)
+
+
+@dataclass(slots=True)
+class _Node:
+    kind: str
+    title: str = ""
+    id: str = ""
+    lines: list[str] = field(default_factory=list)
+    inner: list[_Node] = field(default_factory=list)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
+
+
+def _node(kind: str, head: str) -> _Node:
+    words = _words(head)
+    node = _Node(kind, title=words[0] if words else "")
+    for mark, value in itertools.pairwise(words):
+        if mark in ("$menuentry_id_option", "--id", "${menuentry_id_option}"):
+            node.id = value
+    return node
+
+
+def _tree(text: str) -> _Node:
+    top = _Node("top")
+    stack = [top]
+    for line in text.splitlines():
+        block = _BLOCK.match(line)
+        if block:
+            node = _node(block[1], block[2])
+            if node.kind != "function":
+                stack[-1].inner.append(node)
+            stack.append(node)
+        elif line.strip() == "}" and len(stack) > 1:
+            stack.pop()
+        else:
+            stack[-1].lines.append(line)
+    return top
+
+
+def _path(word: str, prefix: str) -> str:
+    """A path as the loader writes it, made relative to /boot."""
+    plain = word.strip("\"'").replace("${tb_folder}", f"{prefix}/twinboot").replace("($root)", "")
+    if prefix and plain.startswith(prefix + "/"):
+        plain = plain[len(prefix) :]
+    return plain.lstrip("/")
+
+
+def _entry(node: _Node, prefix: str) -> Entry | None:
+    linux = next((m for m in map(_LINUX.match, node.lines) if m), None)
+    if linux is None:
+        return None
+    initrd = next((m for m in map(_INITRD.match, node.lines) if m), None)
+    root = _ROOT.search(linux[2])
+    return Entry(
+        id=node.id or node.title,
+        title=node.title,
+        kernel=_path(linux[1], prefix),
+        initrds=tuple(_path(word, prefix) for word in initrd[1].split()) if initrd else (),
+        options=linux[2],
+        root=root[1] if root else "",
+        prelude=tuple(line.strip() for line in node.lines if _PRELUDE.fullmatch(line.strip())),
+    )
+
+
+def _find(nodes: list[_Node], choice: str) -> _Node | None:
+    """The node `choice` names, by number, id or title; "a>b" goes into a submenu (GRUB manual, default)."""
+    head, _, rest = choice.partition(">")
+    found = nodes[int(head)] if head.isdigit() and int(head) < len(nodes) else None
+    if found is None and not head.isdigit():
+        found = next((n for n in nodes if head in (n.id, n.title)), None)
+    if found is None or found.kind == "menuentry":
+        return found
+    return _find(found.inner, rest or "0")
+
+
+def read_entries(text: str, prefix: str = "") -> tuple[Entry, ...]:
+    """Every Linux entry, submenus included, in the order they stand."""
+
+    def walk(nodes: list[_Node]) -> list[Entry]:
+        out: list[Entry] = []
+        for node in nodes:
+            entry = _entry(node, prefix) if node.kind == "menuentry" else None
+            out += [entry] if entry else walk(node.inner)
+        return out
+
+    return tuple(walk(_tree(text).inner))
+
+
+def default_entry(text: str, prefix: str = "", saved: str = "") -> Entry | None:
+    """The entry an unattended start takes; `saved` is grubenv's saved_entry. None: not to be said."""
+    tree = _tree(text)
+    choices = [c for c in _DEFAULT.findall("\n".join(tree.lines)) if "next_entry" not in c]
+    choice = (choices[0] if choices else "0").replace("${saved_entry}", saved) or "0"
+    node = _find(tree.inner, choice)
+    return _entry(node, prefix) if node else None
+
+
+def sources_custom(text: str) -> bool:
+    """Whether grub.cfg has 41_custom's lines, which read custom.cfg beside it."""
+    return bool(re.search(r"^\s*source\s+\$\{?(?:config_directory|prefix)\}?/custom\.cfg", text, re.M))
+
+
+def with_root(text: str, old: str, new: str) -> str:
+    """grub.cfg with every `root=old` on a linux line turned to `root=new`; all else byte for byte."""
+    word = re.compile(rf"(?<=\s)root={re.escape(old)}(?=\s|$)")
+    lines = text.split("\n")
+    return "\n".join(word.sub(lambda _: f"root={new}", ln) if _LINUX.match(ln) else ln for ln in lines)

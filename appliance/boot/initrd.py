@@ -1,0 +1,105 @@
+"""What is inside an initrd: names only, read by our own cpio reader (newc, as the kernel's gen_init_cpio)."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from appliance.errors import BootConfigFailed
+from appliance.host.run import Host, read
+
+MAGIC = (b"070701", b"070702")
+HEADER = 110
+_UNPACKED_BY_PROGRAM = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4d\x18": "lz4"}
+
+
+def _skip(data: IO[bytes], count: int) -> None:
+    while count > 0:
+        piece = data.read(min(count, 1 << 20))
+        if not piece:
+            raise BootConfigFailed("The initrd ends in the middle of a file.")
+        count -= len(piece)
+
+
+def _members(data: IO[bytes], first: bytes) -> Iterator[str]:
+    """Names of one cpio archive; `first` is its first 6 bytes, already read. Stops after the trailer."""
+    magic = first
+    while True:
+        if magic not in MAGIC:
+            raise BootConfigFailed("The initrd is damaged: a cpio header is missing.")
+        head = data.read(HEADER - 6)
+        try:
+            size, length = int(head[48:56], 16), int(head[88:96], 16)
+        except ValueError:
+            raise BootConfigFailed("The initrd is damaged: a cpio header does not read.") from None
+        name = data.read(length).rstrip(b"\0").decode("utf-8", "replace")
+        _skip(data, -(HEADER + length) % 4)
+        _skip(data, size + -size % 4)
+        if name == "TRAILER!!!":
+            return
+        yield name.removeprefix("./")
+        magic = data.read(6)
+
+
+def _next_magic(data: IO[bytes]) -> bytes:
+    """The first 6 bytes after the padding between archives; fewer at the end."""
+    while True:
+        byte = data.read(1)
+        if byte != b"\0":
+            return byte + data.read(5) if byte else b""
+
+
+def _unpacked(host: Host, path: Path, offset: int, magic: bytes, work: Path) -> IO[bytes]:
+    """A stream of what is compressed from `offset` on."""
+    part = work / "part"
+    with path.open("rb") as source, part.open("wb") as out:
+        source.seek(offset)
+        while piece := source.read(1 << 20):
+            out.write(piece)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(part, "rb"))
+    if magic.startswith((b"\xfd7zXZ\x00", b"]\x00\x00")):
+        return lzma.open(part, "rb")
+    if magic.startswith(b"BZh"):
+        return bz2.open(part, "rb")
+    for start, program in _UNPACKED_BY_PROGRAM.items():
+        if magic.startswith(start):
+            plain = work / "plain"
+            host.run(
+                read(program, "-d", "-q", "-f", str(part), "-o" if program == "zstd" else "--", str(plain))
+            )
+            return plain.open("rb")
+    raise BootConfigFailed(f"The initrd is packed in a way that is not known ({magic.hex()}).")
+
+
+def initrd_names(host: Host, path: Path) -> tuple[str, ...]:
+    """Every name in an initrd, early archives (microcode) included. Raises BootConfigFailed when damaged."""
+    names: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="twinboot-initrd-") as folder, path.open("rb") as data:
+        while magic := _next_magic(data):
+            if magic in MAGIC:
+                names += _members(data, magic)
+                continue
+            offset = data.tell() - len(magic)
+            with _unpacked(host, path, offset, magic, Path(folder)) as stream:
+                try:
+                    names += _inner(stream)
+                except (OSError, EOFError, lzma.LZMAError) as error:
+                    raise BootConfigFailed(f"The initrd does not unpack: {error}.") from error
+            data.seek(0, os.SEEK_END)
+    if not names:
+        raise BootConfigFailed(f"{path.name} is empty.")
+    return tuple(names)
+
+
+def _inner(stream: IO[bytes]) -> list[str]:
+    out: list[str] = []
+    while magic := _next_magic(stream):
+        out += _members(stream, magic)
+    return out

@@ -1,0 +1,26 @@
+"""What a run put into /boot, written beside it: how `staged` and `restore` know what is ours."""
+
+from __future__ import annotations
+
+import msgspec
+
+from appliance.boot.base import BootFile, Entry
+
+SCHEMA = 1
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """/boot/twinboot/<run>/manifest.json. `files` is the new system's, `old` what the previous entry
+    boots, `before` the names /boot held when the run was staged; `env_before` the sector that was there
+    (hex), empty where there was none."""
+
+    schema: int = SCHEMA
+    run: str
+    root: str
+    old_root: str
+    trial: Entry
+    previous: Entry
+    files: tuple[BootFile, ...]
+    old: tuple[BootFile, ...]
+    before: tuple[str, ...]
+    env_before: str = ""

@@ -1,0 +1,219 @@
+"""`twinboot …`: parse, call the session, print. The only place with exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from appliance import show
+from appliance.errors import ApplianceError, Cancelled
+from appliance.model import events as ev
+from appliance.model import messages as m
+from appliance.model.codec import to_json, to_pretty_json
+from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from appliance.session import Session, socket_path
+
+EXAMPLES = """examples:
+  twinboot inspect                          what is installed here; writes nothing
+  twinboot rehearse --nothing               change nothing, only test the reboot
+  twinboot rehearse --security              rehearse the pending security updates
+  twinboot rehearse --packages nginx ledger --bundle june
+  twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
+  twinboot rollback tb1                     next boot: the old system
+  twinboot image build                      make dist/twinboot.img (on a workstation)
+
+exit codes: 0 done, 1 failed, 2 wrong arguments, 3 refused (nothing written), 4 another operator,
+            130 cancelled
+"""
+
+
+ENGINE_WAIT = 60
+"""Seconds."""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="twinboot",
+        description="Rehearse a patch on this machine's own twin, then let the machine become the rehearsal.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", action="store_true", help="machine-readable output")
+        sub.add_argument("--verbose", action="store_true", help="show every command as well")
+        return sub
+
+    verb("inspect", "Show machine, disks and installed systems; writes nothing.").add_argument(
+        "--fresh", action="store_true", help="ask the disks again"
+    )
+    verb("status", "What boots next, what is the fallback, what runs.")
+    verb("list", "The lineage: every system volume and its state.")
+    _rehearse_arguments(verb("rehearse", "Snapshot, twin, patch, test, seal, proof boot, verdict."))
+    for name, text in (
+        ("promote", "Stage and arm: the next boot is a trial of what RUN tested."),
+        ("rollback", "The next boot is the old system; nothing is deleted."),
+        ("keep", "Make the trial permanent."),
+        ("retire", "Delete the volumes of RUN that are no longer wanted."),
+    ):
+        sub = verb(name, text)
+        sub.add_argument("run", help='the run, e.g. "tb1"')
+        sub.add_argument("--dry-run", action="store_true", help="print every write, make none")
+        sub.add_argument("--confirm", default="", help="the last 4 characters of the machine's serial number")
+        if name == "promote":
+            sub.add_argument("--force-bad", action="store_true", help="promote although the verdict is FAIL")
+        if name == "keep":
+            sub.add_argument(
+                "--retire-on", default="", metavar="DATE", help="remind to retire the old system"
+            )
+    cancel = verb("cancel", "Stop the run that is going on and remove what it made.")
+    cancel.add_argument("run")
+    verbs.add_parser("image", help="Build the bootable image (on a workstation).", add_help=False)
+    return top
+
+
+def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
+    kind = sub.add_mutually_exclusive_group()
+    kind.add_argument("--nothing", action="store_true", help="change nothing, only test the reboot (default)")
+    kind.add_argument("--all", action="store_true", help="all pending updates")
+    kind.add_argument("--security", "--security-only", action="store_true", help="security updates only")
+    kind.add_argument("--packages", nargs="+", metavar="NAME", help="these packages, NAME or NAME=VERSION")
+    kind.add_argument("--script", metavar="FILE", help="a script on the stick")
+    kind.add_argument("--by-hand", action="store_true", help="wait while you work in the twin")
+    sub.add_argument("--bundle", default="", metavar="FOLDER", help="patches from this folder of the stick")
+    sub.add_argument(
+        "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
+    )
+    sub.add_argument("--system", default="", help="which installed system, as inspect names it")
+    sub.add_argument("--emulate", action="store_true", help="go on without KVM, many times slower")
+    sub.add_argument("--memory", type=int, default=0, metavar="MIB", help="memory of the twin")
+    sub.add_argument("--dry-run", action="store_true", help="print every write, make none")
+
+
+def patch_request(args: argparse.Namespace) -> PatchRequest:
+    kind = PatchKind.NOTHING
+    for name, value in (
+        ("all", PatchKind.ALL),
+        ("security", PatchKind.SECURITY),
+        ("packages", PatchKind.PACKAGES),
+        ("script", PatchKind.SCRIPT),
+        ("by_hand", PatchKind.BY_HAND),
+    ):
+        if getattr(args, name):
+            kind = value
+    return PatchRequest(
+        kind=kind,
+        packages=tuple(args.packages or ()),
+        script=args.script or "",
+        bundle=args.bundle,
+        allow_unsigned=args.allow_unsigned,
+    )
+
+
+def request(args: argparse.Namespace) -> Request:
+    verb = Verb(args.verb)
+    if verb is Verb.REHEARSE:
+        return Request(
+            verb=verb,
+            system=args.system,
+            patch=patch_request(args),
+            emulate=args.emulate,
+            memory=args.memory,
+        )
+    return Request(
+        verb=verb,
+        run=args.run,
+        force_bad=getattr(args, "force_bad", False),
+        retire_on=getattr(args, "retire_on", ""),
+    )
+
+
+async def act(session: Session, args: argparse.Namespace) -> int:
+    """Plan, start, follow to the end; a gate is passed with --confirm or asked for on a terminal."""
+    planned = await session.plan(request(args))
+    print(show.plan(planned.plan), flush=True)
+    before = (await session.status()).last_seq
+    accepted = await session.start(planned.plan, dry=args.dry_run)
+    if args.dry_run:
+        print(show.would(accepted.would))
+        return 0
+    with contextlib.suppress(NotImplementedError):
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGINT, lambda: asyncio.ensure_future(session.cancel(accepted.run))
+        )
+    failed = False
+    async for event in session.follow(before):
+        if event.run not in ("", accepted.run):
+            continue
+        if args.json or args.verbose or not show.is_chatter(event):
+            print(to_json(event).decode() if args.json else show.event(event), flush=True)
+        if isinstance(event, ev.Waiting):
+            await pass_gate(session, accepted.run, event, args)
+        failed = failed or isinstance(event, ev.Failed)
+        if isinstance(event, ev.RunFinished):
+            break
+    record = await session.record(accepted.run)
+    print(record.text)
+    return 1 if failed else 0
+
+
+async def pass_gate(session: Session, run: str, event: ev.Waiting, args: argparse.Namespace) -> None:
+    typed = getattr(args, "confirm", "")
+    if not typed and sys.stdin.isatty():
+        typed = await asyncio.to_thread(input, f"{event.sentence} Type to confirm: ")
+    if not typed:
+        raise Cancelled(
+            f"The run waits: {event.sentence}",
+            next_actions=(f"twinboot {args.verb} {run} --confirm XXXX", f"twinboot cancel {run}"),
+        )
+    await session.approve(run, event.gate, typed)
+
+
+async def reach(client: str) -> Session:
+    """A session; waits up to a minute for an engine that is just starting. Raises EngineGone."""
+    for _ in range(ENGINE_WAIT):
+        if socket_path().exists():
+            break
+        await asyncio.sleep(1)
+    return Session(client)
+
+
+async def run(args: argparse.Namespace) -> int:
+    async with await reach("cli") as session:
+        if args.verb == "inspect":
+            machine = await session.inspect(args.fresh)
+            print(to_pretty_json(machine) if args.json else show.machine(machine))
+        elif args.verb in ("status", "list"):
+            status = await session.status()
+            whole = args.verb == "status"
+            value: m.Status | object = status if whole else status.lineage
+            text = show.status(status) if whole else show.lineage(status.lineage)
+            print(to_pretty_json(value) if args.json else text)
+        elif args.verb == "cancel":
+            await session.cancel(args.run)
+        else:
+            return await act(session, args)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `twinboot`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["image"]:
+        from appliance.image.cli import main as image_main
+
+        return image_main(words[1:])
+    args = parser().parse_args(words)
+    try:
+        return asyncio.run(run(args))
+    except ApplianceError as error:
+        print(show.error(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Cancelled.exit_code

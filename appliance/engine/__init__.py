@@ -1,0 +1,84 @@
+"""The one privileged process: serves the session, runs the workflow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import signal
+import threading
+
+from appliance.engine.bus import Bus
+from appliance.engine.desk import Desk
+from appliance.engine.runs import Runs
+from appliance.engine.server import Server
+from appliance.engine.unattended import Unattended
+from appliance.errors import ApplianceError
+from appliance.host.run import Command, Effect, Output, RealHost
+from appliance.model.events import Line
+from appliance.session import socket_path
+from appliance.workflow.places import Places
+
+
+class CommandLog:
+    """Tells the stream of every command, and counts those that may have written to the machine."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.writes = 0
+
+    def __call__(self, command: Command, output: Output, seconds: float) -> None:
+        if command.effect is Effect.WRITE:
+            self.writes += 1
+        level = "info" if output.status in command.ok else "error"
+        text = f"{command.effect.value} {brief(command)} [{output.status}] {seconds:.1f} s"
+        self.bus.publish(
+            Line(source="disk" if command.effect is Effect.WRITE else "log", text=text, level=level)
+        )
+        if output.status not in command.ok:
+            for line in output.stderr.splitlines()[-5:]:
+                self.bus.publish(Line(source="log", text=line, level="error"))
+
+
+def brief(command: Command) -> str:
+    """The command without LVM's isolated configuration, the same few hundred characters every time."""
+    words = list(command.argv)
+    if "--config" in words:
+        del words[words.index("--config") : words.index("--config") + 2]
+    return shlex.join(words)
+
+
+def main() -> int:
+    """Entry point of `twinboot-engine`: recover first, then serve until SIGTERM."""
+    bus = Bus()
+    log = CommandLog(bus)
+    host = RealHost(log)
+    places = Places()
+    runs = Runs(host, bus, places)
+    desk = Desk(host, bus, runs, places, lambda: log.writes)
+    opened = threading.Event()
+
+    def begin() -> None:
+        """Off the socket's thread: clients see what recovery does while it does it."""
+        try:
+            opened.wait(30)
+            runs.recover_unfinished(desk.machine())
+            desk.forget()
+            Unattended(host, bus, desk, runs, places).run()
+        except ApplianceError as error:
+            bus.publish(Line(source="log", level="error", text=f"{error.code} {error.what}"))
+
+    threading.Thread(target=begin, name="begin", daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(Server(bus, desk), opened))
+    return 0
+
+
+async def _serve(server: Server, opened: threading.Event) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(server.listen(socket_path()))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    opened.set()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,157 @@
+"""Answers every request: reads the machine, makes plans, starts and steers the one run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+import time
+from collections.abc import Callable
+
+from appliance.engine.bus import Bus
+from appliance.engine.runs import Runs
+from appliance.errors import Refused, StalePlan
+from appliance.host.run import Host, write
+from appliance.model import messages as m
+from appliance.model.machine import Machine
+from appliance.model.plan import Plan, Request, fingerprint
+from appliance.probe.machine import probe
+from appliance.workflow import catalogue
+from appliance.workflow.descent import Descent
+from appliance.workflow.places import Places
+
+STILL_TRUE = 120.0
+"""Seconds a reading may serve for a plan and its start: only this engine touches the disks meanwhile."""
+
+
+class Desk:
+    """One caller at a time touches the machine; a run holds it meanwhile and status uses what is known."""
+
+    def __init__(self, host: Host, bus: Bus, runs: Runs, places: Places, writes: Callable[[], int]) -> None:
+        self.host = host
+        self.bus = bus
+        self.runs = runs
+        self.places = places
+        self.writes = writes
+        self.version = importlib.metadata.version("twinboot")
+        self._machine: Machine | None = None
+        self._descent: Descent | None = None
+        self._read_at = 0.0
+        self._changed = False
+        self._lock = threading.Lock()
+
+    def handle(self, say: m.AnySay, operator: str) -> m.AnyReply:
+        """Answer one request. Raises ApplianceError, which the server turns into a Refusal."""
+        match say:
+            case m.Inspect():
+                return m.Found(machine=self.machine(0.0 if say.fresh else float("inf")))
+            case m.GetStatus():
+                return self.status(operator)
+            case m.MakePlan():
+                plan = self.plan(say.request)
+                return m.Planned(plan=plan, command_line=command_line(say.request))
+            case m.Start():
+                return self.start(say.plan, say.dry)
+            case m.Approve():
+                self.runs.approve(say.run, say.gate, say.typed)
+            case m.Cancel():
+                self.runs.cancel(say.run)
+            case m.GetRecord():
+                return self.record(say.run)
+            case m.Power():
+                self.power(say.act)
+            case _:
+                raise Refused((f"The engine does not know {type(say).__name__}.",))
+        return m.Accepted()
+
+    @property
+    def busy(self) -> bool:
+        going = self.runs.going
+        return going is not None and going.busy
+
+    def machine(self, max_age: float = float("inf")) -> Machine:
+        """The machine as last read; read again when older than `max_age` seconds or changed by a run.
+
+        A probe and a run never touch the disks at once: while a run is at work the last reading serves.
+        """
+        with self._lock:
+            stale = self._changed or time.monotonic() - self._read_at > max_age
+            if self._machine is not None and not stale:
+                return self._machine
+            if self.runs.disks.acquire(blocking=self._machine is None):
+                try:
+                    self._machine = probe(self.host)
+                finally:
+                    self.runs.disks.release()
+                self._read_at = time.monotonic()
+                self._changed = False
+                self._descent = None
+            assert self._machine is not None  # the first reading waits for its turn
+            return self._machine
+
+    def descent(self) -> Descent:
+        machine = self.machine()
+        with self._lock:
+            if self._descent is None:
+                self._descent = catalogue.descent(self.host, machine, self.places)
+            return self._descent
+
+    def forget(self) -> None:
+        """What a run changed must be read again."""
+        with self._lock:
+            self._changed = True
+            self._descent = None
+
+    def status(self, operator: str) -> m.Status:
+        descent = self.descent()
+        return m.Status(
+            machine=self._machine,
+            lineage=descent.lineage,
+            operator=operator,
+            running=self.runs.view(),
+            writes=self.writes(),
+            next_boot=descent.next_boot,
+            fallback=descent.fallback,
+            next_step=descent.next_step,
+            last_seq=self.bus.last_seq,
+            notices=descent.notices,
+        )
+
+    def plan(self, request: Request) -> Plan:
+        machine = self.machine(STILL_TRUE)
+        return catalogue.build_plan(machine, request, self.descent(), self.host, self.places)
+
+    def start(self, plan: Plan, dry: bool) -> m.Accepted:
+        machine = self.machine(STILL_TRUE)
+        if plan.machine != machine.identity:
+            raise StalePlan((f"This plan is for {plan.machine}; this machine is {machine.identity}.",))
+        if plan.fingerprint != fingerprint(machine):
+            raise StalePlan(("The machine's disks or volumes have changed since the plan was made.",))
+        if dry:
+            return m.Accepted(would=tuple(w.what for s in plan.steps for w in s.writes))
+        return m.Accepted(run=self.runs.start(plan, machine, self.forget))
+
+    def record(self, run: str) -> m.RecordOf:
+        return catalogue.record(self.host, self.machine(), self.places, run)
+
+    def power(self, act: str) -> None:
+        if act not in ("reboot", "poweroff"):
+            raise Refused((f"The machine can be told to reboot or poweroff, not {act}.",))
+        if self.busy:
+            raise Refused(("A run is going on: cancel it first.",))
+        self.host.run(write("systemctl", act, timeout=30))
+
+
+def command_line(request: Request) -> str:
+    """The equivalent of what was chosen, for the next time and for a script."""
+    words = ["twinboot", request.verb.value]
+    if request.run:
+        words.append(request.run)
+    patch = request.patch
+    if request.verb.value == "rehearse":
+        words.append(f"--{patch.kind.value}")
+        words += [*patch.packages, *([patch.script] if patch.script else [])]
+        words += ["--bundle", patch.bundle] if patch.bundle else []
+        words += ["--system", request.system] if request.system else []
+    words += ["--emulate"] if request.emulate else []
+    words += ["--force-bad"] if request.force_bad else []
+    return " ".join(words)

@@ -1,0 +1,198 @@
+"""The one run that may go on at a time: started, approved, cancelled, recovered in a thread of the engine."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.engine.bus import Bus
+from appliance.errors import ApplianceError, Busy, Refused
+from appliance.host.files import write_atomic
+from appliance.host.run import Host
+from appliance.model.codec import from_json, to_json
+from appliance.model.events import AnyEvent, Failed, RunFinished, RunStarted
+from appliance.model.machine import Machine
+from appliance.model.messages import RunView
+from appliance.model.plan import Plan
+from appliance.workflow import catalogue
+from appliance.workflow.journal import Journal
+from appliance.workflow.places import Places
+from appliance.workflow.runner import Context, Outcome, Step, execute, recover, roll_back
+from appliance.workflow.workplace import Workplace
+
+How = Callable[[Sequence[Step], Journal, Context], Outcome]
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Going:
+    """A run in progress or waiting at a gate."""
+
+    plan: Plan
+    work: Workplace
+    steps: tuple[Step, ...]
+    journal: Journal
+    folder: Path
+    started: float = field(default_factory=time.time)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+    changed: Callable[[], None] = _nothing
+
+    @property
+    def gate(self) -> str:
+        last = self.journal.records[-1] if self.journal.records else None
+        return last.step if last is not None and last.what == "waiting" else ""
+
+    @property
+    def busy(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+
+class Runs:
+    """Owns the run: one at a time, its journal and events on the machine's state volume.
+
+    `disks` is held while a run is at work, and by whoever probes the machine: a probe shows volumes through
+    devices of its own, which would keep a run from mounting what is under them.
+    """
+
+    def __init__(self, host: Host, bus: Bus, places: Places) -> None:
+        self.host = host
+        self.bus = bus
+        self.places = places
+        self.going: Going | None = None
+        self.disks = threading.Lock()
+        self._lock = threading.Lock()
+
+    def view(self) -> RunView | None:
+        going = self.going
+        if going is None:
+            return None
+        gate = going.gate
+        sentence = next((s.plan.title for s in going.steps if s.plan.id == gate), "")
+        return RunView(
+            run=going.plan.names.run,
+            verb=going.plan.request.verb.value,
+            title=catalogue.title(going.plan),
+            plan=going.plan,
+            gate=gate,
+            gate_sentence=sentence,
+            started=going.started,
+            finished=going.journal.finished and not going.busy,
+        )
+
+    def start(self, plan: Plan, machine: Machine, changed: Callable[[], None] = _nothing) -> str:
+        """Begin `plan`. Raises Busy while another run goes on or waits."""
+        with self._lock:
+            if self.going is not None and (self.going.busy or self.going.gate):
+                raise Busy(f"The run {self.going.plan.names.run} is not finished.")
+            folder = self.places.open_run(self.host, machine, plan)
+            write_atomic(folder / "plan.json", to_json(plan))
+            self.going = self._load(plan, machine, folder)
+            self.going.changed = changed
+            self.going.journal.add("plan", detail=plan.digest)
+            self._launch(self.going, execute)
+        return plan.names.run
+
+    def _load(self, plan: Plan, machine: Machine, folder: Path) -> Going:
+        work = Workplace(machine, plan.names.run, folder.parent, self.places.runtime, self.places.data)
+        return Going(plan, work, catalogue.steps(plan, work), Journal.open(folder / "journal.jsonl"), folder)
+
+    def approve(self, run: str, gate: str, typed: str) -> None:
+        """Record the approval, then go on. Raises Refused when what was typed does not confirm."""
+        with self._lock:
+            going = self._named(run)
+            if going.gate != gate:
+                raise Refused((f"The run {run} does not wait at {gate or 'a gate'}.",))
+            wanted = catalogue.confirmation(going.plan, gate)
+            if wanted and typed.strip().upper() != wanted.upper():
+                raise Refused((f'What was typed does not match: "{wanted}" was asked for.',))
+            going.journal.add("approved", gate)
+            self._launch(going, execute)
+
+    def cancel(self, run: str) -> None:
+        """Stop at the next safe point and remove what was made; at a gate, refuse the rest."""
+        with self._lock:
+            going = self._named(run)
+            if going.busy:
+                going.cancel.set()
+                return
+            self._launch(going, _refuse)
+
+    def recover_unfinished(self, machine: Machine) -> None:
+        """At every start, before any menu: finish or undo the job an earlier appliance boot left behind."""
+        for folder in self.places.unfinished(self.host, machine):
+            plan: Plan = from_json((folder / "plan.json").read_bytes(), Plan, str(folder / "plan.json"))
+            self.going = self._load(plan, machine, folder)
+            self._launch(self.going, recover)
+            if self.going.thread is not None:
+                self.going.thread.join()
+
+    def join(self) -> None:
+        if self.going is not None and self.going.thread is not None:
+            self.going.thread.join()
+
+    def _named(self, run: str) -> Going:
+        if self.going is None or self.going.plan.names.run != run:
+            raise Refused((f"There is no run {run} going on.",))
+        return self.going
+
+    def _finish(self, going: Going, outcome: str) -> None:
+        """Write the record first, so that who hears of the end can read it."""
+        report = catalogue.write_report(going.plan, going.work, going.folder, outcome)
+        going.changed()
+        self.bus.publish(RunFinished(outcome=outcome, report=report))
+
+    def _launch(self, going: Going, how: How) -> None:
+        going.thread = threading.Thread(target=self._work, args=(going, how), name=going.plan.names.run)
+        going.thread.start()
+
+    def _work(self, going: Going, how: How) -> None:
+        bus = self.bus
+        bus.run = going.plan.names.run
+        store = EventFile(going.folder / "events.jsonl")
+        bus.follow(bus.last_seq, store.add)
+        steps = tuple((s.plan.id, s.plan.title, s.plan.weight) for s in going.steps)
+        bus.publish(RunStarted(title=catalogue.title(going.plan), steps=steps))
+        context = Context(self.host, bus.publish, going.cancel)
+        try:
+            with self.disks:
+                outcome: Outcome = how(going.steps, going.journal, context)
+            if outcome is not Outcome.WAITING:
+                self._finish(going, outcome.value)
+        except ApplianceError as error:
+            bus.publish(
+                Failed(code=error.code, what=error.what, safe=error.safe, next_actions=error.next_actions)
+            )
+            self._finish(going, "failed")
+        finally:
+            bus.leave(store.add)
+            going.changed()
+
+
+def _refuse(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
+    outcome = roll_back(steps, journal, ctx)
+    journal.add("refused")
+    return outcome
+
+
+class EventFile:
+    """Appends events to the run's record; a full volume loses events, never the run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, event: AnyEvent) -> None:
+        try:
+            if shutil.disk_usage(self.path.parent).free < 4 * 1024 * 1024:
+                return
+            with self.path.open("ab") as out:
+                out.write(to_json(event) + b"\n")
+        except OSError:
+            return

@@ -1,0 +1,128 @@
+"""Serves the unix socket: decodes calls, keeps the operator lock, pushes events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import traceback
+from pathlib import Path
+
+from appliance.engine.bus import Bus
+from appliance.engine.desk import Desk
+from appliance.errors import ApplianceError, Busy, Refused
+from appliance.model import messages as m
+from appliance.model.codec import from_json, to_json
+from appliance.model.events import AnyEvent, Line
+
+LINE_LIMIT = 64 * 1024 * 1024
+ACTS = (m.Start, m.Approve, m.Cancel, m.Power)
+
+
+def refusal(error: ApplianceError) -> m.Refusal:
+    return m.Refusal(
+        code=error.code,
+        what=error.what,
+        safe=error.safe,
+        next_actions=error.next_actions,
+        reasons=error.reasons if isinstance(error, Refused) else (),
+        exit_code=error.exit_code,
+    )
+
+
+class Client:
+    """One connection. Answers are written in the order they are ready; events as they come."""
+
+    def __init__(self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
+        self.reader = reader
+        self.writer = writer
+        self.name = ""
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        try:
+            while line := await self.reader.readline():
+                call: m.Call = from_json(line, m.Call, "the client's message")
+                task = asyncio.create_task(self.answer(call))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+        except (ApplianceError, OSError, ValueError):
+            pass
+        finally:
+            self.server.bus.leave(self.push_threadsafe)
+            self.server.gone(self)
+            with contextlib.suppress(OSError):
+                self.writer.close()
+
+    async def answer(self, call: m.Call) -> None:
+        try:
+            reply = await self.server.reply(self, call.say)
+        except ApplianceError as error:
+            reply = refusal(error)
+        except Exception:  # noqa: BLE001  a bug must not take the engine down while a twin runs
+            trace = traceback.format_exc()
+            self.server.bus.publish(Line(source="log", level="error", text=trace))
+            reply = m.Refusal(
+                code="BUG-01",
+                what=f"The engine met a fault of its own: {trace.strip().splitlines()[-1]}",
+                safe="The run's journal stands; nothing was promoted by this.",
+                next_actions=("Export the log and report this.",),
+            )
+        self.send(m.Answer(id=call.id, reply=reply))
+
+    def send(self, message: m.FromEngine) -> None:
+        if not self.writer.is_closing():
+            self.writer.write(to_json(message) + b"\n")
+
+    def push_threadsafe(self, event: AnyEvent) -> None:
+        self.loop.call_soon_threadsafe(self.send, m.Pushed(event=event))
+
+
+class Server:
+    """The operator lock belongs to the first client that acts, until it leaves or another takes over."""
+
+    def __init__(self, bus: Bus, desk: Desk) -> None:
+        self.bus = bus
+        self.desk = desk
+        self.operator: Client | None = None
+
+    async def reply(self, client: Client, say: m.AnySay) -> m.AnyReply:
+        if isinstance(say, m.Hello):
+            client.name = say.client
+            return m.Welcome(version=self.desk.version)
+        if isinstance(say, m.Follow):
+            self.bus.follow(say.since, client.push_threadsafe)
+            return m.Accepted()
+        if isinstance(say, m.TakeOver):
+            self.operator = client
+            self.bus.publish(Line(source="log", text=f"{client.name} took over"))
+            return m.Accepted()
+        if isinstance(say, ACTS):
+            self.claim(client)
+        operator = self.operator.name if self.operator else ""
+        return await asyncio.to_thread(self.desk.handle, say, operator)
+
+    def claim(self, client: Client) -> None:
+        if self.operator is None:
+            self.operator = client
+        if self.operator is not client:
+            raise Busy(f"{self.operator.name} is in control.")
+
+    def gone(self, client: Client) -> None:
+        if self.operator is client:
+            self.operator = None
+
+    async def listen(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await Client(self, reader, writer).serve()
+
+        server = await asyncio.start_unix_server(connected, str(path), limit=LINE_LIMIT)
+        os.chmod(path, 0o660)
+        async with server:
+            await server.serve_forever()

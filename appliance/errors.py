@@ -1,0 +1,126 @@
+"""What the appliance says when it stops: one clear error with a way on.
+
+Every error a person can meet carries four parts: a stable code, what happened, what is safe, and
+numbered next actions with the suggested one first.
+"""
+
+from __future__ import annotations
+
+
+class ApplianceError(Exception):
+    """An expected failure, fit for a screen. Anything else that is raised is a bug."""
+
+    code = "GENERAL-01"
+    safe = "Nothing on the installed system was changed."
+    next_actions: tuple[str, ...] = ("Export the log and ask for support.",)
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, safe: str | None = None, next_actions: tuple[str, ...] | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        if safe is not None:
+            self.safe = safe
+        if next_actions is not None:
+            self.next_actions = next_actions
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class CommandFailed(ApplianceError):
+    """A program ended with an unexpected status, was not found, or passed its time limit."""
+
+    code = "HOST-01"
+    next_actions = ("Look at the log: it holds the command and its output.", "Try again.")
+
+
+class DamagedData(ApplianceError):
+    """A file of ours, or input from outside, does not decode; the text names the key."""
+
+    code = "DATA-01"
+    next_actions = ("Put the named file right, or delete it to start afresh.",)
+
+
+class Refused(ApplianceError):
+    """The machine or the request is one we do not act on. `reasons` are full sentences, all at once."""
+
+    code = "REFUSED-01"
+    exit_code = 3
+    next_actions = ("Read the reasons: each names what would have to change.",)
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = reasons
+
+
+class StalePlan(Refused):
+    """The plan was made for another machine, or this machine has changed since."""
+
+    code = "PLAN-01"
+    next_actions = ("Make a new plan on this machine.",)
+
+
+class Busy(ApplianceError):
+    """Another operator or run holds the lock."""
+
+    code = "BUSY-01"
+    exit_code = 4
+    next_actions = ("Watch the run that is going on.", "Take over knowingly (T).")
+
+
+class ProbeFailed(ApplianceError):
+    """The machine could not be read well enough to say what it is."""
+
+    code = "PROBE-01"
+
+
+class OutOfSpace(ApplianceError):
+    """A pool, volume group, /boot or the stick has no room for what the plan needs."""
+
+    code = "SPACE-01"
+    next_actions = ("Free the named space and start again.",)
+
+
+class TwinFailed(ApplianceError):
+    """The twin did not do what its machine does: start, answer, or stop in time."""
+
+    code = "TWIN-01"
+    next_actions = ("Look at the twin's console in the report.", "Rehearse again.")
+
+
+class PatchFailed(ApplianceError):
+    """The package manager did not finish its work in the twin."""
+
+    code = "PATCH-01"
+    next_actions = ("Read the package manager's output in the report.", "Rehearse other patches.")
+
+
+class BootConfigFailed(ApplianceError):
+    """A write to the boot configuration, or reading it back as the loader, did not hold."""
+
+    code = "BOOT-01"
+    next_actions = ("Do not switch off yet: run `twinboot status`.",)
+
+
+class NeedsRescue(ApplianceError):
+    """The journal is damaged in the middle or an undo failed: no guess is made."""
+
+    code = "RESCUE-01"
+    next_actions = ("Export everything to the stick.", "Do not promote; ask for support.")
+
+
+class Cancelled(ApplianceError):
+    """The operator stopped the run; what it had made is removed."""
+
+    code = "CANCEL-01"
+    exit_code = 130
+    next_actions = ("Start a new rehearsal when ready.",)
+
+
+class EngineGone(ApplianceError):
+    """The engine's socket does not answer."""
+
+    code = "ENGINE-01"
+    next_actions = ("Wait ten seconds: it is started again by itself.",)

@@ -1,0 +1,67 @@
+"""Files and mounts with the care a production machine needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from appliance.host.run import Host, read, write
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync(2) of a folder, which makes a rename or a new name in it durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Old content or new content after any power cut: temp, fsync, rename, fsync of the folder.
+
+    For files of our own on Linux file systems. What a boot loader reads goes through boot/flip, since
+    loaders do not replay journals.
+    """
+    fd, temp = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fchmod(out.fileno(), mode)
+            os.fsync(out.fileno())
+        os.replace(temp, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temp)
+        raise
+    sync_folder(path.parent)
+
+
+NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery,nouuid", "btrfs": "rescue=nologreplay"}
+
+
+@contextlib.contextmanager
+def mounted_readonly(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
+    """Mount without replaying the journal, so that not one sector is written (mount(8), ext4(5), xfs(5))."""
+    options = ",".join(filter(None, ("ro", "nodev", "nosuid", "noexec", NO_REPLAY.get(fstype, ""))))
+    at.mkdir(parents=True, exist_ok=True)
+    host.run(read("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
+    try:
+        yield at
+    finally:
+        host.run(read("umount", str(at), timeout=60))
+
+
+@contextlib.contextmanager
+def mounted(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
+    """Mount for writing: only volumes of our own, or /boot and the ESP inside a promotion."""
+    at.mkdir(parents=True, exist_ok=True)
+    host.run(write("mount", "-t", fstype, "-o", "nodev,nosuid,noexec", device, str(at), timeout=60))
+    try:
+        yield at
+    finally:
+        host.run(write("umount", str(at), timeout=120))

@@ -1,0 +1,28 @@
+"""The folder for network boot, to be served as it stands over HTTP (and TFTP for the loaders)."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from appliance.host.run import Host
+from appliance.image.grub import network_images
+from appliance.image.menu import ipxe_script, network_menu
+from appliance.image.usb import sums
+
+
+def make_pxe(
+    host: Host, kernel: Path, initrd: Path, rootfs: Path, build: str, folder: Path, work: Path
+) -> None:
+    """Fills `folder` anew: kernel, initrd with network drivers, root, GRUB, menus, SHA256SUMS."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, source in (("vmlinuz", kernel), ("initrd.img", initrd), ("rootfs.squashfs", rootfs)):
+        shutil.copyfile(source, folder / name)
+    with rootfs.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    network_images(host, folder, work)
+    (folder / "grub.cfg").write_text(network_menu(build, sha256))
+    (folder / "boot.ipxe").write_text(ipxe_script(build, sha256))
+    (folder / "SHA256SUMS").write_text(sums(folder))

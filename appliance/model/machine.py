@@ -1,0 +1,268 @@
+"""What a machine is: firmware, disks, volumes, installed systems. Frozen, versioned, no I/O."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+SCHEMA = 1
+
+
+class Firmware(enum.Enum):
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+class Bus(enum.Enum):
+    """Disk bus classes; the twin's disk hangs on the same one."""
+
+    VIRTIO = "virtio"
+    NVME = "nvme"
+    SATA = "sata"
+    SCSI = "scsi"
+    USB = "usb"
+    OTHER = "other"
+
+
+class Storage(enum.Enum):
+    """How a volume is kept, which decides how a snapshot of it is taken."""
+
+    LVM_THIN = "LVM thin"
+    LVM_THICK = "LVM thick"
+    BTRFS = "btrfs"
+    PARTITION = "partition"
+
+
+class LoaderKind(enum.Enum):
+    GRUB = "GRUB"
+    SYSTEMD_BOOT = "systemd-boot"
+    UNKNOWN = "unknown"
+
+
+class Role(enum.Enum):
+    """What a volume is to the rehearsal."""
+
+    ROOT = "root"
+    SET = "volume set"
+    DATA = "data"
+    SWAP = "swap"
+
+
+class Partition(msgspec.Struct, frozen=True, kw_only=True):
+    """`start` and `size` are bytes from the beginning of the disk."""
+
+    path: str
+    number: int
+    start: int
+    size: int
+    type_id: str = ""
+    partuuid: str = ""
+    fstype: str = ""
+    fsuuid: str = ""
+    label: str = ""
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole disk; `size` in bytes, `table` is gpt, dos or empty."""
+
+    path: str
+    size: int
+    bus: Bus
+    model: str = ""
+    serial: str = ""
+    wwn: str = ""
+    sector: int = 512
+    table: str = ""
+    table_id: str = ""
+    rotational: bool = False
+    smart: str = ""
+    partitions: tuple[Partition, ...] = ()
+
+
+class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
+    """`size` in bytes; `segtype` as LVM says it; `thin_id` is the device id in the pool, 0 where none."""
+
+    name: str
+    uuid: str
+    size: int
+    segtype: str
+    pool: str = ""
+    origin: str = ""
+    thin_id: int = 0
+    tags: tuple[str, ...] = ()
+    skip_activation: bool = False
+    writable: bool = True
+    data_percent: float = 0.0
+    metadata_percent: float = 0.0
+
+
+class PhysicalVolume(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    uuid: str
+    size: int
+
+
+class VolumeGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """`extent_size` in bytes; `metadata` is the VG's own text (vgcfgbackup), the source of all extents."""
+
+    name: str
+    uuid: str
+    extent_size: int
+    extent_count: int
+    free_count: int
+    seqno: int
+    pvs: tuple[PhysicalVolume, ...]
+    lvs: tuple[LogicalVolume, ...]
+    metadata: str = ""
+    missing_pvs: int = 0
+
+    def lv(self, name: str) -> LogicalVolume | None:
+        return next((lv for lv in self.lvs if lv.name == name), None)
+
+
+class FstabEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of fstab(5), its own words kept."""
+
+    spec: str
+    target: str
+    fstype: str
+    options: str
+    freq: int = 0
+    passno: int = 0
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume the installed system mounts. `vg` and `lv` are empty where it is not LVM."""
+
+    device: str
+    role: Role
+    target: str
+    fstype: str
+    fsuuid: str
+    size: int
+    storage: Storage
+    vg: str = ""
+    lv: str = ""
+
+
+class Loader(msgspec.Struct, frozen=True, kw_only=True):
+    """`folder` is the loader's folder inside /boot's file system, e.g. "grub".
+
+    `boot_prefix` is the path of /boot as the loader sees it: "" where /boot is a file system of its own.
+    """
+
+    kind: LoaderKind
+    version: str = ""
+    folder: str = ""
+    boot_prefix: str = ""
+    sources_custom_cfg: bool = False
+    custom_cfg_sha256: str = ""
+    custom_cfg_ours: bool = False
+    efi_path: str = ""
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    vmlinuz: str
+    initrd: str
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that stands in the way. `refuses` says whether a rehearsal is refused for it."""
+
+    code: str
+    sentence: str
+    refuses: bool
+
+
+class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """One operating system found on the disks. `id` is stable: the root volume's device name."""
+
+    id: str
+    os_id: str
+    os_name: str
+    os_version: str
+    hostname: str
+    init: str
+    root: Volume
+    volumes: tuple[Volume, ...]
+    fstab: tuple[FstabEntry, ...]
+    boot: Partition | None
+    esp: Partition | None
+    loader: Loader
+    kernels: tuple[Kernel, ...]
+    command_line: str = ""
+    default_target: str = ""
+    trouble: tuple[Trouble, ...] = ()
+
+    @property
+    def volume_set(self) -> tuple[Volume, ...]:
+        return tuple(v for v in self.volumes if v.role in (Role.ROOT, Role.SET))
+
+    @property
+    def data(self) -> tuple[Volume, ...]:
+        return tuple(v for v in self.volumes if v.role is Role.DATA)
+
+    @property
+    def swap(self) -> tuple[Volume, ...]:
+        return tuple(v for v in self.volumes if v.role is Role.SWAP)
+
+
+class BootEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A UEFI Boot#### variable as efibootmgr shows it."""
+
+    number: str
+    label: str
+    path: str
+    active: bool = True
+
+
+class BootOrder(msgspec.Struct, frozen=True, kw_only=True):
+    current: str = ""
+    next: str = ""
+    order: tuple[str, ...] = ()
+    entries: tuple[BootEntry, ...] = ()
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything inspect found. `identity` is the serial number, or what stands in where that is junk."""
+
+    schema: int = SCHEMA
+    vendor: str
+    product: str
+    serial: str
+    serial_is_junk: bool
+    identity: str
+    uuid: str
+    firmware: Firmware
+    secure_boot: bool = False
+    cpu: str = ""
+    cpus: int = 1
+    virtualisation: str = ""
+    kvm: bool = False
+    ram: int = 0
+    bmc: str = ""
+    disks: tuple[Disk, ...] = ()
+    volume_groups: tuple[VolumeGroup, ...] = ()
+    systems: tuple[InstalledSystem, ...] = ()
+    boot_order: BootOrder = BootOrder()
+    trouble: tuple[Trouble, ...] = ()
+
+    def vg(self, name: str) -> VolumeGroup | None:
+        return next((g for g in self.volume_groups if g.name == name), None)
+
+    def system(self, system_id: str) -> InstalledSystem | None:
+        return next((s for s in self.systems if s.id == system_id), None)
+
+    def disk_of(self, path: str) -> Disk | None:
+        """The disk that holds the partition or PV at `path`."""
+        for disk in self.disks:
+            if path == disk.path or any(p.path == path for p in disk.partitions):
+                return disk
+        return None
+
+
+def mapper_path(vg: str, lv: str) -> str:
+    """The device of a logical volume; hyphens inside the names are doubled (lvm(8), VALID NAMES)."""
+    return f"/dev/mapper/{vg.replace('-', '--')}-{lv.replace('-', '--')}"

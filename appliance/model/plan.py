@@ -1,0 +1,138 @@
+"""A Request is what a person wants; a Plan is what will be done, every name chosen before anything runs."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from appliance.model.codec import digest
+from appliance.model.machine import InstalledSystem, Machine
+
+SCHEMA = 1
+
+
+class Verb(enum.Enum):
+    REHEARSE = "rehearse"
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+    KEEP = "keep"
+    RETIRE = "retire"
+
+
+class PatchKind(enum.Enum):
+    NOTHING = "nothing"
+    ALL = "all"
+    SECURITY = "security"
+    PACKAGES = "packages"
+    SCRIPT = "script"
+    BY_HAND = "by-hand"
+
+
+class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to apply. `bundle` is a folder on the data partition: a repository or plain .debs."""
+
+    kind: PatchKind = PatchKind.NOTHING
+    packages: tuple[str, ...] = ()
+    script: str = ""
+    bundle: str = ""
+    allow_unsigned: bool = False
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire."""
+
+    verb: Verb
+    system: str = ""
+    run: str = ""
+    patch: PatchRequest = PatchRequest()
+    emulate: bool = False
+    force_bad: bool = False
+    memory: int = 0
+    retire_on: str = ""
+    promote: bool = False
+    auto_keep: bool = True
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """Every name a run may use, decided when planning. LV names stand without their VG.
+
+    `base` is the read-only snapshot taken first (what the origin was), `work` the twin's writable root,
+    `sealed` what was tested, `trial` what the metal boots, `proof` the throw-away of the proof boot,
+    `scratch` the thin volume that takes the twin's writes to everything else. Data volumes map their LV
+    name to ours.
+    """
+
+    run: str
+    vg: str
+    base: str
+    work: str
+    sealed: str
+    trial: str
+    proof: str
+    scratch: str
+    proof_scratch: str
+    data_work: tuple[tuple[str, str], ...] = ()
+    data_proof: tuple[tuple[str, str], ...] = ()
+    data_safety: tuple[tuple[str, str], ...] = ()
+    domain: str = ""
+    boot_folder: str = ""
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """One write as the technician reads it, and what a power cut at it leaves."""
+
+    what: str
+    if_cut: str
+
+
+class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
+    """`weight` is the share of the run's expected time, in seconds on a usual machine."""
+
+    id: str
+    title: str
+    weight: float = 1.0
+    gate: bool = False
+    commit: bool = False
+    writes: tuple[Write, ...] = ()
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Frozen and serialisable; `fingerprint` is of the machine it was made for."""
+
+    schema: int = SCHEMA
+    request: Request
+    names: Names
+    machine: str
+    fingerprint: str
+    system: InstalledSystem
+    steps: tuple[PlannedStep, ...]
+    warnings: tuple[str, ...] = ()
+    expected_bytes: int = 0
+
+    @property
+    def digest(self) -> str:
+        return digest(self)
+
+
+class UnattendedPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan file for `twinboot.plan=`: `serial` is the machine it is for, or "any" said aloud."""
+
+    schema: int
+    serial: str
+    request: Request
+    keep: bool = True
+    reboot: bool = True
+
+
+def fingerprint(machine: Machine) -> str:
+    """sha256 over what must not change between plan and act: identity, disks, volumes; not what ages."""
+    disks = [
+        (d.path, d.size, d.serial, d.table_id, [(p.partuuid, p.start, p.size) for p in d.partitions])
+        for d in machine.disks
+    ]
+    groups = [
+        (g.name, g.uuid, sorted((lv.name, lv.uuid) for lv in g.lvs if "twinboot" not in lv.tags))
+        for g in machine.volume_groups
+    ]
+    return digest([machine.identity, machine.uuid, machine.firmware, disks, groups])

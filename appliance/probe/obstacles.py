@@ -1,0 +1,121 @@
+"""What stands in the way of rehearsing one described system."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from appliance.model.machine import (
+    Firmware,
+    InstalledSystem,
+    LoaderKind,
+    LogicalVolume,
+    Role,
+    Storage,
+    Trouble,
+    VolumeGroup,
+)
+from appliance.probe import trouble
+from appliance.probe.fstab import Known
+from appliance.probe.ground import Ground
+from appliance.probe.loaders import Found
+from appliance.probe.superblock import Left, file_system_left, holds_hibernation, read_head
+
+SWAP_TYPES = frozenset({"swap", "swsuspend"})
+TABLES = frozenset({"", "gpt", "dos"})
+
+
+def with_trouble(
+    ground: Ground,
+    system: InstalledSystem,
+    volumes: tuple[Known, ...],
+    boot: Known | None,
+    more: tuple[Trouble, ...],
+) -> InstalledSystem:
+    """`system` with everything that stands in its way, in the order in which a person would put it right."""
+    used = dict.fromkeys((*volumes, *((boot,) if boot else ())))
+    why = [
+        *of_disks(ground, tuple(used)),
+        *of_groups(ground, system),
+        *of_storage(system),
+        *of_contents(ground, tuple(used)),
+        *of_sleep(ground, system),
+        *more,
+    ]
+    if system.init != "systemd":
+        why.append(trouble.not_systemd(system.init))
+    if not any(kernel.initrd for kernel in system.kernels):
+        why.append(trouble.no_kernel())
+    return replace(system, trouble=tuple(dict.fromkeys(why)))
+
+
+def of_disks(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
+    """Failing disks and partition tables nobody here can write."""
+    disks = dict.fromkeys(disk for known in used for disk in ground.disks_of(known))
+    why = [trouble.failing_disk(disk) for disk in disks if disk.smart == "failing"]
+    return why + [trouble.unknown_table(disk) for disk in disks if disk.table not in TABLES]
+
+
+def of_groups(ground: Ground, system: InstalledSystem) -> list[Trouble]:
+    """Incomplete volume groups, full or damaged pools, no room for the state volume."""
+    why: list[Trouble] = []
+    for name in dict.fromkeys(v.vg for v in system.volumes if v.vg):
+        why += [t for t in ground.trouble.get(name, ()) if t.refuses]
+    group = next((g for g in ground.groups if system.root.vg and g.name == system.root.vg), None)
+    if group is not None and system.root.storage is Storage.LVM_THIN:
+        why += [t for pool in _pools(group, system) for t in trouble.pool_full(group.name, pool)]
+        why += trouble.no_state_room(group)
+    return why
+
+
+def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, ...]:
+    lvs = (group.lv(v.lv) for v in system.volumes if v.vg == group.name)
+    names = dict.fromkeys(lv.pool for lv in lvs if lv is not None and lv.pool)
+    return tuple(pool for name in names if (pool := group.lv(name)) is not None)
+
+
+def of_storage(system: InstalledSystem) -> list[Trouble]:
+    """Root elsewhere than in a thin pool, and package files elsewhere than in the root."""
+    why = [trouble.root_not_thin(system.root)] if system.root.storage is not Storage.LVM_THIN else []
+    return why + [trouble.set_outside(v) for v in system.volumes if v.role is Role.SET]
+
+
+def of_contents(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
+    """How the file systems were left."""
+    why = []
+    for known in used:
+        if not known.shown or known.fstype in SWAP_TYPES:
+            continue
+        left = file_system_left(read_head(ground.shown.file(known.shown)))
+        if left is Left.ERRORS:
+            why.append(trouble.damaged(known.path))
+        elif left is Left.DIRTY:
+            why.append(trouble.dirty(known.path))
+    return why
+
+
+def of_sleep(ground: Ground, system: InstalledSystem) -> list[Trouble]:
+    """Hibernation in one of the system's swap areas, or in one that belongs to no system's fstab we know."""
+    own = {volume.device for volume in system.swap}
+    why = []
+    for known in ground.known:
+        if known.fstype in SWAP_TYPES and known.shown and (known.path in own or not own):
+            asleep = known.fstype == "swsuspend" or holds_hibernation(
+                read_head(ground.shown.file(known.shown))
+            )
+            why += [trouble.hibernated(known.path)] if asleep else []
+    return why
+
+
+def of_loader(found: Found, *, has_esp: bool, firmware: Firmware) -> tuple[Trouble, ...]:
+    """A loader that is not GRUB, or a GRUB that would not read what we write."""
+    loader = found.loader
+    why: list[Trouble] = [trouble.no_esp()] if firmware is Firmware.UEFI and not has_esp else []
+    if loader.kind is LoaderKind.UNKNOWN:
+        return (*why, trouble.unknown_loader())
+    if loader.kind is not LoaderKind.GRUB:
+        return (*why, trouble.other_loader(loader.kind.value))
+    if not loader.sources_custom_cfg:
+        why.append(trouble.no_custom_cfg())
+    if found.has_custom_cfg and not loader.custom_cfg_ours:
+        why.append(trouble.foreign_custom_cfg(loader.folder))
+    return tuple(why)

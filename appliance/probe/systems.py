@@ -1,0 +1,246 @@
+"""Every volume that looks like a root, described as an InstalledSystem."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from appliance.errors import CommandFailed, DamagedData
+from appliance.model.machine import (
+    BootOrder,
+    Firmware,
+    FstabEntry,
+    InstalledSystem,
+    Partition,
+    Role,
+    Storage,
+    Trouble,
+    Volume,
+)
+from appliance.probe import grub, obstacles, osinfo, trouble
+from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
+from appliance.probe.ground import BOOTED_TAGS, Ground
+from appliance.probe.loaders import Found, efi_loader, find_loader
+from appliance.probe.tree import Tree
+
+ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
+SUBVOLUMES = ("@", "@rootfs", "root")
+BOOT_TARGETS = frozenset({"/boot", "/boot/efi", "/efi"})
+ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+
+
+@dataclass(frozen=True, slots=True)
+class Firmly:
+    """What the firmware adds to the description of a system."""
+
+    kind: Firmware
+    order: BootOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """fstab resolved; `trouble` is what is odd in it."""
+
+    entries: tuple[FstabEntry, ...]
+    root: Known
+    volumes: tuple[tuple[Known, Volume], ...]
+    boot: Known | None
+    esp: Known | None
+    trouble: tuple[Trouble, ...]
+
+
+def installed_systems(
+    ground: Ground, firmly: Firmly
+) -> tuple[tuple[InstalledSystem, ...], tuple[Trouble, ...]]:
+    """Every installed system on shown volumes, and the volumes that could not be mounted to look.
+
+    A plain snapshot of a system (same file system, origin still there) is none of its own.
+    """
+    found: list[InstalledSystem] = []
+    unread: list[Trouble] = []
+    for candidate in ground.known:
+        if candidate.fstype not in ROOT_TYPES or not candidate.shown or _is_copy(ground, candidate):
+            continue
+        with contextlib.ExitStack() as stack:
+            top = _enter(stack, ground, candidate)
+            if top is None:
+                unread.append(trouble.unreadable(candidate.path, f"its {candidate.fstype} does not mount"))
+                continue
+            tree = _root_in(top, candidate.fstype)
+            system = None if tree is None else _describe(ground, firmly, candidate, tree)
+            found += [] if system is None else [system]
+    return tuple(found), tuple(unread)
+
+
+def _enter(stack: contextlib.ExitStack, ground: Ground, known: Known) -> Tree | None:
+    """Mount a shown volume for the time of `stack`; None where it does not mount."""
+    try:
+        return stack.enter_context(ground.shown.tree(known.shown, known.fstype))
+    except CommandFailed:
+        return None
+
+
+def _is_copy(ground: Ground, candidate: Known) -> bool:
+    group = next((g for g in ground.groups if candidate.vg and g.name == candidate.vg), None)
+    lv = group.lv(candidate.lv) if group else None
+    if lv is None or not lv.origin or BOOTED_TAGS & set(lv.tags):
+        return False
+    origins = (k for k in ground.known if k.vg == candidate.vg and k.lv == lv.origin)
+    return any(k.fsuuid == candidate.fsuuid for k in origins)
+
+
+def _root_in(top: Tree, fstype: str) -> Tree | None:
+    """The tree that has os-release and fstab: the file system itself or, on btrfs, a usual subvolume."""
+    folders = ("", *(SUBVOLUMES if fstype == "btrfs" else ()))
+    for folder in folders:
+        tree = Tree(top.base / folder)
+        if tree.present("/etc/os-release") and tree.is_file("/etc/fstab"):
+            return tree
+    return None
+
+
+def _describe(ground: Ground, firmly: Firmly, root: Known, tree: Tree) -> InstalledSystem | None:
+    """None where its fstab says that "/" is another volume here: a copy of that system, not a system."""
+    layout = _layout(ground, root, tree)
+    if layout is None:
+        return None
+    release, damage = _os_release(tree)
+    boot = ground.partition(layout.boot.path) if layout.boot else None
+    esp = _esp(ground, firmly, layout)
+    with contextlib.ExitStack() as stack:
+        boot_tree, folder, lost = _boot_tree(stack, ground, layout, tree)
+        esp_tree = _esp_tree(stack, ground, esp)
+        path = efi_loader(firmly.order, esp, esp_tree, release.id) if firmly.kind is Firmware.UEFI else ""
+        status = tree.text("/var/lib/dpkg/status") or ""
+        loader = find_loader(boot_tree, folder, "" if layout.boot else "/boot", status, esp_tree, path)
+        kernels = osinfo.kernels(boot_tree.names(folder or "/"))
+    init = osinfo.init_of(tree)
+    system = InstalledSystem(
+        id=root.path,
+        os_id=release.id,
+        os_name=release.name,
+        os_version=release.version,
+        hostname=osinfo.hostname(tree),
+        init=init,
+        root=_volume(ground, root, "/", Role.ROOT),
+        volumes=tuple(volume for _, volume in layout.volumes),
+        fstab=layout.entries,
+        boot=boot,
+        esp=esp,
+        loader=loader.loader,
+        kernels=kernels,
+        command_line=loader.arguments,
+        default_target=osinfo.default_target(tree),
+    )
+    why = (*layout.trouble, *damage, *lost, *_loader_trouble(ground, firmly, layout, loader))
+    return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
+
+
+def _os_release(tree: Tree) -> tuple[osinfo.OsRelease, tuple[Trouble, ...]]:
+    try:
+        text = tree.text("/etc/os-release", 65536) or tree.text("/usr/lib/os-release", 65536) or ""
+        return osinfo.parse_os_release(text), ()
+    except DamagedData as error:
+        return osinfo.OsRelease(), (trouble.os_release_damaged(error.what),)
+
+
+def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
+    try:
+        entries = parse_fstab(tree.text("/etc/fstab", 1 << 20) or "")
+    except DamagedData as error:
+        only = ((root, _volume(ground, root, "/", Role.ROOT)),)
+        return Layout((), root, only, None, None, (trouble.fstab_damaged(error.what),))
+    volumes = [(root, _volume(ground, root, "/", Role.ROOT))]
+    found: dict[str, Known] = {}
+    why: list[Trouble] = []
+    crypttab = tree.text("/etc/crypttab", 1 << 20) or ""
+    for entry in filter(is_volume, entries):
+        known = find_device(entry.spec, ground.known, root)
+        role = role_of(entry)
+        if role is Role.ROOT:
+            if known is not None and known != root:
+                return None
+        elif entry.target in BOOT_TARGETS:
+            found |= {} if known is None else {entry.target: known}
+            why += [trouble.device_missing(entry.spec, entry.target)] if known is None else []
+        elif known is not None:
+            volumes.append((known, _volume(ground, known, entry.target, role)))
+        elif _encrypted(entry.spec, crypttab):
+            why.append(trouble.encrypted(entry.spec))
+        elif "nofail" not in entry.options.split(","):
+            why.append(trouble.device_missing(entry.spec, entry.target))
+    return Layout(
+        entries=entries,
+        root=root,
+        volumes=tuple(volumes),
+        boot=found.get("/boot"),
+        esp=found.get("/boot/efi") or found.get("/efi"),
+        trouble=tuple(why),
+    )
+
+
+def _encrypted(spec: str, crypttab: str) -> bool:
+    """Whether crypttab opens the device under the name fstab uses."""
+    names = {line.split()[0] for line in crypttab.splitlines() if line.split() and not line.startswith("#")}
+    return spec.removeprefix("/dev/mapper/") in names
+
+
+def _volume(ground: Ground, known: Known, target: str, role: Role) -> Volume:
+    group = next((g for g in ground.groups if known.vg and g.name == known.vg), None)
+    lv = group.lv(known.lv) if group else None
+    if lv is not None:
+        storage = Storage.LVM_THIN if lv.segtype == "thin" else Storage.LVM_THICK
+    else:
+        storage = Storage.BTRFS if known.fstype == "btrfs" else Storage.PARTITION
+    return Volume(
+        device=known.path,
+        role=role,
+        target=target,
+        fstype=known.fstype,
+        fsuuid=known.fsuuid,
+        size=known.size,
+        storage=storage,
+        vg=known.vg,
+        lv=known.lv,
+    )
+
+
+def _esp(ground: Ground, firmly: Firmly, layout: Layout) -> Partition | None:
+    """The ESP fstab names, else (UEFI) one by its type on a disk of the system."""
+    if layout.esp is not None:
+        return ground.partition(layout.esp.path)
+    if firmly.kind is not Firmware.UEFI:
+        return None
+    disks = ground.disks_of(layout.root)
+    return next((p for d in disks for p in d.partitions if p.type_id.lower() == ESP_TYPE), None)
+
+
+def _boot_tree(
+    stack: contextlib.ExitStack, ground: Ground, layout: Layout, root: Tree
+) -> tuple[Tree, str, tuple[Trouble, ...]]:
+    """The tree that holds /boot and the folder in it; trouble where /boot's own volume does not mount."""
+    if layout.boot is None:
+        return root, "/boot", ()
+    boot = _enter(stack, ground, layout.boot) if layout.boot.shown else None
+    if boot is None:
+        return Tree(root.base / "boot"), "", (trouble.boot_unreadable(layout.boot.path),)
+    return boot, "", ()
+
+
+def _esp_tree(stack: contextlib.ExitStack, ground: Ground, esp: Partition | None) -> Tree | None:
+    known = next((k for k in ground.known if esp is not None and k.path == esp.path), None)
+    return None if known is None or not known.shown else _enter(stack, ground, known)
+
+
+def _loader_trouble(ground: Ground, firmly: Firmly, layout: Layout, found: Found) -> tuple[Trouble, ...]:
+    """What is wrong with where the system boots from."""
+    why = obstacles.of_loader(found, has_esp=_esp(ground, firmly, layout) is not None, firmware=firmly.kind)
+    if layout.boot is None:
+        why += (trouble.boot_in_root(layout.root.path),)
+    elif layout.boot.vg:
+        why += (trouble.boot_not_partition(layout.boot.path),)
+    named = grub.root_argument(found.arguments)
+    target = find_device(named, ground.known, layout.root) if named else None
+    if named and target is not None and target != layout.root:
+        why += (trouble.boots_another(layout.root.path, target.path),)
+    return why

@@ -1,0 +1,240 @@
+"""Everything that can stand in the way, as full sentences. `refuses` marks what a rehearsal is refused for.
+
+The codes are stable. A missing KVM refuses nothing here: the request says whether the twin may be emulated.
+"""
+
+from __future__ import annotations
+
+from appliance.model.machine import Disk, LogicalVolume, Trouble, Volume, VolumeGroup
+
+NO_KVM = "no-kvm"
+POOL_LIMIT = 80.0
+STATE_VOLUME = "twinboot-state"
+STATE_SIZE = 64 << 20
+
+
+def _refusal(code: str, *words: str) -> Trouble:
+    return Trouble(code=code, sentence=" ".join(words), refuses=True)
+
+
+def _warning(code: str, *words: str) -> Trouble:
+    return Trouble(code=code, sentence=" ".join(words), refuses=False)
+
+
+def no_kvm(virtualisation: str) -> Trouble:
+    why = (
+        "KVM does not answer although the CPU has hardware virtualisation; is it off in the firmware?"
+        if virtualisation
+        else "the CPU offers no hardware virtualisation; is it off in the firmware?"
+    )
+    return _warning(NO_KVM, f"The twin can not run under KVM: {why} With --emulate it runs, very slowly.")
+
+
+def junk_serial(serial: str, source: str, value: str) -> Trouble:
+    said = f'The serial number "{serial}" is a placeholder' if serial else "This machine has no serial number"
+    if not value:
+        return _refusal("no-identity", f"{said}, and nothing else tells it from another machine.")
+    return _warning("junk-serial", f"{said}; its {source} {value} stands in.")
+
+
+def failing_disk(disk: Disk) -> Trouble:
+    name = " ".join(filter(None, (disk.model, disk.serial)))
+    return _refusal(
+        "failing-disk", f"The disk {disk.path}{f' ({name})' if name else ''} reports that it is failing."
+    )
+
+
+def unknown_table(disk: Disk) -> Trouble:
+    return _refusal(
+        "unknown-table",
+        f"The disk {disk.path} has a partition table of the kind {disk.table},",
+        "which is neither GPT nor MBR.",
+    )
+
+
+def missing_pv(group: VolumeGroup) -> Trouble:
+    lost = "one physical volume is" if group.missing_pvs == 1 else f"{group.missing_pvs} physical volumes are"
+    return _refusal("missing-pv", f"The volume group {group.name} is not complete: {lost} missing.")
+
+
+def degraded_raid(name: str, present: int, wanted: int) -> Trouble:
+    return _refusal(
+        "degraded-raid", f"The RAID array {name} is degraded: {present} of {wanted} members are here."
+    )
+
+
+def raid(name: str) -> Trouble:
+    return _warning("raid", f"What lies on the RAID array {name} was not looked at.")
+
+
+def locked(device: str, *, alone: bool) -> Trouble:
+    sentence = f"{device} is encrypted (LUKS): a system inside it can not be seen or rehearsed (yet)."
+    return Trouble(code="luks", sentence=sentence, refuses=alone)
+
+
+def encrypted(volume: str) -> Trouble:
+    return _refusal(
+        "luks", f"The system mounts {volume}, which is encrypted (LUKS): that can not be rehearsed (yet)."
+    )
+
+
+def unreadable(volume: str, why: str) -> Trouble:
+    return _warning("unreadable", f"The volume {volume} was not looked at: {why}.")
+
+
+def pool_full(vg: str, pool: LogicalVolume) -> tuple[Trouble, ...]:
+    """A snapshot needs room for what the patch changes; a full pool stops every volume in it."""
+    kinds = (("data", pool.data_percent), ("metadata", pool.metadata_percent))
+    return tuple(
+        _refusal(
+            f"pool-{kind}-full",
+            f"The {kind} of the thin pool {vg}/{pool.name} is {percent:.0f} %",
+            f"full; a rehearsal needs it at {POOL_LIMIT:.0f} % or less.",
+        )
+        for kind, percent in kinds
+        if percent > POOL_LIMIT
+    )
+
+
+def pool_damaged(vg: str, pool: str) -> Trouble:
+    return _refusal("pool-damaged", f"The thin pool {vg}/{pool} asks for a repair of its metadata.")
+
+
+def pool_disagrees(vg: str, pool: str, lvm: int, kernel: int) -> Trouble:
+    return _refusal(
+        "pool-disagrees",
+        f"The thin pool {vg}/{pool} and LVM disagree about its last change",
+        f"(transaction {kernel} and {lvm}).",
+    )
+
+
+def no_state_room(group: VolumeGroup) -> tuple[Trouble, ...]:
+    """The state volume lies beside the pool; one that exists needs no room."""
+    free = group.free_count * group.extent_size
+    if group.lv(STATE_VOLUME) is not None or free >= STATE_SIZE:
+        return ()
+    return (
+        _refusal(
+            "no-state-room",
+            f"The volume group {group.name} has {free >> 20} MiB free outside",
+            f"its thin pool; the state volume needs {STATE_SIZE >> 20} MiB.",
+        ),
+    )
+
+
+def root_not_thin(volume: Volume) -> Trouble:
+    return _refusal(
+        "root-not-thin",
+        f"The root volume {volume.device} is not an LVM thin volume but kept as",
+        f"{volume.storage.value}: that can not be rehearsed (yet).",
+    )
+
+
+def set_outside(volume: Volume) -> Trouble:
+    return _refusal(
+        "set-outside",
+        f"{volume.target} lies on a volume of its own ({volume.device}) and",
+        "holds what packages install: only a system in one volume can be rehearsed (yet).",
+    )
+
+
+def hibernated(device: str) -> Trouble:
+    return _refusal(
+        "hibernated", f"A system sleeps in {device} (hibernation): start it and shut it down properly first."
+    )
+
+
+def damaged(device: str) -> Trouble:
+    return _refusal(
+        "damaged-fs", f"The file system on {device} has recorded errors: it needs a repair first."
+    )
+
+
+def dirty(device: str) -> Trouble:
+    return _warning(
+        "dirty-fs",
+        f"The file system on {device} was not unmounted cleanly; its journal is replayed",
+        "in the snapshot, not in the original.",
+    )
+
+
+def boots_another(root: str, other: str) -> Trouble:
+    return _warning("boots-another", f"The boot loader starts {other} by default, not this system on {root}.")
+
+
+def os_release_damaged(why: str) -> Trouble:
+    return _warning("os-release-damaged", f"What the system calls itself can not be read. {why}")
+
+
+def fstab_damaged(why: str) -> Trouble:
+    return _refusal("fstab-damaged", f"The system's /etc/fstab can not be read. {why}")
+
+
+def device_missing(spec: str, target: str) -> Trouble:
+    return _warning(
+        "device-missing", f"/etc/fstab mounts {spec} at {target}, which this machine does not have."
+    )
+
+
+def boot_not_partition(device: str) -> Trouble:
+    return _refusal(
+        "boot-not-partition",
+        f"/boot lies on {device}, which is no plain partition:",
+        "the boot entry could not be written in one step there (yet).",
+    )
+
+
+def boot_unreadable(device: str) -> Trouble:
+    return _refusal("boot-unreadable", f"/boot lies on {device}, which does not mount.")
+
+
+def boot_in_root(device: str) -> Trouble:
+    return _refusal(
+        "boot-in-root",
+        f"/boot lies inside the root volume {device}: GRUB could not write",
+        "its one-shot entry there (yet).",
+    )
+
+
+def no_esp() -> Trouble:
+    return _refusal(
+        "no-esp", "The machine starts by UEFI but the system has no EFI system partition on its disks."
+    )
+
+
+def unknown_loader() -> Trouble:
+    return _refusal(
+        "unknown-loader",
+        "No boot loader was recognised: only GRUB with",
+        "/boot/grub/grub.cfg can be taken round (yet).",
+    )
+
+
+def other_loader(name: str) -> Trouble:
+    return _refusal("unknown-loader", f"The system starts by {name}: only GRUB can be taken round (yet).")
+
+
+def no_custom_cfg() -> Trouble:
+    return _refusal(
+        "no-41-custom",
+        "GRUB's grub.cfg does not source custom.cfg (/etc/grub.d/41_custom is",
+        "missing or off): our boot entry would never be read.",
+    )
+
+
+def foreign_custom_cfg(folder: str) -> Trouble:
+    return _refusal(
+        "foreign-custom-cfg", f"/boot/{folder}/custom.cfg exists and is not ours: it is left alone."
+    )
+
+
+def not_systemd(init: str) -> Trouble:
+    return _refusal(
+        "not-systemd",
+        f"The system's init is {init or 'unknown'}, not systemd:",
+        "its health could not be judged.",
+    )
+
+
+def no_kernel() -> Trouble:
+    return _refusal("no-kernel", "No kernel with its initrd was found in /boot.")

@@ -1,0 +1,146 @@
+"""The CLI's words: model values as plain text, control characters stripped."""
+
+from __future__ import annotations
+
+import time
+
+from appliance.errors import ApplianceError
+from appliance.model import events as ev
+from appliance.model.lineage import Lineage
+from appliance.model.machine import Machine
+from appliance.model.messages import Status
+from appliance.model.plan import Plan
+
+GIB = 1024**3
+
+
+def clean(text: str) -> str:
+    """Names and guest output are hostile text: no control character reaches a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def gib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB"
+
+
+def machine(found: Machine) -> str:
+    lines = [
+        f"Machine   {found.vendor} {found.product}   serial {found.serial or '-'}"
+        + (f" (junk; identified by {found.identity})" if found.serial_is_junk else ""),
+        f"Firmware  {found.firmware.value.upper()}{', Secure Boot on' if found.secure_boot else ''}"
+        f"   CPU {found.cpu} ({found.virtualisation or 'no virtualisation'};"
+        f" KVM {'yes' if found.kvm else 'NO'})"
+        f"   RAM {gib(found.ram)}",
+        f"BMC       {found.bmc or 'none found'}",
+    ]
+    for disk in found.disks:
+        lines.append(
+            f"Disk      {disk.path} {gib(disk.size)} {disk.bus.value} {disk.model}"
+            f" serial {disk.serial or '-'}"
+        )
+    for group in found.volume_groups:
+        free = gib(group.free_count * group.extent_size)
+        lines.append(f"VG        {group.name}: {len(group.lvs)} volumes, {free} free")
+    for system in found.systems:
+        lines.append(f"System    {system.id}: {system.os_name} {system.os_version} ({system.hostname})")
+        root = system.root
+        lines.append(f"          root {root.device} {root.fstype} {gib(root.size)} on {root.storage.value}")
+        for volume in system.volumes:
+            lines.append(
+                f"          {volume.role.value:11} {volume.target:12} {volume.device} {volume.fstype}"
+            )
+        lines.append(f"          loader {system.loader.kind.value} {system.loader.version}")
+        lines += [f"          kernel {k.version}" for k in system.kernels]
+        lines += [f"          {'REFUSED' if t.refuses else 'note'}: {t.sentence}" for t in system.trouble]
+    lines += [f"{'REFUSED' if t.refuses else 'note'}: {t.sentence}" for t in found.trouble]
+    if not found.systems:
+        lines.append("System    none found")
+    return clean("\n".join(lines))
+
+
+def lineage(tree: Lineage) -> str:
+    lines = ["VOLUME               RUN    STATE      VERDICT"]
+    for node in tree.nodes:
+        mark = "*" if node.boots_next else "=" if node.fallback else " "
+        state = node.state.value if node.state else "INSTALLED"
+        lines.append(f"{mark} {node.volume:18} {node.run or '-':6} {state:10} {node.verdict}".rstrip())
+    lines.append("* boots next   = fallback")
+    return clean("\n".join(lines))
+
+
+def status(now: Status) -> str:
+    lines = [
+        f"Next boot   {now.next_boot or 'as installed'}",
+        f"Fallback    {now.fallback or 'none needed'}",
+        f"Writes to this machine: {now.writes}",
+    ]
+    if now.running is not None:
+        state = f"waits: {now.running.gate_sentence}" if now.running.gate else "finished"
+        lines.append(f"Run         {now.running.run} {now.running.title}: {state}")
+    if now.next_step:
+        lines.append(f"Next step   {now.next_step}")
+    lines += [f"Notice      {text}" for text in now.notices]
+    return clean("\n".join(lines)) + "\n" + lineage(now.lineage)
+
+
+def plan(made: Plan) -> str:
+    lines = [f"Plan {made.names.run}: {made.request.verb.value} on {made.machine} ({made.digest[:12]})"]
+    for number, step in enumerate(made.steps, 1):
+        lines.append(f"  {number:2} {step.title}")
+        lines += [f"       write: {w.what}; if power fails: {w.if_cut}" for w in step.writes]
+    lines += [f"  note: {text}" for text in made.warnings]
+    return clean("\n".join(lines))
+
+
+def would(commands: tuple[str, ...]) -> str:
+    return clean("\n".join(["Dry run, nothing was written. These writes would be made:", *commands]))
+
+
+def is_chatter(happened: ev.AnyEvent) -> bool:
+    """Commands that went well, and the twin's console: there with --verbose, and in the record always."""
+    return (
+        isinstance(happened, ev.Line)
+        and happened.source in ("log", "disk", "vm")
+        and happened.level == "info"
+    )
+
+
+def event(happened: ev.AnyEvent) -> str:
+    clock = time.strftime("%H:%M:%S", time.gmtime(happened.at))
+    return f"{clock} {clean(_words(happened))}"
+
+
+def _words(happened: ev.AnyEvent) -> str:
+    match happened:
+        case ev.RunStarted():
+            return f"run {happened.run}: {happened.title}"
+        case ev.StepStarted():
+            return f"step {happened.number} of {happened.total}: {happened.title}"
+        case ev.StepFinished():
+            return f"  done in {happened.seconds:.0f} s"
+        case ev.Progress():
+            left = f", about {happened.left:.0f} s left" if happened.left >= 0 else ""
+            return f"  {happened.done:.0f} of {happened.total:.0f} {happened.unit}{left}"
+        case ev.Gauge():
+            return f"  {happened.name}: {happened.text}"
+        case ev.Line():
+            return f"  [{happened.source}] {happened.text}"
+        case ev.StateChanged():
+            return f"state: {happened.state.value}"
+        case ev.VerdictReached():
+            return f"VERDICT {happened.verdict.headline}"
+        case ev.Waiting():
+            return f"waiting: {happened.sentence}"
+        case ev.Failed():
+            steps = "; ".join(f"{n} {a}" for n, a in enumerate(happened.next_actions, 1))
+            return f"FAILED {happened.code}: {happened.what} {happened.safe} {steps}"
+        case ev.RunFinished():
+            return f"run {happened.run} {happened.outcome}"
+
+
+def error(problem: ApplianceError) -> str:
+    reasons = getattr(problem, "reasons", ())
+    what = "".join(f"\n  - {r}" for r in reasons) if reasons else f" {problem.what}"
+    lines = [f"{problem.code}:{what}", f"What is safe: {problem.safe}"]
+    lines += [f"  {n} {text}" for n, text in enumerate(problem.next_actions, 1)]
+    return clean("\n".join(lines))

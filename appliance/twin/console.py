@@ -1,0 +1,86 @@
+"""What the twin says on its serial console: the log file's bytes, and lines fit for a screen."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+# Escape sequences (ECMA-48: CSI, OSC and the two-byte ones), then every other control character.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+LONGEST = 500
+"""Characters of a line; the guest decides what it writes."""
+
+
+def clean(text: str) -> str:
+    """`text` without escape sequences and control characters: the guest's words are hostile."""
+    return _CONTROL.sub("", _ESCAPES.sub("", text)).rstrip()[:LONGEST]
+
+
+@dataclass(slots=True)
+class ConsoleReader:
+    """Reads on in a log file that grows, is missing at first, or is begun anew."""
+
+    path: Path
+    _at: int = 0
+    _rest: bytes = b""
+    _inode: int = 0
+
+    def new_bytes(self) -> bytes:
+        """What was written since the last call, raw: for a terminal emulator."""
+        try:
+            with self.path.open("rb") as log:
+                inode = os.fstat(log.fileno()).st_ino
+                size = log.seek(0, 2)
+                if inode != self._inode or size < self._at:
+                    self._at, self._inode, self._rest = 0, inode, b""
+                log.seek(self._at)
+                data = log.read(1 << 20)
+        except FileNotFoundError:
+            return b""
+        self._at += len(data)
+        return data
+
+    def new_lines(self) -> list[str]:
+        """Whole lines written since the last call, cleaned, empty ones dropped."""
+        return self._lines(self.new_bytes())
+
+    def _lines(self, data: bytes) -> list[str]:
+        *whole, self._rest = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._rest = self._rest[-65536:]
+        lines = (clean(line.decode(errors="replace")) for line in whole)
+        return [line for line in lines if line]
+
+
+def follow(
+    path: Path, tell: Callable[[str], None], stop: threading.Event, every: float = 0.5
+) -> threading.Thread:
+    """A thread that hands each new line of `path` to `tell` until `stop` is set."""
+    reader = ConsoleReader(path)
+
+    def read_on() -> None:
+        while True:
+            ending = stop.wait(every)
+            for line in reader.new_lines():
+                tell(line)
+            if ending:
+                return
+
+    thread = threading.Thread(target=read_on, name="twin-console", daemon=True)
+    thread.start()
+    return thread
+
+
+def tail(path: Path, count: int = 40) -> list[str]:
+    """The last `count` lines, for an error message or the record."""
+    try:
+        data = path.read_bytes()[-65536:]
+    except FileNotFoundError:
+        return []
+    lines = (clean(line.decode(errors="replace")) for line in data.replace(b"\r", b"\n").split(b"\n"))
+    return [line for line in lines if line][-count:]

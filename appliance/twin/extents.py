@@ -1,0 +1,115 @@
+"""Physical volumes of the twin and how logical ones are packed into them, in whole extents. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from appliance.errors import Refused
+from appliance.model.machine import Disk, VolumeGroup
+from appliance.probe.lvm_metadata import MetaPv, VgMetadata
+from appliance.twin.segments import ALIGN, SECTOR
+
+
+@dataclass(frozen=True, slots=True)
+class PvRoom:
+    """A PV of the twin: `extents` of room on disk `disk`; sectors for start, length and `pe_start`.
+
+    `partition` is 0 where the PV is a whole disk. `grown` says that it is longer than on the metal.
+    """
+
+    pv: str
+    uuid: str
+    path: str
+    disk: int
+    partition: int
+    start: int
+    length: int
+    pe_start: int
+    extents: int
+    grown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """`count` extents of `lv` from its extent `lv_start` on, at extent `pv_start` of `pv`."""
+
+    lv: str
+    lv_start: int
+    pv: str
+    pv_start: int
+    count: int
+
+
+def pack(rooms: Sequence[PvRoom], volumes: Iterable[tuple[str, int]]) -> list[Extent]:
+    """Lay `volumes` (name, extents) into `rooms` one after the other; a volume may go on in the next room.
+
+    Raises ValueError where there is too little room: the caller lengthens first.
+    """
+    placed: list[Extent] = []
+    free = [(room.pv, 0, room.extents) for room in rooms if room.extents]
+    for name, wanted in volumes:
+        at = 0
+        while at < wanted:
+            if not free:
+                raise ValueError(f"no room for extent {at} of {name}")
+            pv, start, left = free[0]
+            count = min(left, wanted - at)
+            placed.append(Extent(name, at, pv, start, count))
+            at += count
+            free[0] = (pv, start + count, left - count)
+            if count == left:
+                free.pop(0)
+    return placed
+
+
+def pv_rooms(group: VolumeGroup, metadata: VgMetadata, disks: tuple[Disk, ...]) -> list[PvRoom]:
+    """Where each PV lies, as it is on the metal, in the order of the VG's text. Raises Refused."""
+    places = {pv.uuid: pv.path for pv in group.pvs}
+    return [_pv_room(pv, places[pv.id], metadata.extent_size, disks) for pv in metadata.pvs]
+
+
+def _pv_room(pv: MetaPv, path: str, extent: int, disks: tuple[Disk, ...]) -> PvRoom:
+    for index, disk in enumerate(disks):
+        spans = [(p.path, p.number, p.start, p.size) for p in disk.partitions]
+        for where, number, start, size in [(disk.path, 0, 0, disk.size), *spans]:
+            if where != path:
+                continue
+            if pv.pe_start + pv.pe_count * extent > size // SECTOR:
+                raise Refused((f"The physical volume {path} is longer than the place it lies in.",))
+            begin, length = start // SECTOR, size // SECTOR
+            return PvRoom(pv.name, pv.id, path, index, number, begin, length, pv.pe_start, pv.pe_count)
+    raise Refused((f"The physical volume {path} is on none of the machine's disks.",))
+
+
+def lengthen(rooms: list[PvRoom], wanted: int, metadata: VgMetadata, disks: tuple[Disk, ...]) -> list[PvRoom]:
+    """Room for `wanted` extents: the last PV that ends its disk grows by what is missing. Raises Refused."""
+    missing = wanted - sum(room.extents for room in rooms)
+    if missing <= 0:
+        return rooms
+    growable = [room for room in rooms if _ends_its_disk(room, disks[room.disk])]
+    if not growable:
+        raise Refused(
+            (
+                "The volumes' virtual sizes sum past the disks, and behind every physical volume lies "
+                "another partition, so the twin's disk can not be lengthened.",
+            )
+        )
+    last = growable[-1]
+    extents = last.extents + missing
+    end = -(-(last.start + last.pe_start + extents * metadata.extent_size) // ALIGN) * ALIGN
+    length = max(last.length, end - last.start)
+    grown = replace(last, extents=extents, length=length, grown=True)
+    return [grown if room is last else room for room in rooms]
+
+
+def _ends_its_disk(room: PvRoom, disk: Disk) -> bool:
+    """Whether nothing that a move of the PV's end would touch lies behind it.
+
+    A logical partition of an MBR always has its extended one around it.
+    """
+    if not room.partition:
+        return True
+    if disk.table == "dos" and room.partition > 4:
+        return False
+    return all(p.start // SECTOR < room.start for p in disk.partitions if p.number != room.partition)

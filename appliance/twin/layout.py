@@ -1,0 +1,248 @@
+"""What the twin's disks are made of: pure arithmetic over segments, in 512-byte sectors.
+
+For every disk that carries a physical volume (PV) of the root's volume group, /boot, the ESP or a mounted
+partition, the twin gets a disk with the same partition table. Where the metal has partitions, the twin has
+throw-away copy-on-write over them; where the metal has a PV, the twin has one with the same ids whose logical
+volumes (LVs) are plain linear ones, mapped onto snapshot volumes. No I/O here: `devices` builds what is
+planned here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from appliance.errors import Refused
+from appliance.model.machine import Disk, InstalledSystem, Machine, Partition, VolumeGroup
+from appliance.probe.lvm_metadata import MetaLv, VgMetadata, parse
+from appliance.twin.extents import Extent, PvRoom, lengthen, pack, pv_rooms
+from appliance.twin.segments import (
+    ALIGN,
+    SECTOR,
+    Blank,
+    CowRun,
+    FromVolume,
+    PvPlace,
+    Scratch,
+    Segment,
+    Source,
+    SwapArea,
+    TwinDisk,
+    TwinLayout,
+    TwinPartition,
+    cow_store_length,
+)
+from appliance.twin.vgtext import TwinLv, TwinPv, vg_text
+
+GPT_BACKUP = 33
+"""Blocks the backup GPT takes at the end of a disk: its header and 128 entries (of 4 KiB: fewer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the segments are cut from: PVs, where extents lie in them, which LVs are blank or linear."""
+
+    metadata: VgMetadata
+    disks: tuple[Disk, ...]
+    rooms: list[PvRoom]
+    extents: list[Extent]
+    swaps: tuple[SwapArea, ...]
+    linear: frozenset[str]
+    scratch: Scratch
+
+
+def why_no_layout(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Full sentences why the twin's disks can not be planned; empty where they can."""
+    try:
+        plan_layout(machine, system)
+    except Refused as refused:
+        return refused.reasons
+    return ()
+
+
+def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
+    """The twin's disks for `system`. Raises Refused with every reason, DamagedData for odd VG metadata."""
+    group = machine.vg(system.root.vg)
+    if group is None or not group.metadata:
+        raise Refused((f"The volume group {system.root.vg!r} of the root volume could not be read.",))
+    metadata = parse(group.metadata, f"the metadata of {group.name}")
+    _refuse_unreadable(machine, system, group, metadata)
+    scratch = Scratch()
+    shown, left_out = _shown_volumes(system, group, metadata)
+    blanks = {v.lv: v.fsuuid for v in system.swap if v.lv and v.vg == group.name}
+    disks = _disks_needed(machine, system, group)
+    rooms = lengthen(pv_rooms(group, metadata, disks), sum(lv.extents for lv in shown), metadata, disks)
+    extents = pack(rooms, [(lv.name, lv.extents) for lv in shown])
+    swaps = tuple(_swap_area(lv, blanks[lv.name], metadata, scratch) for lv in shown if lv.name in blanks)
+    linear = frozenset(lv.name for lv in shown if lv.name not in blanks and _is_linear(lv))
+    snapped = [lv for lv in shown if lv.name not in blanks and lv.name not in linear]
+    ground = _Ground(metadata, disks, rooms, extents, swaps, linear, scratch)
+    twin_disks = tuple(_twin_disk(index, ground) for index in range(len(disks)))
+    pv_texts = [TwinPv(r.pv, r.uuid, r.path, r.length, r.pe_start, r.extents) for r in rooms]
+    lv_texts = [TwinLv(lv.name, lv.id, tuple(e for e in extents if e.lv == lv.name)) for lv in shown]
+    return TwinLayout(
+        disks=twin_disks,
+        pvs=tuple(PvPlace(r.pv, r.uuid, r.disk, r.start, r.length) for r in rooms),
+        vg=group.name,
+        vg_text=vg_text(metadata, pv_texts, lv_texts),
+        swaps=swaps,
+        volumes=tuple(lv.name for lv in snapped),
+        sizes=tuple(lv.extents * metadata.extent_size for lv in snapped),
+        linear=tuple(sorted(linear)),
+        scratch_sectors=scratch.sectors,
+        boot=_twin_partition(system.boot, disks),
+        esp=_twin_partition(system.esp, disks),
+        left_out=left_out,
+    )
+
+
+def _refuse_unreadable(
+    machine: Machine, system: InstalledSystem, group: VolumeGroup, metadata: VgMetadata
+) -> None:
+    by_uuid = {pv.uuid for pv in group.pvs}
+    reasons = [
+        f"The physical volume {pv.device} of {group.name} was not found."
+        for pv in metadata.pvs
+        if pv.id not in by_uuid
+    ]
+    reasons += [
+        f"{found.path} of {group.name} is neither a disk nor a partition of one."
+        for found in group.pvs
+        if machine.disk_of(found.path) is None
+    ]
+    reasons += [
+        f"{volume.target} is in the volume group {volume.vg}, the root in {group.name}."
+        for volume in (*system.volume_set, *system.data)
+        if volume.vg not in ("", group.name)
+    ]
+    if reasons:
+        raise Refused(tuple(reasons))
+
+
+def _shown_volumes(
+    system: InstalledSystem, group: VolumeGroup, metadata: VgMetadata
+) -> tuple[list[MetaLv], tuple[str, ...]]:
+    """The LVs the twin has, in the order of their names, and the names of those left out."""
+    wanted = {v.lv for v in (*system.volume_set, *system.data, *system.swap) if v.lv and v.vg == group.name}
+    shown, left_out, reasons = [], [], []
+    for lv in sorted(metadata.lvs, key=lambda lv: lv.name):
+        if lv.name in wanted:
+            shown.append(lv)
+        elif lv.visible and "twinboot" not in lv.tags and not any(s.kind == "thin-pool" for s in lv.segments):
+            left_out.append(lv.name)
+    swap = {v.lv for v in system.swap}
+    for lv in shown:
+        if lv.name not in swap and not _is_linear(lv) and not _is_thin(lv):
+            kinds = ", ".join(sorted({s.kind for s in lv.segments}))
+            reasons.append(
+                f"The volume {group.name}/{lv.name} is kept as {kinds}; the twin can not show that."
+            )
+    missing = wanted - {lv.name for lv in shown}
+    reasons += [f"The volume {group.name}/{name} was not found." for name in sorted(missing)]
+    if reasons:
+        raise Refused(tuple(reasons))
+    return shown, tuple(left_out)
+
+
+def _is_thin(lv: MetaLv) -> bool:
+    return all(segment.kind == "thin" for segment in lv.segments)
+
+
+def _is_linear(lv: MetaLv) -> bool:
+    return all(segment.kind == "striped" and len(segment.stripes) == 1 for segment in lv.segments)
+
+
+def _swap_area(lv: MetaLv, uuid: str, metadata: VgMetadata, scratch: Scratch) -> SwapArea:
+    length = lv.extents * metadata.extent_size
+    return SwapArea(lv.name, uuid, scratch.take(length), length)
+
+
+def _disks_needed(machine: Machine, system: InstalledSystem, group: VolumeGroup) -> tuple[Disk, ...]:
+    paths = {pv.path for pv in group.pvs} | {v.device for v in system.volumes}
+    paths |= {p.path for p in (system.boot, system.esp) if p is not None}
+    return tuple(d for d in machine.disks if d.path in paths or any(p.path in paths for p in d.partitions))
+
+
+def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
+    disk = ground.disks[index]
+    rooms = sorted((r for r in ground.rooms if r.disk == index), key=lambda room: room.start)
+    grown = next((room for room in rooms if room.grown), None)
+    real = sectors = disk.size // SECTOR
+    if grown is not None:
+        tail = GPT_BACKUP * disk.sector // SECTOR if grown.partition else 0
+        sectors = max(real, -(-(grown.start + grown.length + tail) // ALIGN) * ALIGN)
+    segments: list[Segment] = []
+    at = 0
+    for room in rooms:
+        segments += _cow(disk.path, at, at, room.start - at, ground.scratch)
+        segments += _pv_segments(room, ground)
+        at = room.start + room.length
+    if grown is not None:
+        segments += _blank(at, sectors - at, ground.scratch)
+    else:
+        segments += _cow(disk.path, at, at, sectors - at, ground.scratch)
+    return TwinDisk(
+        path=disk.path,
+        sectors=sectors,
+        real_sectors=real,
+        sector_size=disk.sector,
+        table=disk.table,
+        segments=tuple(segments),
+        lengthened=grown.partition if grown is not None else 0,
+        lengthened_end=grown.start + grown.length if grown is not None else 0,
+    )
+
+
+def _cow(device: str, start: int, offset: int, length: int, scratch: Scratch) -> Iterator[Segment]:
+    if length > 0:
+        store_length = cow_store_length(length)
+        yield Segment(start, length, CowRun(device, offset, scratch.take(store_length), store_length))
+
+
+def _blank(start: int, length: int, scratch: Scratch) -> Iterator[Segment]:
+    if length > 0:
+        yield Segment(start, length, Blank(scratch.take(length)))
+
+
+def _pv_segments(room: PvRoom, ground: _Ground) -> Iterator[Segment]:
+    """The PV's header, its extents in order, and what is left behind the last of them."""
+    size = ground.metadata.extent_size
+    blank = {swap.lv: swap.offset for swap in ground.swaps}
+    yield from _blank(room.start, room.pe_start, ground.scratch)
+    at = room.start + room.pe_start
+    for extent in sorted((e for e in ground.extents if e.pv == room.pv), key=lambda e: e.pv_start):
+        length, offset = extent.count * size, extent.lv_start * size
+        if extent.lv in ground.linear:
+            yield from _linear_segments(at, extent, ground)
+        else:
+            source: Source = FromVolume(extent.lv, offset)
+            yield Segment(at, length, Blank(blank[extent.lv] + offset) if extent.lv in blank else source)
+        at += length
+    yield from _blank(at, room.start + room.length - at, ground.scratch)
+
+
+def _linear_segments(at: int, extent: Extent, ground: _Ground) -> Iterator[Segment]:
+    """Copy-on-write over the places on the metal's own disks where a linear LV lies."""
+    size = ground.metadata.extent_size
+    lv = ground.metadata.lv(extent.lv)
+    assert lv is not None  # it is one of the shown
+    real = {room.pv: (ground.disks[room.disk].path, room.start + room.pe_start) for room in ground.rooms}
+    for piece in lv.segments:
+        first = max(piece.start, extent.lv_start)
+        last = min(piece.start + piece.extents, extent.lv_start + extent.count)
+        if first >= last:
+            continue
+        stripe = piece.stripes[0]
+        device, begin = real[stripe.pv]
+        offset = begin + (stripe.start + first - piece.start) * size
+        start = at + (first - extent.lv_start) * size
+        yield from _cow(device, start, offset, (last - first) * size, ground.scratch)
+
+
+def _twin_partition(part: Partition | None, disks: tuple[Disk, ...]) -> TwinPartition | None:
+    if part is None:
+        return None
+    for index, disk in enumerate(disks):
+        if any(p.path == part.path for p in disk.partitions):
+            return TwinPartition(index, part.number, part.start // SECTOR, part.size // SECTOR)
+    return None

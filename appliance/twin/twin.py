@@ -1,0 +1,312 @@
+"""One twin, from its disks to its last power-off: what the workflow calls."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.errors import Cancelled, TwinFailed
+from appliance.host.files import mounted, mounted_readonly
+from appliance.host.run import Host, read, write
+from appliance.model.machine import Disk, Firmware, InstalledSystem, Machine
+from appliance.twin import network, quiet, restore
+from appliance.twin.console import follow, tail
+from appliance.twin.devices import TwinDevices, prefix_of
+from appliance.twin.domain import DiskSpec, DomainSpec, domain_xml, local_mac
+from appliance.twin.guest import Guest
+from appliance.twin.hypervisor import Hypervisor, PowerState
+from appliance.twin.layout import plan_layout
+from appliance.twin.nvram import write_vars
+from appliance.twin.segments import TwinLayout
+from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
+from appliance.twin.tools import Tools, build_tools
+
+RUN = Path("/run/twinboot")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. An emulated twin boots in 122 to 150 s on a quiet machine: three times that, and noise."""
+
+    start: float = 300.0
+    boot: float = 900.0
+    shutdown: float = 600.0
+    freeze: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TwinSetup:
+    """What a twin is made of. `part` is "work" or "proof": two twins of one run never share a name.
+
+    `volumes` maps each of `TwinLayout.volumes` (LV names) to its active snapshot's path; `scratch` is an
+    active empty volume of `layout.scratch_bytes`. `base` is the active read-only snapshot of the root as it
+    was, for putting run-time state back; empty where nothing is sealed. `files` go on the tools disk under
+    their names. `memory` in MiB, 0 for as much as fits.
+    """
+
+    machine: Machine
+    system: InstalledSystem
+    run: str
+    part: str
+    volumes: Mapping[str, str]
+    scratch: str
+    base: str = ""
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    emulate: bool = False
+    memory: int = 0
+    network: bool = True
+
+
+class Twin:
+    """prepare → start → wait_for_agent → guest … → reboot … → power_off → teardown.
+
+    Every method raises TwinFailed or CommandFailed; `teardown` clears up after any of them, and twice.
+    `cancelled` is asked while a long wait goes on: true ends it with Cancelled.
+    """
+
+    cancelled: Callable[[], bool] = staticmethod(lambda: False)
+
+    def __init__(
+        self, host: Host, hypervisor: Hypervisor, setup: TwinSetup, limits: Limits | None = None
+    ) -> None:
+        self.host = host
+        self.hypervisor = hypervisor
+        self.setup = setup
+        self.limits = limits or Limits()
+        self.layout: TwinLayout = plan_layout(setup.machine, setup.system)
+        self.name = f"twinboot-{setup.run}-{setup.part}"
+        self.folder = RUN / setup.run / setup.part
+        self.mac = local_mac(self.name)
+        self.tools = Tools()
+        self.proxy = network.Proxy(host, self.folder / "proxy")
+        self.devices = TwinDevices(
+            host=host,
+            prefix=prefix_of(setup.run, setup.part),
+            layout=self.layout,
+            volumes=setup.volumes,
+            scratch=setup.scratch,
+            folder=self.folder / "lvm",
+        )
+        self._left_out: tuple[str, ...] = ()
+
+    # What callers read.
+
+    @property
+    def guest(self) -> Guest:
+        """Inside the twin, once its agent answers."""
+        return Guest(self.hypervisor.agent(self.name))
+
+    @property
+    def console_log(self) -> Path:
+        """All the twin said on its serial line; stays after `teardown`."""
+        return self.folder / "console.log"
+
+    @property
+    def boot_device(self) -> str:
+        """The twin's /boot while it is off. Mount it, and unmount it before the next start."""
+        return self.devices.boot_device
+
+    @property
+    def esp_device(self) -> str:
+        return self.devices.esp_device
+
+    @property
+    def root_device(self) -> str:
+        """The twin's root while it is off, to be mounted like `boot_device`."""
+        return self.volume_device(self.setup.system.root.lv)
+
+    def volume_device(self, lv: str) -> str:
+        """The twin's volume `lv` while it is off: its snapshot itself is claimed by the twin's disk."""
+        return self.devices.volume(lv)
+
+    @property
+    def accel(self) -> str:
+        """What the verdict says: "KVM" or "emulated"."""
+        return "emulated" if self.setup.emulate else "KVM"
+
+    @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Run-time state too big to be put back at seal: to be said in the verdict."""
+        return self._left_out
+
+    def state(self) -> PowerState:
+        return self.hypervisor.state(self.name)
+
+    def screenshot(self) -> bytes:
+        """The twin's screen as PNG."""
+        return self.hypervisor.screenshot(self.name)
+
+    def follow_console(self, tell: Callable[[str], None], stop: threading.Event) -> threading.Thread:
+        """Hand every line of the serial console to `tell` until `stop` is set."""
+        return follow(self.console_log, tell, stop)
+
+    # From nothing to running.
+
+    def prepare(self) -> None:
+        """Build disks, tools disk and variable store, and put our unit and the quiet rules into the root."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.console_log.touch()
+        files = dict(self.setup.files)
+        if self.setup.base:
+            files[restore.ARCHIVE] = self._runtime_archive()
+        self._place()
+        build_tools(self.host, self._tools_image, self.folder / "gather", files)
+        (self.folder / restore.ARCHIVE).unlink(missing_ok=True)
+        if self.setup.machine.firmware is Firmware.UEFI:
+            write_vars(self.setup.machine, self.setup.system, self._vars)
+        self.devices.build()
+
+    def start(self) -> None:
+        """Power on. The twin must be off."""
+        self.devices.flush()
+        if self.setup.network:
+            self.hypervisor.network_up(network.APPLIANCE)
+        self.hypervisor.start(self.name, domain_xml(self.spec()), self.limits.start)
+
+    def wait_for_agent(self, limit: float = 0.0) -> float:
+        """Wait until the twin's agent answers; seconds waited. Raises TwinFailed with its last words."""
+        try:
+            return self.guest.wait(limit or self.limits.boot, self._still_on)
+        except TwinFailed as error:
+            last = " / ".join(tail(self.console_log, 5))
+            raise TwinFailed(f"{error.what} It last said: {last or 'nothing'}") from error
+
+    def reboot(self, limit: float = 0.0) -> float:
+        """Shut down cleanly, start again, wait for the agent; seconds from power-on to the agent's answer."""
+        self.power_off()
+        self.start()
+        return self.wait_for_agent(limit)
+
+    def power_off(self) -> None:
+        """Shut down cleanly. Where it does not end in time it is switched off hard and TwinFailed raised."""
+        if self.state() is PowerState.OFF:
+            return
+        self.guest.shutdown()
+        if not self.hypervisor.wait_off(self.name, self.limits.shutdown / 2, self._pause):
+            self.hypervisor.power_button(self.name)
+            if not self.hypervisor.wait_off(self.name, self.limits.shutdown / 2, self._pause):
+                self.hypervisor.destroy(self.name)
+                raise TwinFailed(f"The twin did not shut down within {self.limits.shutdown:.0f} s.")
+        self.devices.flush()
+
+    def teardown(self) -> None:
+        """Switch off and remove everything but the console's log and the caller's own snapshots."""
+        self.hypervisor.destroy(self.name)
+        self.proxy.stop()
+        if self.setup.network:
+            self.hypervisor.network_down()
+        self._unmount()
+        self.devices.teardown()
+        for path in (self._tools_image, self._vars, self.folder / restore.ARCHIVE):
+            path.unlink(missing_ok=True)
+        for folder in ("lvm", "gather", "proxy"):
+            shutil.rmtree(self.folder / folder, ignore_errors=True)
+
+    def _still_on(self) -> bool:
+        self._check_cancel()
+        return self.state() is not PowerState.OFF
+
+    def _pause(self, seconds: float) -> None:
+        self._check_cancel()
+        time.sleep(seconds)
+
+    def _check_cancel(self) -> None:
+        if self.cancelled():
+            raise Cancelled("The operator stopped the run while the twin was at work.")
+
+    def _unmount(self) -> None:
+        """What a `prepare` that was killed may have left mounted."""
+        for name in ("base", "root"):
+            place = str(self.folder / name)
+            if self.host.run(read("findmnt", "-n", "-M", place, timeout=60, ok=frozenset({0, 1}))).stdout:
+                self.host.run(write("umount", place, timeout=120))
+
+    # While it runs.
+
+    def open_network(self, hosts: tuple[str, ...], upstream: str = "") -> str:
+        """Let the twin reach exactly `hosts` ("name" or "name:port") by the proxy whose URL is returned."""
+        url = self.proxy.start(hosts, upstream)
+        self.hypervisor.set_cable(self.name, self.mac, plugged=True)
+        network.plug_in(self.guest, self.mac)
+        return url
+
+    def close_network(self) -> tuple[str, ...]:
+        """Pull the cable and stop the proxy; what it denied."""
+        if self.state() is not PowerState.OFF:
+            self.hypervisor.set_cable(self.name, self.mac, plugged=False)
+        self.proxy.stop()
+        return self.proxy.denied()
+
+    def clean_before_seal(self) -> None:
+        """Put run-time state back to the origin's, remove all of ours from the root, and prove it."""
+        if self.setup.base:
+            archive = self.tools.file(restore.ARCHIVE)
+            restore.restore(self.guest, archive, self._left_out)
+        quiet.remove(self.guest)
+
+    def while_frozen(self, act: Callable[[], None]) -> bool:
+        """Run `act` (take the snapshot) with the file systems frozen; whether they were frozen throughout."""
+        with self.guest.frozen(self.limits.freeze) as freeze:
+            act()
+        return freeze.held
+
+    # How it is made.
+
+    def spec(self) -> DomainSpec:
+        """The domain, sized for what is free at this moment."""
+        setup, machine = self.setup, self.setup.machine
+        by_path = {disk.path: disk for disk in machine.disks}
+        pairs = zip(self.layout.disks, self.devices.disks, strict=True)
+        return DomainSpec(
+            name=self.name,
+            firmware=machine.firmware,
+            uuid=machine.uuid,
+            serial=machine.serial,
+            vendor=machine.vendor,
+            product=machine.product,
+            memory=twin_memory(machine, available_memory(), setup.memory),
+            cpus=twin_cpus(machine),
+            disks=tuple(_disk_spec(by_path[disk.path], node) for disk, node in pairs),
+            tools=str(self._tools_image),
+            log_file=str(self.console_log),
+            mac=self.mac,
+            network="twinboot" if setup.network else "",
+            vars_file=str(self._vars) if machine.firmware is Firmware.UEFI else "",
+            emulate=setup.emulate,
+        )
+
+    @property
+    def _tools_image(self) -> Path:
+        return self.folder / "tools.img"
+
+    @property
+    def _vars(self) -> Path:
+        return self.folder / "vars.fd"
+
+    def _runtime_archive(self) -> Path:
+        archive = self.folder / restore.ARCHIVE
+        fstype = self.setup.system.root.fstype
+        with mounted_readonly(self.host, self.setup.base, fstype, self.folder / "base") as root:
+            self._left_out = restore.archive_runtime(self.host, root, archive)
+        return archive
+
+    def _place(self) -> None:
+        fstype = self.setup.system.root.fstype
+        device = self.setup.volumes[self.setup.system.root.lv]
+        with mounted(self.host, device, fstype, self.folder / "root") as root:
+            quiet.place(root, patient=self._is_slow())
+
+    def _is_slow(self) -> bool:
+        """Whether the twin is emulated, or runs on an appliance that is virtual (systemd-detect-virt(1))."""
+        if self.setup.emulate:
+            return True
+        found = self.host.run(read("systemd-detect-virt", "--vm", timeout=60, ok=frozenset({0, 1})))
+        return found.stdout.strip() not in ("", "none")
+
+
+def _disk_spec(disk: Disk, node: str) -> DiskSpec:
+    return DiskSpec(node, disk.bus, disk.serial, disk.wwn, disk.model, disk.sector)

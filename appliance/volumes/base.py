@@ -1,0 +1,154 @@
+"""What a snapshot is, and what every storage must be able to do with one.
+
+All names come from the plan; a store never invents one. What is on the disk (names, tags) is the truth: no
+method remembers anything between two calls.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class SnapshotRole(enum.Enum):
+    """What a volume of ours is for. The value is what stands in its tag."""
+
+    BASE = "base"
+    WORK = "work"
+    SEALED = "sealed"
+    TRIAL = "trial"
+    PROOF = "proof"
+    SCRATCH = "scratch"
+    DATA_WORK = "data-work"
+    DATA_PROOF = "data-proof"
+    SAFETY = "safety"
+    STATE = "state"
+    KEPT = "kept"
+    PREVIOUS = "previous"
+
+
+READ_ONLY = frozenset({SnapshotRole.BASE, SnapshotRole.SEALED, SnapshotRole.SAFETY})
+"""Roles whose volumes are never written after they were made."""
+
+VALUED = frozenset(
+    {SnapshotRole.TRIAL, SnapshotRole.KEPT, SnapshotRole.PREVIOUS, SnapshotRole.SAFETY, SnapshotRole.STATE}
+)
+"""Roles that a machine may boot from, or that hold what a person may want back: never an orphan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A volume of ours. `vg`, `lv` and `origin` are names without a path; `origin` is the LV it is taken of.
+
+    Scratch volumes have no origin. `run` is the run's name ("tb1").
+    """
+
+    vg: str
+    lv: str
+    origin: str
+    run: str
+    role: SnapshotRole
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """Free space where snapshots grow. Sizes in bytes, percentages 0 to 100 of the pool."""
+
+    pool: str
+    data_size: int
+    data_percent: float
+    metadata_size: int
+    metadata_percent: float
+    vg_free: int
+
+    @property
+    def data_free(self) -> int:
+        return int(self.data_size * (100.0 - self.data_percent) / 100.0)
+
+    @property
+    def fullest(self) -> float:
+        """The percentage that runs out first: data or metadata."""
+        return max(self.data_percent, self.metadata_percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two volumes do not share: `bytes` in whole blocks of `block` bytes each."""
+
+    bytes: int
+    block: int
+
+    def __bool__(self) -> bool:
+        return self.bytes > 0
+
+
+class SnapshotStore(Protocol):
+    """Snapshots on one kind of storage. Every method may be called again after it was cut short.
+
+    All raise CommandFailed when a program fails. None touches a volume without our tag, but `settle`.
+    """
+
+    def why_not(self, expected_bytes: int) -> tuple[str, ...]:
+        """Full sentences why a run that writes `expected_bytes` can not be kept here; empty where it can.
+
+        Judges the probed machine alone: no command runs.
+        """
+
+    def headroom(self) -> Headroom:
+        """Free space as the storage itself says. Brings the pool up where it is not."""
+
+    def fullest(self) -> float:
+        """The percentage of the room that is used, cheap enough to be asked every second; pool up."""
+
+    def create(self, snapshot: Snapshot, size: int = 0) -> None:
+        """Take `snapshot` of its origin, or make an empty volume of `size` virtual bytes for SCRATCH.
+
+        Nothing happens where it is there already. Raises TwinFailed where the name belongs to somebody
+        else, OutOfSpace where the storage has no room. The volume is not active afterwards.
+        """
+
+    def exists(self, snapshot: Snapshot) -> bool:
+        """Whether a volume of ours with this name, run and role is on the disk."""
+
+    def activate(self, snapshot: Snapshot) -> str:
+        """Bring the volume up and return its device path."""
+
+    def deactivate(self, snapshot: Snapshot) -> None:
+        """Take the volume down; nothing happens where it is down or gone."""
+
+    def seal(self, work: Snapshot, sealed: Snapshot) -> None:
+        """Take the read-only `sealed` of `work`, which may be in use and should be frozen."""
+
+    def device(self, snapshot: Snapshot) -> str:
+        """The device path the volume has while it is active."""
+
+    def changed_since(self, origin: str, base: Snapshot) -> Difference:
+        """What the origin was written since `base` was taken of it. Nothing means: not one block."""
+
+    def difference(self, left: str, right: str) -> Difference:
+        """What the volumes named `left` and `right` do not share."""
+
+    def adopt(self, lv: str, run: str) -> Snapshot:
+        """Tag the installed root volume as PREVIOUS, so that `delete` may take it.
+
+        Only for *retire*, after the person named it. A volume that is ours already is returned as it is.
+        """
+
+    def keep(self, trial: Snapshot) -> Snapshot:
+        """Change the role of the trial volume to KEPT: it is the machine's system."""
+
+    def settle(self, kept: Snapshot, first_name: str) -> None:
+        """Give the kept volume the root volume's first name back. That name must be free."""
+
+    def delete(self, snapshot: Snapshot) -> None:
+        """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours."""
+
+    def ours(self) -> tuple[Snapshot, ...]:
+        """Every volume on the disk that carries our tag, sorted by name."""
+
+    def orphans(self, known: frozenset[str]) -> tuple[Snapshot, ...]:
+        """Volumes of ours whose run is not in `known` and whose role is not VALUED."""
+
+    def release(self) -> None:
+        """Take every volume of ours and the pool down, so that a power cut finds them closed."""

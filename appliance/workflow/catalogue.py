@@ -1,0 +1,129 @@
+"""From a verb to its plan and its steps: the one place that knows them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.boot.base import LoaderView
+from appliance.boot.choose import choose_loader
+from appliance.boot.flip import open_boot
+from appliance.errors import ApplianceError, Refused
+from appliance.host.run import Host
+from appliance.model.machine import Machine
+from appliance.model.messages import RecordOf
+from appliance.model.plan import Plan, Request, Verb
+from appliance.volumes.base import SnapshotRole
+from appliance.workflow import promote, rehearse
+from appliance.workflow.descent import Descent, descend
+from appliance.workflow.places import Places
+from appliance.workflow.records import record_of, write_record_of
+from appliance.workflow.runner import Step
+from appliance.workflow.steps import boot as boot_steps
+from appliance.workflow.steps import rehearsal as rehearsal_steps
+from appliance.workflow.steps.ground import Ground, boot_place
+from appliance.workflow.workplace import Workplace
+
+TITLES = {
+    Verb.REHEARSE: "Rehearsal",
+    Verb.PROMOTE: "Promotion",
+    Verb.ROLLBACK: "Roll back",
+    Verb.KEEP: "Keep",
+    Verb.RETIRE: "Retire",
+}
+
+
+def title(plan: Plan) -> str:
+    if plan.request.verb is Verb.REHEARSE:
+        return f"Rehearsal {plan.names.run}: {rehearse.TITLES[plan.request.patch.kind]}"
+    return f"{TITLES[plan.request.verb]} {plan.names.run}"
+
+
+def build_plan(machine: Machine, request: Request, descent: Descent, host: Host, places: Places) -> Plan:
+    """A plan for `request`. Raises Refused with every reason at once."""
+    if request.verb is Verb.REHEARSE:
+        return rehearse.build_plan(machine, request, descent.lineage)
+    if descent.lineage.node(request.run) is None:
+        raise Refused((f"There is no run {request.run or '(none named)'} on this machine.",))
+    rehearsed = places.plan(request.run)
+    ground = ground_of(rehearsed, machine, places)
+    return promote.build_plan(
+        machine,
+        request,
+        descent.lineage,
+        rehearsed,
+        places.verdict(request.run),
+        view(host, ground),
+        choose_loader(machine, rehearsed.system, host),
+        drift(host, ground) if request.verb is Verb.PROMOTE else (),
+    )
+
+
+def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
+    run = plan.names.run
+    return Ground(plan, Workplace(machine, run, places.runs / run, places.runtime, places.data))
+
+
+def steps(plan: Plan, work: Workplace) -> tuple[Step, ...]:
+    """The steps of `plan`, in its order. Raises KeyError for a step this version does not know."""
+    ground = Ground(plan, work)
+    known = {**rehearsal_steps.STEPS, **boot_steps.STEPS}
+    return tuple(known[planned.id](planned, ground) for planned in plan.steps)
+
+
+def confirmation(plan: Plan, gate: str) -> str:
+    """What a person must type at `gate`: the last 4 of the machine's identity, or nothing."""
+    return plan.machine[-4:] if gate == "confirm" else ""
+
+
+def view(host: Host, ground: Ground) -> LoaderView | None:
+    """/boot as its loader reads it; None where this system's loader is not one of ours."""
+    if ground.system.boot is None:
+        return None
+    loader = choose_loader(ground.machine, ground.system, host)
+    return loader.view(open_boot(host, ground.boot_place()))
+
+
+def drift(host: Host, ground: Ground) -> tuple[str, ...]:
+    """Sentences on what the old system wrote since the snapshot was taken."""
+    base = ground.snapshot(SnapshotRole.BASE)
+    store = ground.store(host)
+    if not store.exists(base):
+        return (f"The snapshot {base.lv} of the old system is gone: rehearse again.",)
+    written = store.changed_since(ground.system.root.lv, base)
+    if not written:
+        return ()
+    return (
+        f"The old system has run since the snapshot ({written.bytes >> 10} KiB of its volume differ): "
+        "rehearse again, or what it did since would be lost.",
+    )
+
+
+def descent(host: Host, machine: Machine, places: Places) -> Descent:
+    """The lineage as the disk tells it. What cannot be read is left out, never guessed."""
+    seen: LoaderView | None = None
+    for system in machine.systems:
+        if system.boot is None:
+            continue
+        try:
+            loader = choose_loader(machine, system, host)
+        except Refused:
+            continue
+        seen = loader.view(open_boot(host, boot_place(system, places.runtime)))
+        if seen.runs:
+            break
+    return descend(machine, seen, places.records(host, machine))
+
+
+def record(host: Host, machine: Machine, places: Places, run: str) -> RecordOf:
+    """Raises Refused where the machine's history has no such run."""
+    if not places.mount(host, machine) or not (places.runs / run).is_dir():
+        raise Refused((f"The machine's history has no run {run}.",))
+    return record_of(places.runs / run, run, places.verdict(run))
+
+
+def write_report(plan: Plan, work: Workplace, act: Path, outcome: str) -> str:
+    """The record of what was done as JSON and HTML beside the journal; its folder, or empty on failure."""
+    try:
+        return str(write_record_of(plan, work, act, title(plan), outcome))
+    except (ApplianceError, OSError):
+        return ""

@@ -1,0 +1,181 @@
+"""The lineage as the disk tells it: LVM tags and names first, the loader's own view, then records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from appliance.boot.base import BootState, LoaderView
+from appliance.model.lineage import Lineage, Node, State
+from appliance.model.machine import LogicalVolume, Machine, VolumeGroup, mapper_path
+from appliance.model.verdict import Result, Verdict
+
+STATES = {
+    BootState.STAGED: State.STAGED,
+    BootState.ARMED: State.ARMED,
+    BootState.TRIAL: State.TRIAL,
+    BootState.KEPT: State.KEPT,
+    BootState.SETTLING: State.KEPT,
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the state volume remembers of one run."""
+
+    run: str
+    verdict: Verdict | None = None
+    failed: bool = False
+    made: float = 0.0
+    parent: str = ""
+    retire_on: str = ""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Everything the status screen says: the tree and three sentences."""
+
+    lineage: Lineage
+    next_boot: str
+    fallback: str
+    next_step: str
+    notices: tuple[str, ...] = field(default_factory=tuple)
+
+
+def tag_value(lv: LogicalVolume, name: str) -> str:
+    """The value of our tag `twinboot.NAME=value`, empty where there is none."""
+    prefix = f"twinboot.{name}="
+    return next((t.removeprefix(prefix) for t in lv.tags if t.startswith(prefix)), "")
+
+
+def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord, ...]) -> Descent:
+    """Put the lineage together; `view` is None where /boot has nothing of ours or could not be read."""
+    nodes: list[Node] = []
+    for group in machine.volume_groups:
+        nodes += _group_nodes(machine, group, view, {r.run: r for r in records})
+    known = {node.run for node in nodes}
+    nodes += [_failed(record) for record in records if record.failed and record.run not in known]
+    lineage = Lineage(nodes=tuple(nodes))
+    return Descent(
+        lineage, _next_sentence(view), _fallback_sentence(view), _next_step(machine, lineage), _notices(view)
+    )
+
+
+def _group_nodes(
+    machine: Machine, group: VolumeGroup, view: LoaderView | None, records: dict[str, RunRecord]
+) -> list[Node]:
+    """Installed roots first, then one node a run, oldest first."""
+    roots = {s.root.lv for s in machine.systems if s.root.vg == group.name}
+    nodes = []
+    for lv in group.lvs:
+        if lv.name in roots and "twinboot" not in lv.tags:
+            nodes.append(_marked(Node(volume=lv.name, state=None), group.name, view))
+    runs: dict[str, dict[str, LogicalVolume]] = {}
+    for lv in group.lvs:
+        if run := tag_value(lv, "run"):
+            runs.setdefault(run, {})[tag_value(lv, "role")] = lv
+    for run, by_role in sorted(runs.items(), key=lambda item: int(item[0].removeprefix("tb") or 0)):
+        volume = by_role.get("trial") or by_role.get("sealed") or by_role.get("work")
+        if volume is not None:
+            nodes.append(_run_node(run, volume, by_role, group.name, view, records.get(run)))
+    if any(n.state is State.KEPT for n in nodes):
+        nodes = [_as_fallback(n) if n.state is None else n for n in nodes]
+    return nodes
+
+
+def _run_node(
+    run: str,
+    volume: LogicalVolume,
+    by_role: dict[str, LogicalVolume],
+    vg: str,
+    view: LoaderView | None,
+    record: RunRecord | None,
+) -> Node:
+    state = State.SEALED if "trial" in by_role else State.TESTED if "sealed" in by_role else State.SNAPPED
+    if record is not None and record.failed:
+        state = State.FAILED
+    if view is not None and view.run == run and view.state in STATES:
+        state = STATES[view.state]
+    base = by_role.get("base")
+    node = Node(
+        volume=volume.name,
+        state=state,
+        run=run,
+        parent=base.origin if base else "",
+        made=record.made if record else 0.0,
+        verdict=record.verdict.headline if record and record.verdict else "",
+        cost=int(volume.size * volume.data_percent / 100),
+        retire_on=record.retire_on if record else "",
+    )
+    return _marked(node, vg, view)
+
+
+def _failed(record: RunRecord) -> Node:
+    """A run of which only the record is left: it failed, and what it had made was removed."""
+    return Node(
+        volume=f"({record.run}: removed)",
+        state=State.FAILED,
+        run=record.run,
+        made=record.made,
+        verdict=record.verdict.headline if record.verdict else "",
+    )
+
+
+def _marked(node: Node, vg: str, view: LoaderView | None) -> Node:
+    device = mapper_path(vg, node.volume)
+    own = view.own.root if view is not None and view.own is not None else ""
+    following = view.next_boot.root if view is not None and view.next_boot is not None else own
+    fallback = view.fallback.root if view is not None and view.fallback is not None else ""
+    boots_next = device == following or (view is None and node.state is None)
+    return replace(node, boots_next=boots_next, fallback=device == fallback)
+
+
+def _as_fallback(node: Node) -> Node:
+    return replace(node, state=State.FALLBACK, fallback=True)
+
+
+def _next_sentence(view: LoaderView | None) -> str:
+    if view is None or view.next_boot is None:
+        return "the installed system, as its own loader says"
+    if view.state is BootState.ARMED:
+        return f"{view.next_boot.title}, once, on trial"
+    return f"{view.next_boot.title} ({view.next_boot.root})"
+
+
+def _fallback_sentence(view: LoaderView | None) -> str:
+    if view is None or view.fallback is None:
+        return ""
+    return f"{view.fallback.title} ({view.fallback.root})"
+
+
+def _notices(view: LoaderView | None) -> tuple[str, ...]:
+    if view is None:
+        return ()
+    notices = []
+    if view.result:
+        notices.append(f"The metal said of its trial {view.run}: {view.result.strip().splitlines()[-1]}")
+    if view.state is BootState.TRIAL and not view.once:
+        notices.append(f"The trial {view.run} was booted and not kept: the old system boots.")
+    if view.missing:
+        notices.append(f"Files of ours are missing in /boot: {', '.join(view.missing)}.")
+    return tuple(notices)
+
+
+def _next_step(machine: Machine, lineage: Lineage) -> str:
+    """The one sensible next step, as a sentence."""
+    newest = next((n for n in reversed(lineage.nodes) if n.run), None)
+    if not machine.systems:
+        return "No installed system was found: look at the log (L)."
+    if newest is None or newest.state in (State.FAILED, State.RETIRED):
+        return "Rehearse a patch on a twin of this machine (N)."
+    if newest.state is State.SEALED:
+        good = newest.verdict.startswith(Result.PASS.value)
+        return f"{newest.run} was tested and can be promoted (P)." if good else "Look at the verdict (V)."
+    if newest.state is State.ARMED:
+        return "Reboot: the machine starts the trial once, and falls back by itself (Q)."
+    if newest.state is State.TRIAL:
+        return "The trial was not kept; look at what the metal said (B)."
+    if newest.state is State.KEPT:
+        return "Everything is kept. Retire the old system when it is no longer wanted (B)."
+    return "Rehearse a patch on a twin of this machine (N)."

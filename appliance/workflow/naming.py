@@ -1,0 +1,41 @@
+"""Every name a run may use, chosen while planning, so that a crash cannot lose one."""
+
+from __future__ import annotations
+
+import re
+
+from appliance.model.lineage import Lineage
+from appliance.model.machine import InstalledSystem, Machine
+from appliance.model.plan import Names
+
+OURS = re.compile(r"-tb\d+$")
+
+
+def next_run(machine: Machine, vg: str, lineage: Lineage) -> str:
+    """The next free run name, "tb1" on an untouched machine; a remembered number is not used again."""
+    group = machine.vg(vg)
+    tags = {tag for lv in (group.lvs if group else ()) for tag in lv.tags}
+    names = {tag.removeprefix("twinboot.run=") for tag in tags} | {node.run for node in lineage.nodes}
+    used = [int(name.removeprefix("tb")) for name in names if re.fullmatch(r"tb\d+", name)]
+    return f"tb{max(used, default=0) + 1}"
+
+
+def choose_names(system: InstalledSystem, run: str) -> Names:
+    stem = OURS.sub("", system.root.lv)
+    data = [OURS.sub("", v.lv) for v in system.data if v.lv]
+    return Names(
+        run=run,
+        vg=system.root.vg,
+        base=f"{stem}-{run}-base",
+        work=f"{stem}-{run}-work",
+        sealed=f"{stem}-{run}-sealed",
+        trial=f"{stem}-{run}",
+        proof=f"{stem}-{run}-proof",
+        scratch=f"{run}-scratch",
+        proof_scratch=f"{run}-proof-scratch",
+        data_work=tuple((lv, f"{lv}-{run}-work") for lv in data),
+        data_proof=tuple((lv, f"{lv}-{run}-proof") for lv in data),
+        data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in data),
+        domain=f"twinboot-{run}",
+        boot_folder=f"twinboot/{run}",
+    )

@@ -1,0 +1,136 @@
+"""Where things are kept: the machine's state volume, the appliance's RAM, the stick's data partition."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import ApplianceError, NeedsRescue
+from appliance.host.files import write_atomic
+from appliance.host.run import Host, read
+from appliance.model.codec import from_json
+from appliance.model.machine import Machine
+from appliance.model.plan import Plan
+from appliance.model.verdict import Verdict
+from appliance.probe.lvm import lvm_config
+from appliance.volumes.choose import every_pv
+from appliance.volumes.state import NAME, StateVolume
+from appliance.workflow.descent import RunRecord
+from appliance.workflow.journal import Journal
+from appliance.workflow.workplace import RUNTIME
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """On the state volume each run has a folder, in it one folder for every act (rehearse-1, promote-1 …)."""
+
+    runtime: Path = RUNTIME
+    data: Path = RUNTIME / "data"
+
+    @property
+    def state(self) -> Path:
+        return self.runtime / "state"
+
+    @property
+    def runs(self) -> Path:
+        return self.state / "runs"
+
+    def volume(self, host: Host, machine: Machine, vg: str) -> StateVolume:
+        return StateVolume(host, vg, lvm_config(every_pv(machine)))
+
+    def keeper(self, machine: Machine) -> str:
+        """The volume group that holds a state volume of ours, empty where none does."""
+        return next((g.name for g in machine.volume_groups if g.lv(NAME) is not None), "")
+
+    def mount(self, host: Host, machine: Machine) -> bool:
+        """Bring the history up where the machine has one; false where it has none."""
+        vg = self.keeper(machine)
+        if not vg:
+            return False
+        self.volume(host, machine, vg).mount(self.state)
+        return True
+
+    def open_run(self, host: Host, machine: Machine, plan: Plan) -> Path:
+        """Make sure of the state volume and return a fresh folder for this act of the run."""
+        volume = self.volume(host, machine, plan.names.vg)
+        volume.ensure()
+        volume.mount(self.state)
+        folder = self.runs / plan.names.run
+        folder.mkdir(parents=True, exist_ok=True)
+        verb = plan.request.verb.value
+        number = 1 + sum(1 for p in folder.iterdir() if p.name.startswith(f"{verb}-"))
+        act = folder / f"{verb}-{number}"
+        act.mkdir()
+        return act
+
+    def unfinished(self, host: Host, machine: Machine) -> tuple[Path, ...]:
+        """Acts whose journal has no end, oldest first. Raises NeedsRescue for a damaged one."""
+        if not self.mount(host, machine) or not self.runs.is_dir():
+            return ()
+        acts = [
+            p.parent for p in sorted(self.runs.glob("*/*/journal.jsonl"), key=lambda p: p.stat().st_mtime)
+        ]
+        return tuple(
+            a for a in acts if (a / "plan.json").exists() and not Journal.open(a / "journal.jsonl").finished
+        )
+
+    def records(self, host: Host, machine: Machine) -> tuple[RunRecord, ...]:
+        """What the state volume remembers of every run."""
+        if not self.mount(host, machine) or not self.runs.is_dir():
+            return ()
+        return tuple(self._record(folder) for folder in sorted(self.runs.iterdir()) if folder.is_dir())
+
+    def _record(self, folder: Path) -> RunRecord:
+        journals = sorted(folder.glob("rehearse-*/journal.jsonl"))
+        failed = bool(journals) and Journal.open(journals[-1]).last in ("failed", "refused")
+        retire = folder / "retire-on"
+        return RunRecord(
+            run=folder.name,
+            verdict=self.verdict(folder.name),
+            failed=failed,
+            made=folder.stat().st_mtime,
+            retire_on=retire.read_text().strip() if retire.exists() else "",
+        )
+
+    def verdict(self, run: str) -> Verdict | None:
+        path = self.runs / run / "verdict.json"
+        if not path.exists():
+            return None
+        verdict: Verdict = from_json(path.read_bytes(), Verdict, str(path))
+        return verdict
+
+    def plan(self, run: str) -> Plan:
+        """The plan of the run's last rehearsal. Raises NeedsRescue where the history has none."""
+        found = sorted((self.runs / run).glob("rehearse-*/plan.json"))
+        if not found:
+            raise NeedsRescue(f"The machine's history has no rehearsal {run}.")
+        plan: Plan = from_json(found[-1].read_bytes(), Plan, str(found[-1]))
+        return plan
+
+    def unattended_begun(self, host: Host, machine: Machine, digest: str) -> bool:
+        return self.mount(host, machine) and (self.state / "unattended" / digest).exists()
+
+    def begin_unattended(self, host: Host, machine: Machine, plan: Plan, digest: str) -> None:
+        """Remember, before anything runs, that this plan file ran here."""
+        volume = self.volume(host, machine, plan.names.vg)
+        volume.ensure()
+        volume.mount(self.state)
+        (self.state / "unattended").mkdir(exist_ok=True)
+        write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
+
+    def export(self, host: Host, run: str) -> Path | None:
+        """Copy the run's record to the stick's folder reports; none where there is no stick."""
+        source, reports = self.runs / run, self.data / "reports"
+        if not source.is_dir() or not reports.is_dir():
+            return None
+        target = reports / run
+        try:
+            shutil.copytree(source, target, dirs_exist_ok=True)
+            host.run(read("sync", "--file-system", str(target), timeout=120))
+        except OSError as error:
+            raise ApplianceError(
+                f"The report could not be written to the stick: {error.strerror}.",
+                next_actions=("Free space on the stick and export again.",),
+            ) from None
+        return target

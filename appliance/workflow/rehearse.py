@@ -1,0 +1,99 @@
+"""The rehearsal, as one readable page: what is refused, and the steps in their order."""
+
+from __future__ import annotations
+
+from appliance.errors import Refused
+from appliance.model.lineage import Lineage
+from appliance.model.machine import InstalledSystem, Machine
+from appliance.model.plan import PatchKind, Plan, PlannedStep, Request, Write, fingerprint
+from appliance.volumes.choose import why_no_store
+from appliance.workflow.naming import choose_names, next_run
+from appliance.workflow.selection import choose_system
+
+MIB = 1024 * 1024
+TITLES = {
+    PatchKind.NOTHING: "Change nothing, only test the reboot",
+    PatchKind.ALL: "Install all pending updates",
+    PatchKind.SECURITY: "Install pending security updates",
+    PatchKind.PACKAGES: "Install the chosen packages",
+    PatchKind.SCRIPT: "Run the script from the stick",
+    PatchKind.BY_HAND: "Wait while you work in the twin",
+}
+
+
+def build_plan(machine: Machine, request: Request, lineage: Lineage) -> Plan:
+    """What a rehearsal will do on `machine`. Raises Refused with every reason at once."""
+    system = choose_system(machine, request, lineage)
+    reasons = refusals(machine, system, request)
+    if reasons:
+        raise Refused(reasons)
+    run = next_run(machine, system.root.vg, lineage)
+    return Plan(
+        request=request,
+        names=choose_names(system, run),
+        machine=machine.identity,
+        fingerprint=fingerprint(machine),
+        system=system,
+        steps=planned_steps(request),
+        warnings=tuple(t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses),
+    )
+
+
+def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
+    """Every reason not to rehearse, as sentences."""
+    reasons = [t.sentence for t in (*machine.trouble, *system.trouble) if t.refuses]
+    if not machine.kvm and not request.emulate:
+        reasons.append(
+            "This machine offers no hardware virtualisation (KVM); switch it on in the firmware set-up, "
+            "or allow a slow emulated twin with --emulate."
+        )
+    if request.patch.kind is PatchKind.PACKAGES and not request.patch.packages:
+        reasons.append("No package was named: give --packages a list.")
+    if request.patch.kind is PatchKind.SCRIPT and not request.patch.script:
+        reasons.append("No script was named: give --script a file on the stick.")
+    reasons += why_no_store(machine, system)
+    return tuple(dict.fromkeys(reasons))
+
+
+def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
+    """The order is the product: snapshot, control boot, patch, patched boot, seal, proof boot, verdict."""
+    ours = "our own snapshot volumes remain; the next start deletes them"
+    return (
+        PlannedStep(id="space", title="Check space", weight=5),
+        PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
+        PlannedStep(
+            id="snapshot",
+            title="Take the snapshot",
+            weight=10,
+            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=ours),),
+        ),
+        PlannedStep(
+            id="twin",
+            title="Build the twin; our agent and the quiet list go into the snapshot",
+            weight=20,
+            writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=ours),),
+        ),
+        PlannedStep(id="control", title="Control boot", weight=150),
+        PlannedStep(id="by-hand", title="Work in the twin, then approve to go on", gate=True)
+        if request.patch.kind is PatchKind.BY_HAND
+        else PlannedStep(id="patch", title=TITLES[request.patch.kind], weight=120),
+        PlannedStep(id="patched", title="Patched boot", weight=150),
+        PlannedStep(id="checks", title="Compare the two boots", weight=5),
+        PlannedStep(
+            id="seal",
+            title="Freeze the twin and seal its volume while it runs",
+            weight=20,
+            writes=(Write(what="add the sealed snapshot, read-only", if_cut=ours),),
+        ),
+        PlannedStep(id="stop", title="Stop the twin, keep its kernels", weight=30),
+        PlannedStep(
+            id="trial",
+            title="Make the trial volume and the metal's edits",
+            weight=15,
+            writes=(Write(what="add the trial volume, a writable snapshot of the sealed one", if_cut=ours),),
+        ),
+        PlannedStep(id="proof", title="Proof boot of the trial volume", weight=180),
+        PlannedStep(id="verdict", title="Sort changed files, reach the verdict", weight=30),
+        PlannedStep(id="tidy", title="Remove the twin and all throw-away volumes", weight=10),
+        PlannedStep(id="unchanged", title="Prove that origin, /boot and ESP are unchanged", weight=15),
+    )

@@ -1,0 +1,110 @@
+"""The whole engine loop: execute steps, stop at gates, roll back, recover. Nothing here knows any step."""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.errors import ApplianceError, Cancelled, NeedsRescue
+from appliance.host.run import Host
+from appliance.model.events import Event, Line, StepFinished, StepStarted, Waiting
+from appliance.model.plan import PlannedStep
+from appliance.workflow.journal import Journal
+
+
+class Outcome(enum.Enum):
+    DONE = "done"
+    WAITING = "waiting"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a step may use: commands, the event stream, and whether somebody wants to stop."""
+
+    host: Host
+    tell: Callable[[Event], None]
+    cancel: threading.Event
+
+    def check_cancel(self) -> None:
+        if self.cancel.is_set():
+            raise Cancelled("The run was cancelled.")
+
+
+class Step(Protocol):
+    """`done` asks the disk; `undo` is safe twice and half-done, and only deletes our own things."""
+
+    @property
+    def plan(self) -> PlannedStep: ...
+    def done(self, ctx: Context) -> bool: ...
+    def do(self, ctx: Context) -> None: ...
+    def undo(self, ctx: Context) -> None: ...
+
+
+def execute(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
+    """Run what has not run yet. At an unapproved gate, record it and stop.
+
+    A failure before the commit undoes everything and is raised again; after it, the next start finishes.
+    """
+    try:
+        for number, step in enumerate(steps, 1):
+            if journal.has("end", step.plan.id):
+                continue
+            if step.plan.gate and not journal.has("approved", step.plan.id):
+                journal.add("waiting", step.plan.id)
+                ctx.tell(Waiting(gate=step.plan.id, sentence=step.plan.title))
+                return Outcome.WAITING
+            run_step(step, number, len(steps), journal, ctx)
+    except ApplianceError as error:
+        if not committed(steps, journal, ctx):
+            ctx.tell(Line(source="run", level="error", text=f"{error.code} {error.what}"))
+            roll_back(steps, journal, ctx)
+            journal.add("failed", detail=f"{error.code} {error.what}")
+        raise
+    journal.add("done")
+    return Outcome.DONE
+
+
+def run_step(step: Step, number: int, total: int, journal: Journal, ctx: Context) -> None:
+    ctx.check_cancel()
+    started = time.monotonic()
+    ctx.tell(StepStarted(step=step.plan.id, title=step.plan.title, number=number, total=total))
+    journal.add("begin", step.plan.id)
+    if not step.done(ctx):
+        step.do(ctx)
+    journal.add("end", step.plan.id)
+    ctx.tell(StepFinished(step=step.plan.id, seconds=time.monotonic() - started))
+
+
+def committed(steps: Sequence[Step], journal: Journal, ctx: Context) -> bool:
+    """Whether the flip is on the disk: the disk is asked, the journal only says where to look."""
+    return any(s.plan.commit and journal.has("begin", s.plan.id) and s.done(ctx) for s in steps)
+
+
+def roll_back(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
+    """Undo, last first, every step that has begun. Raises NeedsRescue when an undo fails."""
+    for step in reversed(steps):
+        if not journal.has("begin", step.plan.id):
+            continue
+        ctx.tell(Line(source="run", text=f"undo: {step.plan.title}"))
+        try:
+            step.undo(ctx)
+        except ApplianceError as error:
+            raise NeedsRescue(f'Undoing "{step.plan.title}" failed: {error.what}') from error
+        journal.add("undone", step.plan.id)
+    return Outcome.ROLLED_BACK
+
+
+def recover(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
+    """At every start, before any menu: flip on the disk, finish; else delete our leftovers."""
+    if journal.last in ("waiting", "approved"):
+        return Outcome.WAITING
+    if committed(steps, journal, ctx):
+        return execute(steps, journal, ctx)
+    outcome = roll_back(steps, journal, ctx)
+    journal.add("failed", detail="interrupted; what it had made was removed")
+    return outcome

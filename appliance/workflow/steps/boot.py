@@ -1,0 +1,226 @@
+"""Promotion, roll back, keep and retire on the machine's own /boot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.boot.artifacts import find_artifacts
+from appliance.boot.base import Boot, BootLoader, BootState, StagedSystem
+from appliance.boot.choose import choose_loader
+from appliance.boot.flip import open_boot
+from appliance.errors import Refused
+from appliance.host.files import mounted, mounted_readonly
+from appliance.host.run import Host
+from appliance.model.events import Line, StateChanged
+from appliance.model.lineage import State
+from appliance.model.machine import mapper_path
+from appliance.model.plan import PlannedStep
+from appliance.volumes.base import SnapshotRole
+from appliance.workflow.runner import Context, Step
+from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.metal import why_not_on_the_metal
+
+KEPT_FILES = "var/lib/twinboot/boot"
+"""Inside the trial volume: the files its dpkg owns in /boot, as the twin left them."""
+
+
+@contextlib.contextmanager
+def machine_boot(host: Host, ground: Ground) -> Iterator[Boot]:
+    """The machine's own /boot, mounted for writing, for as long as one act needs it."""
+    place = ground.boot_place()
+    with mounted(host, place.device, place.fstype, place.mount):
+        yield open_boot(host, place)
+
+
+def loader_of(ground: Ground, host: Host) -> BootLoader:
+    return choose_loader(ground.machine, ground.system, host)
+
+
+@contextlib.contextmanager
+def trial_root(host: Host, ground: Ground) -> Iterator[Path]:
+    """The trial volume, mounted to read from."""
+    store, trial = ground.store(host), ground.snapshot(SnapshotRole.TRIAL)
+    device = store.activate(trial)
+    try:
+        with mounted_readonly(host, device, ground.system.root.fstype, ground.work.scratch / "trial") as root:
+            yield root
+    finally:
+        store.deactivate(trial)
+
+
+def staged_system(ground: Ground, root: Path, *extra: str) -> StagedSystem:
+    """What is staged: the trial volume at its device, with the files kept inside it."""
+    system = ground.system
+    return StagedSystem(
+        run=ground.names.run,
+        title=f"{system.os_name} {system.os_version}, patched in {ground.names.run}",
+        root=ground.trial_device,
+        old_root=mapper_path(system.root.vg, system.root.lv),
+        artifacts=find_artifacts(root, root / KEPT_FILES),
+        machine_esp=system.esp.fsuuid if system.esp else "",
+        efi_loader=system.loader.efi_path,
+        extra=extra,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStill(OnGround):
+    """The origin must not have been written since the snapshot."""
+
+    def do(self, ctx: Context) -> None:
+        base = self.ground.snapshot(SnapshotRole.BASE)
+        written = self.ground.store(ctx.host).changed_since(self.ground.system.root.lv, base)
+        if written:
+            raise Refused(
+                (f"The old system has run since ({written.bytes >> 10} KiB differ): rehearse again.",)
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckMetal(OnGround):
+    """Every driver of the real root stack is in the new initrd, and /boot has room."""
+
+    def do(self, ctx: Context) -> None:
+        with trial_root(ctx.host, self.ground) as root:
+            wanted = staged_system(self.ground, root)
+            reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
+            with machine_boot(ctx.host, self.ground) as boot:
+                reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
+        if reasons:
+            raise Refused(reasons)
+        ctx.tell(Line(source="boot", text="the new initrd holds every driver of this machine's root disk"))
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSafety(OnGround):
+    """A dated snapshot of every data volume, before a trial may write to them (P16)."""
+
+    def done(self, ctx: Context) -> bool:
+        store = self.ground.store(ctx.host)
+        return all(store.exists(s) for s in self.ground.data_snapshots(SnapshotRole.SAFETY))
+
+    def do(self, ctx: Context) -> None:
+        store = self.ground.store(ctx.host)
+        for snapshot in self.ground.data_snapshots(SnapshotRole.SAFETY):
+            store.create(snapshot)
+
+    def undo(self, ctx: Context) -> None:
+        store = self.ground.store(ctx.host)
+        for snapshot in self.ground.data_snapshots(SnapshotRole.SAFETY):
+            store.delete(snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(OnGround):
+    """Everything under new names; the next boot stays what it was."""
+
+    def done(self, ctx: Context) -> bool:
+        with trial_root(ctx.host, self.ground) as root, machine_boot(ctx.host, self.ground) as boot:
+            return loader_of(self.ground, ctx.host).staged(boot, staged_system(self.ground, root))
+
+    def do(self, ctx: Context) -> None:
+        with trial_root(ctx.host, self.ground) as root, machine_boot(ctx.host, self.ground) as boot:
+            loader_of(self.ground, ctx.host).stage(boot, staged_system(self.ground, root))
+        ctx.tell(StateChanged(state=State.STAGED))
+
+    def undo(self, ctx: Context) -> None:
+        with machine_boot(ctx.host, self.ground) as boot:
+            loader_of(self.ground, ctx.host).restore(boot, self.ground.names.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Flip(OnGround):
+    """One sector, and reading it back as the loader does: the commit of its run."""
+
+    act: Callable[[BootLoader, Boot, str], None]
+    reached: Callable[[BootLoader, Boot, str], bool]
+    state: State
+
+    def done(self, ctx: Context) -> bool:
+        boot = open_boot(ctx.host, self.ground.boot_place())
+        return self.reached(loader_of(self.ground, ctx.host), boot, self.ground.names.run)
+
+    def do(self, ctx: Context) -> None:
+        with machine_boot(ctx.host, self.ground) as boot:
+            self.act(loader_of(self.ground, ctx.host), boot, self.ground.names.run)
+        self.ground.store(ctx.host).release()
+        ctx.tell(StateChanged(state=self.state))
+
+    def undo(self, ctx: Context) -> None:
+        return None
+
+
+def _arm(loader: BootLoader, boot: Boot, run: str) -> None:
+    loader.arm(boot, run)
+
+
+def _keep(loader: BootLoader, boot: Boot, run: str) -> None:
+    loader.keep(boot, run)
+
+
+def _roll_back(loader: BootLoader, boot: Boot, run: str) -> None:
+    loader.roll_back(boot, run)
+
+
+def _is_armed(loader: BootLoader, boot: Boot, run: str) -> bool:
+    seen = loader.view(boot)
+    return seen.run == run and seen.state is BootState.ARMED
+
+
+def _keep_asked(loader: BootLoader, boot: Boot, run: str) -> bool:
+    seen = loader.view(boot)
+    return seen.run == run and seen.keep_asked
+
+
+def _is_rolled_back(loader: BootLoader, boot: Boot, run: str) -> bool:
+    seen = loader.view(boot)
+    return seen.run == run and seen.state is BootState.ROLLED_BACK
+
+
+@dataclass(frozen=True, slots=True)
+class Gate(OnGround):
+    """A person's word; the runner does the waiting."""
+
+    def do(self, ctx: Context) -> None:
+        ctx.tell(Line(source="run", text=f"approved: {self.plan.title}"))
+
+
+@dataclass(frozen=True, slots=True)
+class RetireRun(OnGround):
+    """Delete a run that is not booted: its staged files first, then its volumes."""
+
+    def do(self, ctx: Context) -> None:
+        store, run = self.ground.store(ctx.host), self.ground.names.run
+        with machine_boot(ctx.host, self.ground) as boot:
+            seen = loader_of(self.ground, ctx.host).view(boot)
+            if run in seen.runs:
+                loader_of(self.ground, ctx.host).restore(boot, run)
+        for snapshot in store.ours():
+            if snapshot.run == run:
+                store.delete(snapshot)
+        store.release()
+        ctx.tell(StateChanged(state=State.RETIRED))
+
+
+def _flip(
+    act: Callable[[BootLoader, Boot, str], None],
+    reached: Callable[[BootLoader, Boot, str], bool],
+    state: State,
+) -> Callable[[PlannedStep, Ground], Step]:
+    return lambda planned, ground: Flip(planned, ground, act, reached, state)
+
+
+STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
+    "still": CheckStill,
+    "metal": CheckMetal,
+    "confirm": Gate,
+    "safety": TakeSafety,
+    "stage": Stage,
+    "arm": _flip(_arm, _is_armed, State.ARMED),
+    "keep": _flip(_keep, _keep_asked, State.TRIAL),
+    "rollback": _flip(_roll_back, _is_rolled_back, State.FALLBACK),
+    "retire": RetireRun,
+}

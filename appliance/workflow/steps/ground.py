@@ -1,0 +1,104 @@
+"""What the steps of one run stand on: the plan, its names as snapshots, and where results are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.boot.base import BootPlace
+from appliance.errors import BootConfigFailed
+from appliance.host.run import Host
+from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
+from appliance.model.plan import Names, Plan, PlannedStep
+from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.choose import choose_store
+from appliance.workflow.runner import Context
+from appliance.workflow.workplace import Workplace
+
+
+def boot_place(system: InstalledSystem, runtime: Path) -> BootPlace:
+    """The machine's own /boot. Raises BootConfigFailed where it has none of its own."""
+    boot = system.boot
+    if boot is None:
+        raise BootConfigFailed("This system has no /boot file system of its own.")
+    return BootPlace(
+        mount=runtime / "boot",
+        device=boot.path,
+        fstype=boot.fstype,
+        fsuuid=boot.fsuuid,
+        prefix=system.loader.boot_prefix,
+        folder=system.loader.folder or "grub",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Everything follows from the plan; `live` holds what dies with the process, such as a running twin."""
+
+    whole: Plan
+    work: Workplace
+    live: dict[str, object] = field(default_factory=dict, compare=False)
+
+    @property
+    def names(self) -> Names:
+        return self.whole.names
+
+    @property
+    def system(self) -> InstalledSystem:
+        return self.whole.system
+
+    @property
+    def machine(self) -> Machine:
+        return self.work.machine
+
+    def store(self, host: Host) -> SnapshotStore:
+        return choose_store(host, self.machine, self.system)
+
+    def snapshot(self, role: SnapshotRole) -> Snapshot:
+        """The snapshot that plays `role` for the root volume in this run."""
+        names = self.names
+        lv, origin = {
+            SnapshotRole.BASE: (names.base, self.system.root.lv),
+            SnapshotRole.WORK: (names.work, names.base),
+            SnapshotRole.SEALED: (names.sealed, names.work),
+            SnapshotRole.TRIAL: (names.trial, names.sealed),
+            SnapshotRole.PROOF: (names.proof, names.trial),
+            SnapshotRole.SCRATCH: (names.scratch, ""),
+        }[role]
+        return Snapshot(names.vg, lv, origin, names.run, role)
+
+    def proof_scratch(self) -> Snapshot:
+        return Snapshot(self.names.vg, self.names.proof_scratch, "", self.names.run, SnapshotRole.SCRATCH)
+
+    def data_snapshots(self, role: SnapshotRole) -> tuple[Snapshot, ...]:
+        """One for every data volume that can be snapshotted."""
+        pairs = {
+            SnapshotRole.DATA_WORK: self.names.data_work,
+            SnapshotRole.DATA_PROOF: self.names.data_proof,
+            SnapshotRole.SAFETY: self.names.data_safety,
+        }[role]
+        return tuple(Snapshot(self.names.vg, lv, origin, self.names.run, role) for origin, lv in pairs)
+
+    def data_volume(self, origin: str) -> Volume:
+        return next(v for v in self.system.data if v.lv == origin)
+
+    @property
+    def trial_device(self) -> str:
+        return mapper_path(self.names.vg, self.names.trial)
+
+    def boot_place(self) -> BootPlace:
+        return boot_place(self.system, self.work.runtime)
+
+
+@dataclass(frozen=True, slots=True)
+class OnGround:
+    """Base of every step: its line in the plan and the ground. Most steps leave nothing to undo."""
+
+    plan: PlannedStep
+    ground: Ground
+
+    def done(self, ctx: Context) -> bool:
+        return False
+
+    def undo(self, ctx: Context) -> None:
+        return None

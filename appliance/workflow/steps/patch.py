@@ -1,0 +1,76 @@
+"""Patching the running twin by its own package manager."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from appliance.errors import Refused
+from appliance.model.events import Line, StateChanged
+from appliance.model.lineage import State
+from appliance.model.plan import PatchKind, PatchRequest
+from appliance.patching.base import Applied, PackageManager, Setting
+from appliance.patching.choose import choose
+from appliance.twin.twin import Twin
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.ground import OnGround
+from appliance.workflow.steps.twins import BUNDLE, WORK, twin_of
+from appliance.workflow.workplace import Workplace
+
+
+@dataclass(frozen=True, slots=True)
+class Patch(OnGround):
+    """Opens the allow-listing proxy for as long as it takes, or shows the twin the bundle."""
+
+    def do(self, ctx: Context) -> None:
+        request = self.ground.whole.request.patch
+        twin = twin_of(ctx.host, self.ground, WORK, ctx.tell)
+        guest = twin.guest
+        script = b""
+        if request.kind is PatchKind.SCRIPT:
+            script = (self.ground.work.data / request.script).read_bytes()
+        closed = choose(guest, Setting(script=script, cancelled=ctx.cancel.is_set))
+        if reasons := closed.why_not(request):
+            raise Refused(reasons)
+        silent: tuple[str, ...] = ()
+        with reaching(twin, closed, request, ctx) as proxy:
+            setting = Setting(
+                proxy=proxy,
+                bundle=BUNDLE if request.bundle else "",
+                script=script,
+                cancelled=ctx.cancel.is_set,
+            )
+            manager = choose(guest, setting)
+            if request.kind is not PatchKind.NOTHING:
+                silent = manager.refresh(request, ctx.tell)
+            applied = manager.apply(request, ctx.tell)
+        save_applied(self.ground.work, applied, silent)
+        ctx.tell(Line(source="patch", text=f"{len(applied.changes)} packages changed"))
+        ctx.tell(StateChanged(state=State.PATCHED))
+
+    def undo(self, ctx: Context) -> None:
+        for name in ("changes", "conffiles", "not-applied", "patch-failure"):
+            self.ground.work.forget(name)
+
+
+@contextlib.contextmanager
+def reaching(twin: Twin, manager: PackageManager, request: PatchRequest, ctx: Context) -> Iterator[str]:
+    """The proxy's URL while the twin may reach its own package sources; empty where it may reach nothing."""
+    if request.bundle or request.kind is PatchKind.NOTHING:
+        yield ""
+        return
+    sources = manager.sources()
+    for sentence in sources.unreachable:
+        ctx.tell(Line(source="net", text=sentence))
+    yield twin.open_network(sources.hosts, sources.upstream)
+    for denied in twin.close_network():
+        ctx.tell(Line(source="net", text=f"denied: {denied}"))
+
+
+def save_applied(work: Workplace, applied: Applied, silent: tuple[str, ...]) -> None:
+    """Keep what was done for the verdict."""
+    work.save("changes", applied.changes)
+    work.save("conffiles", applied.kept_conffiles)
+    work.save("not-applied", (*applied.not_applied, *silent))
+    work.save("patch-failure", applied.failure)

@@ -1,0 +1,116 @@
+"""The proof boot: a throw-away snapshot of the trial volume, staged and armed by the code that promotes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from appliance.boot.base import BootPlace
+from appliance.boot.flip import open_boot
+from appliance.checks.collect import collect
+from appliance.errors import ApplianceError, Cancelled, TwinFailed
+from appliance.host.files import mounted
+from appliance.model.events import Line
+from appliance.model.verdict import Facts
+from appliance.twin.twin import Twin
+from appliance.volumes.base import SnapshotRole
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.boot import loader_of, staged_system, trial_root
+from appliance.workflow.steps.ground import OnGround
+from appliance.workflow.steps.twins import (
+    HEALTH,
+    PROOF,
+    activate,
+    deactivate,
+    scratch_bytes,
+    twin_of,
+    volumes_of,
+)
+
+CONFIRM_LIMIT = 900.0
+"""Seconds the confirm unit may take in an emulated twin."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofBoot(OnGround):
+    """GRUB → our entry → staged kernel → edited fstab → confirm unit. What is proven here is what boots."""
+
+    def done(self, ctx: Context) -> bool:
+        return self.ground.work.saved("proof")
+
+    def do(self, ctx: Context) -> None:
+        self._lay_out(ctx)
+        twin = twin_of(ctx.host, self.ground, PROOF, ctx.tell)
+        twin.prepare()
+        why = ""
+        try:
+            self._stage(ctx, twin)
+            twin.start()
+            why = self._look(ctx, twin)
+            twin.power_off()
+        except Cancelled:
+            raise
+        except ApplianceError as error:
+            why = error.what
+        self.ground.work.save("proof", why)
+        text = (
+            f"proof boot FAILED: {why}" if why else "proof boot: the trial volume came up and was confirmed"
+        )
+        ctx.tell(Line(source="run", text=text, level="error" if why else "info"))
+
+    def _lay_out(self, ctx: Context) -> None:
+        ground = self.ground
+        store = ground.store(ctx.host)
+        store.create(ground.snapshot(SnapshotRole.PROOF))
+        store.create(ground.proof_scratch(), scratch_bytes(ctx.host, ground, PROOF))
+        activate(ctx.host, ground, PROOF)
+
+    def _laid_out(self, ctx: Context) -> bool:
+        """Whether the trial volume is there: without it a proof twin cannot even be named."""
+        return self.ground.store(ctx.host).exists(self.ground.snapshot(SnapshotRole.TRIAL))
+
+    def _stage(self, ctx: Context, twin: Twin) -> None:
+        """Into the twin's throw-away /boot, by the same code and from the same files as on the machine."""
+        place: BootPlace = replace(
+            self.ground.boot_place(), device=twin.boot_device, mount=self.ground.work.scratch / "proof-boot"
+        )
+        loader = loader_of(self.ground, ctx.host)
+        with trial_root(ctx.host, self.ground) as root:
+            wanted = staged_system(self.ground, root, "twinboot.proof")
+            with mounted(ctx.host, place.device, place.fstype, place.mount):
+                boot = open_boot(ctx.host, place)
+                loader.stage(boot, wanted)
+                loader.arm(boot, self.ground.names.run)
+
+    def _look(self, ctx: Context, twin: Twin) -> str:
+        """A sentence on what is wrong; empty when the trial came up and its confirm unit was content."""
+        twin.wait_for_agent()
+        guest = twin.guest
+        facts: Facts = collect(guest, HEALTH).facts
+        self.ground.work.save("proof-facts", facts)
+        run = self.ground.names.run
+        if f"twinboot.trial={run}" not in facts.command_line.split():
+            return f"the twin did not boot our entry but: {facts.command_line}"
+        if facts.root != self.ground.trial_device:
+            return f"the root is {facts.root}, not {self.ground.trial_device}"
+        deadline = time.monotonic() + CONFIRM_LIMIT
+        while time.monotonic() < deadline:
+            ctx.check_cancel()
+            try:
+                said = guest.read_file(f"/boot/twinboot/{run}/result").decode(errors="replace").strip()
+            except TwinFailed:
+                said = ""
+            if said:
+                return "" if said.startswith("verdict good") else f"the confirm unit said: {said}"
+            time.sleep(5)
+        return f"the confirm unit said nothing within {CONFIRM_LIMIT:.0f} s"
+
+    def undo(self, ctx: Context) -> None:
+        if PROOF in self.ground.live or self._laid_out(ctx):
+            twin_of(ctx.host, self.ground, PROOF, ctx.tell).teardown()
+        deactivate(ctx.host, self.ground, PROOF)
+        store = self.ground.store(ctx.host)
+        for snapshot in volumes_of(self.ground, "proof"):
+            store.delete(snapshot)
+        for name in ("proof", "proof-facts"):
+            self.ground.work.forget(name)

@@ -1,0 +1,35 @@
+"""Which object does each step of a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.model.plan import PlannedStep
+from appliance.workflow.runner import Step
+from appliance.workflow.steps.boot import Gate
+from appliance.workflow.steps.boots import BuildTwin, Compare, ControlBoot, PatchedBoot
+from appliance.workflow.steps.ground import Ground
+from appliance.workflow.steps.patch import Patch
+from appliance.workflow.steps.proof import ProofBoot
+from appliance.workflow.steps.seal import MakeTrial, Seal, StopTwin
+from appliance.workflow.steps.snapshot import CheckSpace, ProveUnchanged, TakeEvidence, TakeSnapshots
+from appliance.workflow.steps.verdict import ReachVerdict, Tidy
+
+STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
+    "space": CheckSpace,
+    "evidence": TakeEvidence,
+    "snapshot": TakeSnapshots,
+    "twin": BuildTwin,
+    "control": ControlBoot,
+    "by-hand": Gate,
+    "patch": Patch,
+    "patched": PatchedBoot,
+    "checks": Compare,
+    "seal": Seal,
+    "stop": StopTwin,
+    "trial": MakeTrial,
+    "proof": ProofBoot,
+    "verdict": ReachVerdict,
+    "tidy": Tidy,
+    "unchanged": ProveUnchanged,
+}

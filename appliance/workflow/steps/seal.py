@@ -1,0 +1,182 @@
+"""Seal: the twin's volume is frozen by its own agent and snapshotted while it runs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.boot import confirm, fstab
+from appliance.boot.artifacts import find_artifacts
+from appliance.checks.data import data_write
+from appliance.checks.expected import gateways, render
+from appliance.checks.health import script
+from appliance.checks.history import failed_before
+from appliance.errors import PatchFailed
+from appliance.host.files import mounted, mounted_readonly
+from appliance.model.events import Line, StateChanged
+from appliance.model.lineage import State
+from appliance.model.machine import mapper_path
+from appliance.model.verdict import CheckResult, Facts
+from appliance.patching.base import Setting
+from appliance.patching.choose import choose
+from appliance.volumes.base import SnapshotRole
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.boot import KEPT_FILES
+from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.twins import WORK, twin_of
+
+DEADLINE = 600
+"""Seconds the trial has on the metal before it is given back, whatever hangs."""
+
+SLOWER = 6
+"""A machine that takes long to boot gets this many times its patched boot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal(OnGround):
+    """No package lock, nothing half-installed, our hand proven removed; freeze, snapshot, thaw."""
+
+    def done(self, ctx: Context) -> bool:
+        return self.ground.store(ctx.host).exists(self.ground.snapshot(SnapshotRole.SEALED))
+
+    def do(self, ctx: Context) -> None:
+        ground = self.ground
+        twin = twin_of(ctx.host, ground, WORK, ctx.tell)
+        guest = twin.guest
+        if unclean := choose(guest, Setting()).audit():
+            raise PatchFailed(
+                f"The patched system cannot be sealed: {' '.join(unclean)}",
+                next_actions=(
+                    "Look at the package manager's output in the report.",
+                    "Rehearse other patches.",
+                ),
+            )
+        twin.clean_before_seal()
+        store, work = ground.store(ctx.host), ground.snapshot(SnapshotRole.WORK)
+        held = twin.while_frozen(lambda: store.seal(work, ground.snapshot(SnapshotRole.SEALED)))
+        label = "frozen" if held else "crash-consistent"
+        ground.work.save("seal", label)
+        ctx.tell(Line(source="run", text=f"sealed while the twin ran: {label}"))
+
+    def undo(self, ctx: Context) -> None:
+        self.ground.store(ctx.host).delete(self.ground.snapshot(SnapshotRole.SEALED))
+        self.ground.work.forget("seal")
+
+
+@dataclass(frozen=True, slots=True)
+class StopTwin(OnGround):
+    """Power the twin off, keep the boot files it wrote, take its disks down, look at the data volumes."""
+
+    def do(self, ctx: Context) -> None:
+        ground = self.ground
+        twin = twin_of(ctx.host, ground, WORK, ctx.tell)
+        twin.power_off()
+        self._keep_boot_files(ctx, twin.boot_device)
+        # As long as the twin's disks stand, the kernel gives nobody else the volumes under them.
+        twin.teardown()
+        store, found = ground.store(ctx.host), []
+        for before, after in zip(
+            ground.data_snapshots(SnapshotRole.DATA_PROOF),
+            ground.data_snapshots(SnapshotRole.DATA_WORK),
+            strict=True,
+        ):
+            store.create(before)
+            volume = ground.data_volume(before.origin)
+            here = ground.work.scratch / "data"
+            with (
+                mounted(ctx.host, store.activate(before), volume.fstype, here / "before") as old,
+                mounted(ctx.host, store.activate(after), volume.fstype, here / "after") as new,
+            ):
+                written = data_write(volume.target, old, new)
+            if written is not None:
+                found.append(written)
+                ctx.tell(Line(source="run", text=f"the twin wrote to {volume.target}: {written.bytes} bytes"))
+        ground.work.save("data-writes", tuple(found))
+
+    def _keep_boot_files(self, ctx: Context, twin_boot: str) -> None:
+        """Copy what the sealed system owns in the twin's /boot out of it, before that is thrown away."""
+        ground = self.ground
+        store, sealed = ground.store(ctx.host), ground.snapshot(SnapshotRole.SEALED)
+        here, boot = ground.work.scratch, ground.system.boot
+        assert boot is not None  # refused while planning
+        fstype = ground.system.root.fstype
+        with (
+            mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed") as root,
+            mounted_readonly(ctx.host, twin_boot, boot.fstype, here / "twin-boot") as files,
+        ):
+            copy_boot_files(root, files, boot_files(ground))
+        store.deactivate(sealed)
+
+    def undo(self, ctx: Context) -> None:
+        store = self.ground.store(ctx.host)
+        for snapshot in self.ground.data_snapshots(SnapshotRole.DATA_PROOF):
+            store.delete(snapshot)
+        shutil.rmtree(boot_files(self.ground), ignore_errors=True)
+
+
+def boot_files(ground: Ground) -> Path:
+    """Where the patched system's boot files wait in memory for their trial volume."""
+    return ground.work.scratch / "boot-files"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeTrial(OnGround):
+    """A writable snapshot of the sealed one, with the metal's edits: fstab, confirm unit, its boot files."""
+
+    def done(self, ctx: Context) -> bool:
+        return self.ground.work.saved("metal-edits")
+
+    def do(self, ctx: Context) -> None:
+        ground = self.ground
+        store, trial = ground.store(ctx.host), ground.snapshot(SnapshotRole.TRIAL)
+        store.create(trial)
+        device, here = store.activate(trial), ground.work.scratch
+        with mounted(ctx.host, device, ground.system.root.fstype, here / "trial") as root:
+            shutil.copytree(boot_files(ground), root / KEPT_FILES, dirs_exist_ok=True)
+            first = root / confirm.home(ground.names.run) / "fstab.first"
+            fstab.point_root(root, ground.trial_device, first)
+            edits = self._install_confirm(root, self._failed_before(ctx))
+            edits += ("etc/fstab", str(first.relative_to(root)), f"{KEPT_FILES}/")
+        store.deactivate(trial)
+        shutil.rmtree(boot_files(ground), ignore_errors=True)
+        ground.work.save("metal-edits", edits)
+        ctx.tell(StateChanged(state=State.SEALED))
+
+    def _failed_before(self, ctx: Context) -> tuple[str, ...]:
+        """Units that failed on this metal before any patch: they are not held against the trial."""
+        ground = self.ground
+        store, base = ground.store(ctx.host), ground.snapshot(SnapshotRole.BASE)
+        device, fstype = store.activate(base), ground.system.root.fstype
+        with mounted_readonly(ctx.host, device, fstype, ground.work.scratch / "base") as root:
+            found = failed_before(ctx.host, root)
+        store.deactivate(base)
+        return found
+
+    def _install_confirm(self, root: Path, excused: tuple[str, ...]) -> tuple[str, ...]:
+        ground, system = self.ground, self.ground.system
+        patched: Facts = ground.work.load("patched", Facts)
+        checks = ground.work.load("checks", tuple[CheckResult, ...])
+        trial = confirm.Trial(
+            run=ground.names.run,
+            root=ground.trial_device,
+            old_root=mapper_path(system.root.vg, system.root.lv),
+            folder=system.loader.folder or "grub",
+            prefix=system.loader.boot_prefix,
+            deadline=max(DEADLINE, int(SLOWER * patched.boot_seconds)),
+            manual=not ground.whole.request.auto_keep,
+        )
+        expected = render(patched, checks, gateways(root), excused)
+        return confirm.install(root, trial, script(*confirm.parts()), expected)
+
+    def undo(self, ctx: Context) -> None:
+        self.ground.store(ctx.host).delete(self.ground.snapshot(SnapshotRole.TRIAL))
+        self.ground.work.forget("metal-edits")
+
+
+def copy_boot_files(root: Path, boot: Path, target: Path) -> None:
+    """Copy every file of `boot` that the system mounted at `root` owns there into the new folder `target`."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in find_artifacts(root, boot).files:
+        shutil.copy2(file.source, target / file.name)

@@ -1,0 +1,137 @@
+"""Space, the first snapshots, and the proof that the origin was never written."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import ApplianceError, OutOfSpace
+from appliance.host.run import Host, read
+from appliance.model.events import Gauge, Line, StateChanged
+from appliance.model.lineage import State
+from appliance.model.machine import Firmware
+from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.twins import WORK, scratch_bytes
+
+FULL = 80.0
+BLOCK = 256 * 1024
+ZEROS = bytes(BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpace(OnGround):
+    """The pool as the storage itself says it, not as it was probed."""
+
+    def do(self, ctx: Context) -> None:
+        room = self.ground.store(ctx.host).headroom()
+        ctx.tell(Gauge(name="pool used", text=f"{room.fullest:.0f} %", fraction=room.fullest / 100))
+        if room.fullest >= FULL:
+            raise OutOfSpace(
+                f"The thin pool {room.pool} is {room.fullest:.0f} % full; the limit is {FULL:.0f} %."
+            )
+
+
+def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
+    """Hash /boot, the ESP, the disk's head and the boot variables (P1)."""
+    found: dict[str, str] = {}
+    system = ground.system
+    for part in (system.boot, system.esp):
+        if part is not None:
+            found[part.path] = sha256_of(Path(part.path), part.size)
+    for disk in ground.machine.disks:
+        found[f"{disk.path} first MiB"] = sha256_of(Path(disk.path), 1024 * 1024)
+    if ground.machine.firmware is Firmware.UEFI:
+        said = host.run(read("efibootmgr", "-v", timeout=30)).stdout
+        lines = [li for li in said.splitlines() if li.startswith(("Boot0", "Boot1", "BootOrder", "BootNext"))]
+        found["boot variables"] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        for variable in sorted(Path("/sys/firmware/efi/efivars").glob("*")):
+            if variable.name.startswith(("db", "Mok", "PK", "KEK")):
+                found[variable.name] = hashlib.sha256(variable.read_bytes()).hexdigest()
+    return found
+
+
+def sha256_of(device: Path, size: int) -> str:
+    """sha256 over place and content of every block of the first `size` bytes that is not all zeros.
+
+    Leaving out zeros changes no verdict, as places are hashed too, and makes large empty partitions quick.
+    """
+    total = hashlib.sha256(size.to_bytes(8, "big"))
+    with device.open("rb", buffering=0) as source:
+        for at in range(0, size, BLOCK):
+            block = source.read(min(BLOCK, size - at))
+            if block != ZEROS[: len(block)]:
+                total.update(at.to_bytes(8, "big"))
+                total.update(block)
+    return total.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeEvidence(OnGround):
+    def done(self, ctx: Context) -> bool:
+        return self.ground.work.saved("evidence")
+
+    def do(self, ctx: Context) -> None:
+        self.ground.work.save("evidence", take_evidence(ctx.host, self.ground))
+
+    def undo(self, ctx: Context) -> None:
+        self.ground.work.forget("evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class ProveUnchanged(OnGround):
+    """Raises ApplianceError naming every region that differs: that would be a fault of ours."""
+
+    def do(self, ctx: Context) -> None:
+        before: dict[str, str] = self.ground.work.load("evidence", dict[str, str])
+        after = take_evidence(ctx.host, self.ground)
+        changed = [name for name in before if before[name] != after.get(name)]
+        store = self.ground.store(ctx.host)
+        written = store.changed_since(self.ground.system.root.lv, self.ground.snapshot(SnapshotRole.BASE))
+        if written:
+            changed.append(f"{self.ground.system.root.lv} ({written.bytes} bytes)")
+        if changed:
+            raise ApplianceError(
+                f"These regions changed during the rehearsal: {', '.join(changed)}.",
+                safe="The installed system still boots by its own loader; do not promote this run.",
+                next_actions=("Export the log and report this fault.",),
+            )
+        ctx.tell(Line(source="run", text=f"unchanged: origin and {len(before)} regions, by sha256"))
+        store.release()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshots(OnGround):
+    """Base and work volume of the root, one throw-away of every data volume, and the scratch volume."""
+
+    def done(self, ctx: Context) -> bool:
+        return all(self.ground.store(ctx.host).exists(s) for s in self._all())
+
+    def _all(self) -> tuple[Snapshot, ...]:
+        ground = self.ground
+        return (
+            ground.snapshot(SnapshotRole.BASE),
+            ground.snapshot(SnapshotRole.WORK),
+            *ground.data_snapshots(SnapshotRole.DATA_WORK),
+            ground.snapshot(SnapshotRole.SCRATCH),
+        )
+
+    def do(self, ctx: Context) -> None:
+        store, ground = self.ground.store(ctx.host), self.ground
+        store.create(ground.snapshot(SnapshotRole.BASE))
+        store.create(ground.snapshot(SnapshotRole.WORK))
+        for data in ground.data_snapshots(SnapshotRole.DATA_WORK):
+            store.create(data)
+        store.create(ground.snapshot(SnapshotRole.SCRATCH), scratch_bytes(ctx.host, ground, WORK))
+        ctx.tell(StateChanged(state=State.SNAPPED))
+
+    def undo(self, ctx: Context) -> None:
+        store, ground = self.ground.store(ctx.host), self.ground
+        store.delete(ground.snapshot(SnapshotRole.SCRATCH))
+        for data in ground.data_snapshots(SnapshotRole.DATA_WORK):
+            store.delete(data)
+        store.delete(ground.snapshot(SnapshotRole.WORK))
+        store.delete(ground.snapshot(SnapshotRole.BASE))
+        store.release()

@@ -1,0 +1,138 @@
+"""The two twins of a run, made from the plan alone: "work" is patched and sealed, "proof" boots the trial."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from appliance.checks.health import script
+from appliance.errors import Refused
+from appliance.host.run import Host
+from appliance.model.events import Event, Line
+from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
+from appliance.probe.lvm import read_groups
+from appliance.twin.hypervisor import Hypervisor
+from appliance.twin.layout import plan_layout
+from appliance.twin.tools import Tools
+from appliance.twin.twin import Twin, TwinSetup
+from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.choose import every_pv
+from appliance.workflow.steps.ground import Ground
+
+WORK, PROOF = "work", "proof"
+HEALTH = Tools().file("health.sh")
+BUNDLE = Tools().file("bundle")
+SITE_CHECKS = "checks"
+
+
+def volumes_of(ground: Ground, part: str) -> tuple[Snapshot, ...]:
+    """The throw-away volumes under the twin `part`, root first."""
+    if part == WORK:
+        root, scratch = ground.snapshot(SnapshotRole.WORK), ground.snapshot(SnapshotRole.SCRATCH)
+        return (root, *ground.data_snapshots(SnapshotRole.DATA_WORK), scratch)
+    root, scratch = ground.snapshot(SnapshotRole.PROOF), ground.proof_scratch()
+    return (root, *ground.data_snapshots(SnapshotRole.DATA_PROOF), scratch)
+
+
+def seen_by(host: Host, ground: Ground, part: str) -> tuple[Machine, InstalledSystem]:
+    """Machine and system as the twin is to have them: for the proof, the trial volume is the root."""
+    if part == WORK:
+        return ground.machine, ground.system
+    groups = read_groups(host, every_pv(ground.machine), ground.work.runtime / "probe")
+    machine = replace(ground.machine, volume_groups=tuple(group for group, _ in groups))
+    root = replace(ground.system.root, lv=ground.names.trial, device=ground.trial_device)
+    volumes: tuple[Volume, ...] = tuple(
+        root if v.lv == ground.system.root.lv else v for v in ground.system.volumes
+    )
+    return machine, replace(ground.system, root=root, volumes=volumes)
+
+
+def scratch_bytes(host: Host, ground: Ground, part: str) -> int:
+    """Virtual size of the scratch volume of the twin `part`, in bytes: it fills as the twin writes."""
+    return plan_layout(*seen_by(host, ground, part)).scratch_bytes
+
+
+def site(ground: Ground) -> str:
+    """The folder of the site's own checks in the guest; empty where the stick has none."""
+    return Tools().file(SITE_CHECKS) if SITE_CHECKS in _files(ground) else ""
+
+
+def twin_of(host: Host, ground: Ground, part: str, tell: Callable[[Event], None]) -> Twin:
+    """The twin `part` of this run; the same object as long as the engine lives."""
+    live = ground.live
+    found = live.get(part)
+    if isinstance(found, Twin):
+        return found
+    hypervisor = live.setdefault("hypervisor", Hypervisor())
+    assert isinstance(hypervisor, Hypervisor)
+    twin = Twin(host, hypervisor.open(), _setup(host, ground, part))
+    live[part] = twin
+    _follow(twin, live, tell)
+    return twin
+
+
+def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
+    machine, system = seen_by(host, ground, part)
+    names, request = ground.names, ground.whole.request
+    pairs = names.data_work if part == WORK else names.data_proof
+    volumes = {system.root.lv: mapper_path(names.vg, names.work if part == WORK else names.proof)}
+    volumes |= {origin: mapper_path(names.vg, lv) for origin, lv in pairs}
+    return TwinSetup(
+        machine=machine,
+        system=system,
+        run=names.run,
+        part=part,
+        volumes=volumes,
+        scratch=mapper_path(names.vg, names.scratch if part == WORK else names.proof_scratch),
+        base=mapper_path(names.vg, names.base) if part == WORK else "",
+        files=_files(ground),
+        emulate=request.emulate,
+        memory=request.memory,
+    )
+
+
+def _files(ground: Ground) -> Mapping[str, bytes | Path]:
+    """What lies on the tools disk: the fact collector, the site's checks, the bundle."""
+    files: dict[str, bytes | Path] = {"health.sh": script()}
+    checks = ground.work.data / "checks"
+    if checks.is_dir() and any(checks.iterdir()):
+        files[SITE_CHECKS] = checks
+    if bundle := ground.whole.request.patch.bundle:
+        folder = ground.work.data / "bundles" / Path(bundle).name
+        if not folder.is_dir():
+            raise Refused((f"There is no folder bundles/{Path(bundle).name} on the stick.",))
+        files["bundle"] = folder
+    return files
+
+
+def _follow(twin: Twin, live: dict[str, object], tell: Callable[[Event], None]) -> None:
+    """The twin's serial console goes into the event stream, line by line."""
+    twin.folder.mkdir(parents=True, exist_ok=True)
+    twin.console_log.touch()
+    stop = threading.Event()
+    live[f"stop {twin.name}"] = stop
+    twin.follow_console(lambda text: tell(Line(source="vm", text=text)), stop)
+
+
+def activate(host: Host, ground: Ground, part: str) -> None:
+    """Bring up every volume under the twin `part`, and the base it restores from."""
+    store = ground.store(host)
+    if part == WORK:
+        store.activate(ground.snapshot(SnapshotRole.BASE))
+    for snapshot in volumes_of(ground, part):
+        store.activate(snapshot)
+
+
+def deactivate(host: Host, ground: Ground, part: str) -> None:
+    """Take them down again; nothing happens for those that are down or gone."""
+    store = ground.store(host)
+    for snapshot in volumes_of(ground, part):
+        store.deactivate(snapshot)
+    if part == WORK:
+        store.deactivate(ground.snapshot(SnapshotRole.BASE))
+    stop = ground.live.pop(f"stop twinboot-{ground.names.run}-{part}", None)
+    if isinstance(stop, threading.Event):
+        stop.set()

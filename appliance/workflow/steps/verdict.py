@@ -1,0 +1,117 @@
+"""The answer: changed files sorted, everything put together, throw-away volumes removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.checks.files import changed_files
+from appliance.checks.verdict import assemble
+from appliance.host.files import mounted_readonly
+from appliance.model.events import VerdictReached
+from appliance.model.verdict import DataWrite, Facts, FileChange, PackageChange, Verdict
+from appliance.volumes.base import SnapshotRole
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
+from appliance.workflow.workplace import Workplace
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What earlier steps of the run left for the verdict."""
+
+    changes: tuple[PackageChange, ...]
+    kept_conffiles: tuple[str, ...]
+    not_applied: tuple[str, ...]
+    failure: str
+
+    @classmethod
+    def of(cls, work: Workplace) -> Remembered:
+        return cls(
+            changes=work.load_or("changes", tuple[PackageChange, ...], ()),
+            kept_conffiles=work.load_or("conffiles", tuple[str, ...], ()),
+            not_applied=work.load_or("not-applied", tuple[str, ...], ()),
+            failure=work.load_or("patch-failure", str, ""),
+        )
+
+
+def provisional(ground: Ground, why: str = "") -> Verdict:
+    """The verdict as far as two boots go: what stands where nothing was sealed. `why`: it never came up."""
+    work = ground.work
+    known = Remembered.of(work)
+    trouble = [("package manager", known.failure)] if known.failure else []
+    trouble += [("patched boot", why)] if why else []
+    verdict = assemble(
+        work.load("control", Facts),
+        work.load("patched", Facts) if work.saved("patched") else None,
+        changes=known.changes,
+        kept_conffiles=known.kept_conffiles,
+        not_applied=known.not_applied,
+        accel=accel(ground),
+        trouble=tuple(trouble),
+    )
+    work.save("verdict", verdict)
+    return verdict
+
+
+def accel(ground: Ground) -> str:
+    return "emulated" if ground.whole.request.emulate else "KVM"
+
+
+@dataclass(frozen=True, slots=True)
+class ReachVerdict(OnGround):
+    """The last word: with the seal, the proof boot, the changed files and what data volumes were written."""
+
+    def do(self, ctx: Context) -> None:
+        work = self.ground.work
+        known = Remembered.of(work)
+        proof: str = work.load("proof", str)
+        trouble = [("package manager", known.failure)] if known.failure else []
+        trouble += [("proof boot", proof)] if proof else []
+        verdict = assemble(
+            work.load("control", Facts),
+            work.load("patched", Facts),
+            changes=known.changes,
+            kept_conffiles=known.kept_conffiles,
+            not_applied=known.not_applied,
+            files=self._changed_files(ctx, known.changes),
+            data_writes=work.load("data-writes", tuple[DataWrite, ...]),
+            accel=accel(self.ground),
+            seal=work.load("seal", str),
+            proof_boot=not proof,
+            trouble=tuple(trouble),
+        )
+        work.save("verdict", verdict)
+        ctx.tell(VerdictReached(verdict=verdict))
+
+    def _changed_files(self, ctx: Context, changes: tuple[PackageChange, ...]) -> tuple[FileChange, ...]:
+        ground = self.ground
+        store, fstype = ground.store(ctx.host), ground.system.root.fstype
+        base, sealed = ground.snapshot(SnapshotRole.BASE), ground.snapshot(SnapshotRole.SEALED)
+        here = ground.work.scratch
+        try:
+            with (
+                mounted_readonly(ctx.host, store.activate(base), fstype, here / "base") as before,
+                mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed") as after,
+            ):
+                return changed_files(before, after, changes)
+        finally:
+            store.deactivate(base)
+            store.deactivate(sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Tidy(OnGround):
+    """What remains of a good run is base, sealed and trial volume."""
+
+    def done(self, ctx: Context) -> bool:
+        store = self.ground.store(ctx.host)
+        return not any(store.exists(s) for part in (WORK, PROOF) for s in volumes_of(self.ground, part))
+
+    def do(self, ctx: Context) -> None:
+        store = self.ground.store(ctx.host)
+        for part in (PROOF, WORK):
+            twin_of(ctx.host, self.ground, part, ctx.tell).teardown()
+            deactivate(ctx.host, self.ground, part)
+            for snapshot in volumes_of(self.ground, part):
+                store.delete(snapshot)

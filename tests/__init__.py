@@ -1,0 +1,1 @@
+"""Tests of Twinboot; importable from the checkout root."""

@@ -1,0 +1,89 @@
+"""What a storage must offer so that the contract can be tried on it: a store and a hand in its volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup
+from appliance.volumes.base import SnapshotStore
+from appliance.volumes.lvm_thin import LvmThinStore
+from tests.contract.fake_lvm import BLOCK, FakeLvm
+
+
+class Bench(Protocol):
+    """One storage with an installed volume `root`, at least 2 blocks of it written."""
+
+    store: SnapshotStore
+    vg: str
+
+    def write(self, lv: str, block: int) -> None:
+        """Change one block of a volume, as a running system would. Raises OSError on a read-only one."""
+
+    def content(self, lv: str) -> object:
+        """Something equal if and only if the volume's content is."""
+
+    def foreign(self, lv: str) -> None:
+        """Make a volume that is not ours."""
+
+    def names(self) -> set[str]:
+        """Every volume that is there, ours or not, without pools."""
+
+    def active(self) -> set[str]:
+        """The names of the volumes that are up."""
+
+    def autoactivates(self, lv: str) -> bool:
+        """Whether the installed system would bring the volume up at boot."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+@dataclass
+class FakeThinBench:
+    """LVM thin in memory."""
+
+    lvm: FakeLvm
+    store: SnapshotStore
+    vg: str = "vg0"
+
+    def write(self, lv: str, block: int) -> None:
+        self.lvm.write(lv, block)
+
+    def content(self, lv: str) -> object:
+        return self.lvm.read(lv)
+
+    def foreign(self, lv: str) -> None:
+        self.lvm.add(lv, 1 << 20, 1)
+
+    def names(self) -> set[str]:
+        return set(self.lvm.lvs)
+
+    def active(self) -> set[str]:
+        up = {name for name, lv in self.lvm.lvs.items() if lv.active}
+        return up | ({"pool"} if self.lvm.pool_active else set())
+
+    def autoactivates(self, lv: str) -> bool:
+        return not self.lvm.lvs[lv].skip
+
+    def close(self) -> None:
+        return None
+
+
+def thin_group(data_percent: float = 10.0, metadata_percent: float = 5.0, missing: int = 0) -> VolumeGroup:
+    pool = LogicalVolume(
+        name="pool", uuid="p", size=1000 * BLOCK, segtype="thin-pool",
+        data_percent=data_percent, metadata_percent=metadata_percent,
+    )  # fmt: skip
+    root = LogicalVolume(name="root", uuid="r", size=100 * BLOCK, segtype="thin", pool="pool")
+    pv = PhysicalVolume(path="/dev/vda2", uuid="pv", size=1 << 30)
+    return VolumeGroup(
+        name="vg0", uuid="vg", extent_size=4 << 20, extent_count=200, free_count=50, seqno=1,
+        pvs=(pv,), lvs=(pool, root), missing_pvs=missing,
+    )  # fmt: skip
+
+
+def fake_thin() -> FakeThinBench:
+    lvm = FakeLvm()
+    lvm.add("root", 100 * BLOCK, 10)
+    return FakeThinBench(lvm, LvmThinStore(lvm, thin_group(), "pool", ("--config", "devices {}")))

@@ -1,0 +1,235 @@
+"""What every SnapshotStore promises, tried on each of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from appliance.errors import ApplianceError, Refused, TwinFailed
+from appliance.volumes.base import Snapshot, SnapshotRole
+from tests.contract.real_thin import real_thin
+from tests.contract.stores import Bench, fake_thin
+
+BENCHES: dict[str, Callable[[], Bench]] = {"lvm-thin in memory": fake_thin}
+if os.environ.get("TWINBOOT_CONTRACT") == "real":
+    BENCHES = {"lvm-thin on LVM": real_thin}
+
+
+@pytest.fixture(params=list(BENCHES))
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = BENCHES[request.param]()
+    yield made
+    made.close()
+
+
+def snapshot(bench: Bench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:
+    return Snapshot(bench.vg, lv, origin, run, role)
+
+
+def _base(bench: Bench) -> Snapshot:
+    return snapshot(bench, "base", "root", SnapshotRole.BASE)
+
+
+def _work(bench: Bench) -> Snapshot:
+    return snapshot(bench, "work", "base", SnapshotRole.WORK)
+
+
+def test_a_snapshot_stays_what_its_origin_was(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    before = bench.content("base")
+    bench.write("root", 1)
+    assert bench.content("base") == before
+    assert bench.content("root") != before
+
+
+def test_writing_a_snapshot_leaves_the_origin_alone(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.create(_work(bench))
+    before = bench.content("root")
+    bench.store.activate(_work(bench))
+    bench.write("work", 1)
+    assert bench.content("root") == before
+    assert bench.content("work") != before
+
+
+def test_create_twice_is_create_once(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.write("root", 1)
+    kept = bench.content("base")
+    bench.store.create(_base(bench))
+    assert bench.content("base") == kept
+    assert bench.names() == {"root", "base"}
+
+
+def test_exists_says_so_only_of_ours(bench: Bench) -> None:
+    assert not bench.store.exists(_base(bench))
+    bench.store.create(_base(bench))
+    assert bench.store.exists(_base(bench))
+
+
+@pytest.mark.parametrize("act", ["create", "exists", "activate", "deactivate", "delete"])
+def test_a_foreign_volume_of_that_name_is_never_touched(bench: Bench, act: str) -> None:
+    bench.foreign("base")
+    before = bench.content("base")
+    with pytest.raises(TwinFailed):
+        getattr(bench.store, act)(_base(bench))
+    assert bench.content("base") == before
+    assert "base" in bench.names()
+    assert "base" not in bench.active()
+
+
+def test_another_runs_volume_of_that_name_is_never_touched(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    with pytest.raises(TwinFailed):
+        bench.store.delete(snapshot(bench, "base", "root", SnapshotRole.BASE, run="tb2"))
+    assert "base" in bench.names()
+
+
+def test_seal_is_read_only_and_is_the_work_of_that_moment(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.create(_work(bench))
+    bench.store.activate(_work(bench))
+    bench.write("work", 3)
+    sealed = snapshot(bench, "sealed", "work", SnapshotRole.SEALED)
+    bench.store.seal(_work(bench), sealed)
+    kept = bench.content("sealed")
+    assert kept == bench.content("work")
+    bench.write("work", 4)
+    assert bench.content("sealed") == kept
+    with pytest.raises(OSError):
+        bench.write("sealed", 5)
+
+
+def test_seal_of_something_else_is_refused(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    with pytest.raises(TwinFailed):
+        bench.store.seal(_work(bench), snapshot(bench, "sealed", "base", SnapshotRole.SEALED))
+
+
+CREATED = [r for r in SnapshotRole if r.value not in ("state", "previous", "kept")]
+
+
+@pytest.mark.parametrize("role", CREATED)
+def test_only_the_trial_volume_comes_up_by_itself(bench: Bench, role: SnapshotRole) -> None:
+    origin = "" if role is SnapshotRole.SCRATCH else "root"
+    bench.store.create(snapshot(bench, "made", origin, role), size=1 << 20)
+    assert bench.autoactivates("made") is (role is SnapshotRole.TRIAL)
+
+
+def test_what_the_old_system_wrote_is_seen(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    assert not bench.store.changed_since("root", _base(bench))
+    bench.write("root", 1)
+    changed = bench.store.changed_since("root", _base(bench))
+    assert changed and changed.bytes == changed.block
+    bench.write("root", 77)
+    assert bench.store.changed_since("root", _base(bench)).bytes == 2 * changed.block
+
+
+def test_changed_since_can_be_asked_again_after_being_cut_short(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.changed_since("root", _base(bench))
+    assert not bench.store.changed_since("root", _base(bench))
+
+
+def test_delete_twice_is_delete_once(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.delete(_base(bench))
+    bench.store.delete(_base(bench))
+    assert bench.names() == {"root"}
+
+
+def test_delete_never_takes_the_installed_volume(bench: Bench) -> None:
+    with pytest.raises(TwinFailed):
+        bench.store.delete(snapshot(bench, "root", "", SnapshotRole.WORK))
+    assert "root" in bench.names()
+
+
+def test_scratch_is_empty_and_may_be_larger_than_the_room(bench: Bench) -> None:
+    scratch = snapshot(bench, "scratch", "", SnapshotRole.SCRATCH)
+    bench.store.create(scratch, size=1 << 40)
+    assert bench.store.exists(scratch)
+
+
+def test_orphans_are_the_disposable_volumes_of_unknown_runs(bench: Bench) -> None:
+    bench.foreign("theirs")
+    for run in ("tb1", "tb2"):
+        bench.store.create(snapshot(bench, f"{run}-base", "root", SnapshotRole.BASE, run))
+        bench.store.create(snapshot(bench, f"{run}-trial", "root", SnapshotRole.TRIAL, run))
+    assert [s.lv for s in bench.store.orphans(frozenset({"tb2"}))] == ["tb1-base"]
+    assert [s.lv for s in bench.store.orphans(frozenset())] == ["tb1-base", "tb2-base"]
+    assert {s.lv for s in bench.store.ours()} == {"tb1-base", "tb1-trial", "tb2-base", "tb2-trial"}
+
+
+def test_ours_says_what_was_created(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    assert bench.store.ours() == (_base(bench),)
+
+
+def test_from_trial_to_the_first_name_back(bench: Bench) -> None:
+    """Retire: the old volume is taken over by name, deleted, and the kept one gets its name."""
+    trial = snapshot(bench, "trial", "root", SnapshotRole.TRIAL)
+    bench.store.create(trial)
+    kept = bench.store.keep(trial)
+    assert kept.role is SnapshotRole.KEPT
+    assert bench.store.keep(trial) == kept, "twice is once"
+    content = bench.content("trial")
+    with pytest.raises(Refused):
+        bench.store.settle(kept, "root")
+    previous = bench.store.adopt("root", "tb1")
+    assert bench.store.adopt("root", "tb1") == previous, "twice is once"
+    assert bench.store.orphans(frozenset()) == (), "neither is ever an orphan"
+    bench.store.delete(previous)
+    bench.store.settle(kept, "root")
+    bench.store.settle(kept, "root")
+    assert bench.names() == {"root"}
+    assert bench.content("root") == content
+
+
+def test_settle_never_mistakes_a_foreign_volume_for_a_finished_rename(bench: Bench) -> None:
+    with pytest.raises(TwinFailed):
+        bench.store.settle(snapshot(bench, "trial", "root", SnapshotRole.KEPT), "root")
+
+
+def test_release_takes_everything_of_ours_down(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.create(_work(bench))
+    assert bench.store.activate(_work(bench)).startswith("/dev/")
+    bench.store.headroom()
+    assert "work" in bench.active()
+    bench.store.release()
+    assert not bench.active()
+    bench.store.release()
+
+
+def test_deactivate_twice_and_of_what_is_gone(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.activate(_base(bench))
+    bench.store.deactivate(_base(bench))
+    bench.store.deactivate(_base(bench))
+    assert "base" not in bench.active()
+    bench.store.delete(_base(bench))
+    bench.store.deactivate(_base(bench))
+
+
+def test_headroom_shrinks_by_what_is_written(bench: Bench) -> None:
+    before = bench.store.headroom()
+    bench.store.create(_base(bench))
+    bench.write("root", 50)
+    after = bench.store.headroom()
+    assert after.data_percent > before.data_percent
+    assert after.data_free < before.data_free
+    assert 0 <= after.fullest <= 100
+
+
+def test_a_name_that_is_no_tag_is_refused_before_anything_is_made(bench: Bench) -> None:
+    with pytest.raises(ApplianceError):
+        bench.store.create(snapshot(bench, "x", "root", SnapshotRole.BASE, run="tb1 --force"))
+    assert bench.names() == {"root"}
+
+
+def test_fullest_is_what_headroom_says(bench: Bench) -> None:
+    room = bench.store.headroom()
+    assert bench.store.fullest() == pytest.approx(room.fullest, abs=1)

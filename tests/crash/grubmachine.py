@@ -1,0 +1,150 @@
+"""A machine of a disk and GRUB only: real SeaBIOS, real GRUB 2, a generated Debian grub.cfg, tiny kernels.
+
+The disk is GPT with a BIOS boot partition and an ext4 /boot. Boots take about half a second, emulated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.crash.tinykernel import tiny_kernel
+
+UUID = "5c2ad7a4-3f6e-4b9e-8f6c-0f3c4e3c9f11"
+GRUB_CFG = Path(__file__).parents[1] / "unit/boot/debian12-grub.cfg"
+PLATFORM = Path("/usr/lib/grub/i386-pc")
+OLD = "6.1.0-13-amd64"
+START = 4096  # first sector of /boot
+SECTORS = 40 << 11
+CORE = 2048  # first sector of the BIOS boot partition
+_SAID = re.compile(rb"<<([^|>]*)\|([^|>]*)\|([^|>]*)>>")
+
+
+@dataclass(frozen=True)
+class Started:
+    """What one boot came to: which kernel, with which command line and initrd. Empty: nothing started."""
+
+    kernel: str = ""
+    line: str = ""
+    initrd: str = ""
+
+    @property
+    def root(self) -> str:
+        return next((w[5:] for w in self.line.split() if w.startswith("root=")), "")
+
+
+def run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def missing_tools() -> list[str]:
+    tools = (
+        "qemu-system-x86_64",
+        "grub-mkimage",
+        "grub-fstest",
+        "sfdisk",
+        "mkfs.ext4",
+        "losetup",
+        "fsfreeze",
+    )
+    lost = [tool for tool in tools if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None]
+    return lost + ([] if PLATFORM.is_dir() else ["grub-pc-bin"])
+
+
+def build(disk: Path, work: Path) -> None:
+    """A disk as Debian's installer leaves it, with kernels that say which they are."""
+    with disk.open("wb") as out:
+        out.truncate((START + SECTORS + 2048) * 512)
+    table = f"label: gpt\nstart={CORE}, size=2048, type=21686148-6449-6E6F-744E-656564454649\n"
+    table += f"start={START}, size={SECTORS}\n"
+    subprocess.run(["sfdisk", "-q", str(disk)], input=table.encode(), check=True, capture_output=True)
+    _install_grub(disk, work)
+    boot = work / "boot.img"
+    with boot.open("wb") as out:
+        out.truncate(SECTORS * 512)
+    run(
+        "mkfs.ext4", "-q", "-F", "-b", "4096", "-U", UUID, "-O", "^metadata_csum_seed,^orphan_file", str(boot)
+    )
+    with disk.open("r+b") as out:
+        out.seek(START * 512)
+        out.write(boot.read_bytes())
+    with mounted(disk, work / "m") as (at, _):
+        folder = at / "grub/i386-pc"
+        folder.mkdir(parents=True)
+        for module in PLATFORM.glob("*.mod"):
+            shutil.copy(module, folder)
+        for listing in PLATFORM.glob("*.lst"):
+            shutil.copy(listing, folder)
+        (at / "grub/grub.cfg").write_text(GRUB_CFG.read_text().replace("set timeout=5", "set timeout=0"))
+        (at / "grub/grubenv").write_bytes(b"# GRUB Environment Block\n".ljust(1024, b"#"))
+        for version in (OLD, "6.1.0-12-amd64"):
+            (at / f"vmlinuz-{version}").write_bytes(tiny_kernel(f"kernel {version}", 60_000))
+            (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
+
+
+def _install_grub(disk: Path, work: Path) -> None:
+    """What grub-bios-setup does for a BIOS boot partition (util/setup.c: the two block lists)."""
+    core = work / "core.img"
+    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", "(,gpt2)/grub", "-o", str(core),
+        "biosdisk", "part_gpt", "ext2")  # fmt: skip
+    image = bytearray(core.read_bytes().ljust(-(-core.stat().st_size // 512) * 512, b"\0"))
+    struct.pack_into("<QHH", image, 0x1F4, CORE + 1, len(image) // 512 - 1, 0x820)
+    mbr = bytearray((PLATFORM / "boot.img").read_bytes()[:440])
+    struct.pack_into("<Q", mbr, 0x5C, CORE)
+    mbr[0x64] = 0xFF
+    mbr[0x66:0x68] = b"\x90\x90"
+    with disk.open("r+b") as out:
+        out.write(mbr)
+        out.seek(CORE * 512)
+        out.write(image)
+
+
+def _unmount(at: Path) -> None:
+    """What the metal's sh left in the background may hold it for a moment."""
+    for _ in range(20):
+        if subprocess.run(["umount", str(at)], capture_output=True).returncode == 0:
+            return
+        time.sleep(0.25)
+    run("umount", "--lazy", str(at))
+    raise RuntimeError(f"{at} is still in use")
+
+
+@contextlib.contextmanager
+def mounted(disk: Path, at: Path) -> Iterator[tuple[Path, str]]:
+    """/boot of the disk, mounted; yields the mount point and the loop device."""
+    at.mkdir(exist_ok=True)
+    argv = ["losetup", "-f", "--show", "-o", str(START * 512), "--sizelimit", str(SECTORS * 512), str(disk)]
+    loop = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        run("mount", "-t", "ext4", loop, str(at))
+        try:
+            yield at, loop
+        finally:
+            _unmount(at)
+    finally:
+        run("losetup", "-d", loop)
+
+
+def start(disk: Path, *, readonly: bool = False, throwaway: bool = False, limit: float = 60.0) -> Started:
+    """Power on, and what came of it. `readonly` gives the machine a disk that refuses every write,
+    `throwaway` one whose writes are forgotten."""
+    drive = f"file={disk},format=raw,if=none,id=d,cache=unsafe" + (",read-only=on" if readonly else "")
+    drive += ",snapshot=on" if throwaway else ""
+    argv = [
+        "qemu-system-x86_64", "-accel", "tcg", "-m", "128", "-display", "none", "-vga", "none",
+        "-drive", drive, "-device", "virtio-blk-pci,drive=d", "-no-reboot", "-nic", "none",
+        "-serial", "stdio", "-monitor", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+    ]  # fmt: skip
+    try:
+        said = subprocess.run(argv, capture_output=True, timeout=limit, stdin=subprocess.DEVNULL).stdout
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+    found = _SAID.search(said)
+    return Started(*(part.decode() for part in found.groups())) if found else Started()

@@ -1,0 +1,132 @@
+"""The metal's sh file run here: real sh, real ext4 /boot, stand-ins for systemd and grub-mkconfig."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.boot import confirm
+from appliance.checks.health import script
+
+TAB = "\t"
+
+# What grub-mkconfig writes for the kernels in /boot, with the shape of 10_linux of GRUB 2.06.
+MKCONFIG = r"""#!/bin/sh
+[ "$1" = -o ] || exit 2
+[ ! -e "@WORK@/mkconfig.fails" ] || { echo "grub-probe: error" >&2; exit 1; }
+root=$(cat "@WORK@/mkconfig.root")
+{
+    sed '/BEGIN .*10_linux/q' "@FIXTURE@" | sed 's/set timeout=5/set timeout=0/'
+    for f in $(ls "@BOOT@"/vmlinuz-* | sort -rV); do
+        v=${f##*/vmlinuz-}
+        printf "menuentry 'Debian GNU/Linux %s' --class os \$menuentry_id_option 'gnulinux-%s' {\n" "$v" "$v"
+        printf '\tload_video\n\tinsmod gzio\n\tinsmod part_gpt\n\tinsmod ext2\n'
+        printf '\tsearch --no-floppy --fs-uuid --set=root 5c2ad7a4-3f6e-4b9e-8f6c-0f3c4e3c9f11\n'
+        printf '\tlinux\t/vmlinuz-%s root=%s ro  quiet\n' "$v" "$root"
+        [ ! -e "@BOOT@/initrd.img-$v" ] || printf '\tinitrd\t/initrd.img-%s\n' "$v"
+        printf '}\n'
+    done
+    [ -e "@WORK@/mkconfig.plain" ] || sed -n '/END .*10_linux/,$p' "@FIXTURE@"
+} >"$2.new"
+mv "$2.new" "$2"
+echo done >&2
+"""
+
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >>"@WORK@/systemctl"
+"""
+
+# dpkg-query -S: a path is owned when its name is listed.
+DPKG = """#!/bin/sh
+[ "$1" = -S ] || exit 0
+grep -qx "${2##*/}" "@WORK@/owned"
+"""
+
+
+@dataclass
+class Metal:
+    """One trial boot of the metal over the /boot mounted at `boot`."""
+
+    work: Path
+    boot: Path
+    run: str = "tb1"
+    root: str = "/dev/mapper/vg0-tb1--trial"
+    manual: bool = False
+    facts: list[str] = field(default_factory=list)
+    expected: str = "target multi-user.target\nservice ssh.service\nsocket tcp:22\n"
+    path: str = ""
+    tries: int = 1
+    deadline: int = 600
+
+    def __post_init__(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.facts = self.facts or [
+            f"target{TAB}multi-user.target",
+            f"reached{TAB}yes{TAB}1000",
+            f"service{TAB}ssh.service{TAB}running",
+            f"socket{TAB}tcp:22{TAB}0.0.0.0{TAB}sshd",
+            f"gateway{TAB}192.0.2.1{TAB}eth0",
+            "end",
+        ]
+        (self.work / "cmdline").write_text(f"root={self.root} ro quiet twinboot.trial={self.run}\n")
+        (self.work / "mkconfig.root").write_text(self.root)
+        (self.work / "owned").touch()
+
+    def _script(self) -> str:
+        text = script(*confirm.parts()).decode()
+        places = {
+            "CONFIRM_HOME=/var/lib/twinboot": f"CONFIRM_HOME={self.work}/home",
+            "CONFIRM_BOOT=/boot": f"CONFIRM_BOOT={self.boot}",
+            "CONFIRM_RUN=/run/twinboot": f"CONFIRM_RUN={self.work}/run",
+            "CONFIRM_CMDLINE=/proc/cmdline": f"CONFIRM_CMDLINE={self.work}/cmdline",
+            "CONFIRM_CONSOLE=/dev/console": f"CONFIRM_CONSOLE={self.work}/console",
+            "CONFIRM_LOG=/var/log/twinboot.log": f"CONFIRM_LOG={self.work}/log",
+            "CONFIRM_SYSRQ=/proc/sysrq-trigger": f"CONFIRM_SYSRQ={self.work}/sysrq",
+            "CONFIRM_PAUSE=15": "CONFIRM_PAUSE=0",
+            "PATH=/usr/local/sbin:": f"PATH={self.path}{self.work}/bin:/usr/local/sbin:",
+            "    sleep 90\n": "    return 0\n",
+            "    sleep 10\n": "",
+            "        sleep 5\n": "        sleep 0.1\n",
+            "    sleep 5\n": "",
+        }
+        for old, new in places.items():
+            assert old in text, old
+            text = text.replace(old, new)
+        collected = f'facts_collect() {{ cat "{self.work}/facts"; }}\n'
+        text = text.replace("#: dispatch\n", collected + "#: dispatch\n")
+        assert "/proc/sysrq" not in text  # this runs on a development machine
+        return text
+
+    def call(self, verb: str, limit: float = 60.0) -> int:
+        """Run one verb as the unit does; returns its status."""
+        conf = {"root": self.root, "mode": "manual" if self.manual else "auto", "tries": str(self.tries)}
+        conf |= {"folder": "grub", "prefix": "", "deadline": str(self.deadline)}
+        home = self.work / "home" / self.run
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "conf").write_text("".join(f"{k} {v}\n" for k, v in conf.items()))
+        if self.expected:
+            (home / "expected").write_text(self.expected)
+        (self.work / "facts").write_text("".join(f"{line}\n" for line in self.facts))
+        shims = self.work / "bin"
+        shims.mkdir(exist_ok=True)
+        fixture = Path(__file__).parents[1] / "unit/boot/debian12-grub.cfg"
+        for name, text in (("grub-mkconfig", MKCONFIG), ("systemctl", SYSTEMCTL), ("dpkg-query", DPKG)):
+            for mark, value in (("@WORK@", self.work), ("@BOOT@", self.boot), ("@FIXTURE@", fixture)):
+                text = text.replace(mark, str(value))
+            (shims / name).write_text(text)
+            (shims / name).chmod(0o755)
+        (self.work / "health.sh").write_text(self._script())
+        argv = ["dash", str(self.work / "health.sh"), verb, self.run]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=limit, env={"PATH": os.defpath})
+        (self.work / "stderr").write_text(done.stderr)
+        return done.returncode
+
+    def said(self, name: str) -> str:
+        file = self.work / name
+        return file.read_text() if file.exists() else ""
+
+    @property
+    def rebooted(self) -> bool:
+        return "reboot" in self.said("systemctl")

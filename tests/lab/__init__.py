@@ -1,0 +1,1 @@
+"""Virtual bare-metal machines with installed systems on them, for tests, `make demo` and `make bench`."""

@@ -1,0 +1,177 @@
+"""What a lab machine is made of, and the QEMU command line that plays it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.firmware import BIOS, UEFI, uefi_code
+from tests.lab.native import LabError
+
+BUSES = ("virtio", "nvme", "ahci", "virtio-scsi")
+SITE = "10.0.2.100"
+JUNK = "Default string"
+JUNK_UUID = "03000200-0400-0500-0006-000700080009"
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A machine as bought: nothing here changes while it lives.
+
+    `memory` is in MiB. `acceleration` is "auto", "tcg" or "kvm". `internet` lets the user network out;
+    without it
+    only the lab's own server at 10.0.2.100 port 80 answers. `extra_disks` are sizes in MiB of further
+    empty disks.
+    `write_log` records every write to the disk (needed for `written` and for power cuts that lose the cache).
+    """
+
+    firmware: str = BIOS
+    bus: str = "virtio"
+    disk_serial: str = "TBLAB0001"
+    disk_wwn: int = 0x5000C500A1B2C3D4
+    uuid: str = "8a6f3b52-1d4c-4e7a-9b0f-c2d3e4f5a6b7"
+    serial: str = "LAB-0001"
+    manufacturer: str = "QEMU"
+    product: str = "Lab server"
+    mac: str = "52:54:00:7b:00:01"
+    memory: int = 4096
+    acceleration: str = "auto"
+    internet: bool = False
+    watchdog: bool = False
+    write_log: bool = False
+    extra_disks: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.bus not in BUSES:
+            raise LabError(f"there is no disk bus {self.bus!r}: it is one of {', '.join(BUSES)}.")
+        if self.firmware not in (BIOS, UEFI):
+            raise LabError(f"there is no firmware {self.firmware!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What stands around the machine for one power-on: files, sockets, medium, network."""
+
+    folder: Path
+    disk: Path
+    log: Path | None
+    variables: Path | None
+    stick: Path | None
+    pxe: Path | None
+    port: int
+    accelerator: str
+
+
+def command_line(hardware: Hardware, around: Attached) -> list[str]:
+    """QEMU's argument list. Every device has a fixed PCI slot, so that names in the system are stable."""
+    return [
+        *("qemu-system-x86_64", "-name", "twinboot-lab", "-nodefaults", "-no-user-config"),
+        *("-machine", "q35", "-m", str(hardware.memory), "-rtc", "base=utc"),
+        *_processor(around.accelerator),
+        *_identity(hardware),
+        *("-display", "none", "-device", "VGA,addr=0x2"),
+        *_lines(around.folder),
+        *_firmware(hardware, around),
+        *_disk(hardware, around),
+        *_stick(around),
+        *_network(hardware, around),
+        *(("-global", "ICH9-LPC.noreboot=false", "-action", "watchdog=reset") if hardware.watchdog else ()),
+    ]
+
+
+def _processor(accelerator: str) -> tuple[str, ...]:
+    if accelerator == "kvm":
+        # Without KVM's signature the system finds the machine by its SMBIOS names, as with emulation: "qemu".
+        return ("-accel", "kvm", "-cpu", "host,kvm=off", "-smp", "2")
+    # One processor: with two, emulated, a 6.12 kernel died in code it had just patched. Without ERMS and FSRM
+    # the kernel clears pages by words; with them, byte by byte here, a boot takes half as long again.
+    return ("-accel", "tcg", "-cpu", "max,+svm,-erms,-fsrm", "-smp", "1")
+
+
+def _identity(hardware: Hardware) -> list[str]:
+    names = f"manufacturer={hardware.manufacturer},product={hardware.product},serial={hardware.serial}"
+    return [
+        *("-smbios", f"type=1,{names},uuid={hardware.uuid}"),
+        *("-smbios", f"type=2,{names}"),
+        *("-smbios", f"type=3,manufacturer={hardware.manufacturer},serial={hardware.serial}"),
+    ]
+
+
+def _lines(folder: Path) -> list[str]:
+    arguments = ["-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
+    for name in ("ttyS0", "ttyS1"):
+        log = f"logfile={folder}/{name}.log,logappend=on"
+        arguments += ["-chardev", f"socket,id={name},path={folder}/{name},server=on,wait=off,{log}"]
+        arguments += ["-device", f"isa-serial,chardev={name}"]
+    return arguments
+
+
+def _firmware(hardware: Hardware, around: Attached) -> list[str]:
+    if around.variables is None:
+        return []
+    return [
+        *("-drive", f"if=pflash,format=raw,readonly=on,file={uefi_code()}"),
+        *("-drive", f"if=pflash,format=raw,file={around.variables}"),
+    ]
+
+
+def _disk(hardware: Hardware, around: Attached) -> list[str]:
+    nodes = ["-blockdev", f"driver=file,node-name=file0,filename={around.disk},cache.no-flush=on"]
+    nodes += ["-blockdev", "driver=qcow2,node-name=qcow0,file=file0,discard=unmap,cache.no-flush=on"]
+    top = "qcow0"
+    if around.log is not None:
+        nodes += ["-blockdev", f"driver=file,node-name=logfile,filename={around.log},cache.no-flush=on"]
+        nodes += ["-blockdev", "driver=blklogwrites,node-name=log0,file=qcow0,log=logfile"]
+        top = "log0"
+    # A boot order is only given when there is a choice: QEMU's order overrides what the firmware remembers.
+    order = ",bootindex=2" if around.stick or around.pxe else ""
+    nodes += _controller(hardware, "disk0", top, 4, order)
+    for number in range(len(hardware.extra_disks)):
+        file = around.folder / f"extra{number}.qcow2"
+        nodes += ["-blockdev", f"driver=qcow2,node-name=extra{number},file.driver=file,file.filename={file}"]
+        slot = f"addr={0x18 + number:#x}"
+        nodes += ["-device", f"virtio-blk-pci,drive=extra{number},serial=TBEXTRA{number},{slot}"]
+    return nodes
+
+
+def _controller(hardware: Hardware, name: str, node: str, slot: int, order: str) -> list[str]:
+    serial = f"serial={hardware.disk_serial}"
+    if hardware.bus == "virtio":
+        return ["-device", f"virtio-blk-pci,id={name},drive={node},{serial},addr={slot:#x}{order}"]
+    if hardware.bus == "nvme":
+        return ["-device", f"nvme,id={name},drive={node},{serial},addr={slot:#x}{order}"]
+    wwn = f"wwn={hardware.disk_wwn:#x}"
+    if hardware.bus == "ahci":
+        return ["-device", f"ide-hd,id={name},bus=ide.0,drive={node},{serial},{wwn}{order}"]
+    return [
+        *("-device", f"virtio-scsi-pci,id=scsi0,addr={slot:#x}"),
+        *("-device", f"scsi-hd,id={name},bus=scsi0.0,drive={node},{serial},{wwn}{order}"),
+    ]
+
+
+def _stick(around: Attached) -> list[str]:
+    if around.stick is None:
+        return []
+    file = f"file.driver=file,file.filename={around.stick}"
+    return [
+        *("-device", "qemu-xhci,id=usb,addr=0x8"),
+        *("-blockdev", f"driver=qcow2,node-name=stick,{file},cache.no-flush=on"),
+        *("-device", "usb-storage,bus=usb.0,drive=stick,serial=TBSTICK,removable=on,bootindex=1"),
+    ]
+
+
+def _network(hardware: Hardware, around: Attached) -> list[str]:
+    relay = f"{sys.executable} {Path(__file__).with_name('relay.py')} {around.port}"
+    options = f"user,id=net0,guestfwd=tcp:{SITE}:80-cmd:{relay}"
+    if not hardware.internet:
+        options += ",restrict=on"
+    boot = ",romfile="
+    if around.pxe is not None:
+        options += f",tftp={around.pxe},bootfile=boot.ipxe"
+        boot = ",bootindex=1"
+    return [
+        *("-netdev", options),
+        *("-device", f"virtio-net-pci,netdev=net0,mac={hardware.mac},addr=0x10{boot}"),
+        *("-object", f"filter-dump,id=dump0,netdev=net0,file={around.folder}/net.pcap"),
+    ]

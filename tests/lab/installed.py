@@ -1,0 +1,180 @@
+"""Installed systems: a Debian on LVM thin with GRUB, on a disk image, as its installer would have left it.
+
+Everything forky is done natively; one short VM per system lays out LVM (this needs device-mapper), copies
+the root
+file system in and runs grub-install and update-grub, so that disk and variable store are what real tools
+wrote.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import cache
+from tests.lab.archive import SUITE, host_mirror
+from tests.lab.firmware import BIOS, UEFI, variables_template
+from tests.lab.installer import install
+from tests.lab.native import LabError, chroot_mounts, run, stage
+from tests.lab.pool import Offers, offers
+from tests.lab.tree import base_tree, layered
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+
+BOOT_UUID = "6f2c8e1a-57b4-4a0e-9d53-1c7e0b2f4a61"
+ROOT_UUID = "2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052"
+SRV_UUID = "c4e1f7b0-6d28-4c93-b5a9-0f3e8d7a2b16"
+SWAP_UUID = "9b7d3e52-8f41-4d06-a2c8-5e1f6a0b9c34"
+ESP_ID = "7A3B91C4"
+
+# (name, sfdisk's type, start MiB, size MiB; 0 = the rest) of partitions 1 to 4.
+PARTITIONS = (
+    ("bios", "21686148-6449-6E6F-744E-656564454649", 1, 1),
+    ("esp", "U", 2, 128),
+    ("boot", "L", 130, 512),
+    ("lvm", "V", 642, 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """What is installed: firmware ("bios" or "uefi") and sizes in MiB.
+
+    The thin pool is over-provisioned by half: root + srv = 1.5 x pool. The rest of the disk stays free in
+    the VG.
+    """
+
+    firmware: str = BIOS
+    disk: int = 6144
+    pool: int = 3072
+    root: int = 3584
+    srv: int = 1024
+    swap: int = 512
+
+    def __post_init__(self) -> None:
+        if self.firmware not in (BIOS, UEFI):
+            raise LabError(f"there is no firmware {self.firmware!r}: it is {BIOS!r} or {UEFI!r}.")
+
+    def __str__(self) -> str:
+        return f"{self.firmware}-{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledSystem:
+    """A finished system in the cache: never written again, machines run on overlays of it."""
+
+    spec: SystemSpec
+    disk: Path
+    variables: Path | None
+    offers: Offers
+
+
+LOADER = {
+    BIOS: ("grub-pc",),
+    UEFI: ("grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "efibootmgr"),
+}
+SOURCES = ("installed.py", "installer.py", "firmware.py")
+
+
+def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
+    """The system `spec` describes, built when the cache does not hold it (about two minutes)."""
+    wanted = spec or SystemSpec()
+    available = offers()
+    sources = [HERE / name for name in SOURCES]
+    parts = (base_tree().parent.name, available.pool.folder.name, HERE / "system/install.sh")
+    key = cache.key_of(str(wanted), *parts, *sources)
+    folder = cache.cached(f"system-{wanted.firmware}", key, lambda place: _build(place, wanted, available))
+    variables = folder / "vars.fd" if wanted.firmware == UEFI else None
+    return InstalledSystem(wanted, folder / "disk.qcow2", variables, available)
+
+
+def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
+    with tempfile.TemporaryDirectory(prefix="twinboot-system-", dir="/var/tmp") as name:
+        scratch = Path(name)
+        disk, root = scratch / "disk.raw", scratch / "root.raw"
+        with layered(base_tree()) as tree:
+            with stage(f"{spec.firmware} system (packages)"), chroot_mounts(tree):
+                _install_packages(tree, spec, available)
+            kernel, initrd = scratch / "vmlinuz", scratch / "initrd"
+            shutil.copy(tree / f"boot/vmlinuz-{available.installed.release}", kernel)
+            shutil.copy(tree / f"boot/initrd.img-{available.installed.release}", initrd)
+            with stage(f"{spec.firmware} system (file systems)"):
+                _partition(disk, spec)
+                _fill_boot(tree, disk, scratch)
+                _fill_root(tree, root, spec)
+        if spec.firmware == UEFI:
+            shutil.copy(variables_template(), folder / "vars.fd")
+        with stage(f"{spec.firmware} system (LVM and GRUB, in a VM)"):
+            settings = {
+                "pool": spec.pool,
+                "root": spec.root,
+                "srv": spec.srv,
+                "swap": spec.swap,
+                "srv_uuid": SRV_UUID,
+                "swap_uuid": SWAP_UUID,
+            }
+            variables = folder / "vars.fd" if spec.firmware == UEFI else None
+            log = install(kernel, initrd, (disk, root), variables, settings, scratch)
+            (folder / "install.log").write_text(log)
+        with stage(f"{spec.firmware} system (disk image)"):
+            run("qemu-img", "convert", "-O", "qcow2", disk, folder / "disk.qcow2", timeout=300)
+        for path in folder.iterdir():
+            path.chmod(0o444)
+
+
+def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
+    """The kernel, ledger 1.0 and the loader packages Debian's installer picks for this firmware."""
+    pool = available.pool
+    shutil.copy(pool.public_key, tree / "etc/apt/keyrings/lab.gpg")
+    debs = [pool.deb("ledger", "1.0"), *available.kernel_debs(available.installed)]
+    (tree / "tmp/debs").mkdir()
+    for deb in debs:
+        shutil.copy(deb, tree / "tmp/debs")
+    sources = tree / "etc/apt/sources.list.d/lab.list"
+    held, saved = sources.read_text(), (tree / "etc/apt/sources.list").read_text()
+    sources.unlink()
+    (tree / "etc/apt/sources.list").write_text(f"deb {host_mirror().debian} {SUITE} main\n")
+    apt = ("chroot", tree, "apt-get", "-qq", "-y", "--no-install-recommends")
+    run(*apt, "update", timeout=300)
+    run(*apt, "install", *LOADER[spec.firmware], timeout=600)
+    run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
+    run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{available.installed.release}")
+    run("chroot", tree, "apt-get", "clean")
+    for path in (tree / "var/lib/apt/lists").glob("*_*"):
+        path.unlink()
+    shutil.rmtree(tree / "tmp/debs")
+    sources.write_text(held)
+    (tree / "etc/apt/sources.list").write_text(saved)
+
+
+def _partition(disk: Path, spec: SystemSpec) -> None:
+    lines = ["label: gpt"]
+    for _, kind, start, size in PARTITIONS:
+        lines.append(f"start={start}MiB, type={kind}" + (f", size={size}MiB" if size else ""))
+    run("truncate", "-s", f"{spec.disk}M", disk)
+    run("sfdisk", "--quiet", disk, stdin="\n".join(lines).encode())
+
+
+def _fill_boot(tree: Path, disk: Path, scratch: Path) -> None:
+    """Make the ESP (empty) and /boot (moved out of the tree) and write both into their partitions."""
+    boot, esp = scratch / "boot.raw", scratch / "esp.raw"
+    run("mkfs.vfat", "-C", "-F", "32", "-i", ESP_ID, esp, str(PARTITIONS[1][3] * 1024))
+    content = scratch / "boot"
+    shutil.copytree(tree / "boot", content, symlinks=True)
+    run("chown", "-R", "0:0", content)
+    run("truncate", "-s", f"{PARTITIONS[2][3]}M", boot)
+    run("mkfs.ext4", "-q", "-U", BOOT_UUID, "-d", content, boot)
+    for image, (_, _, start, _) in ((esp, PARTITIONS[1]), (boot, PARTITIONS[2])):
+        run("dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start}", "conv=notrunc,sparse", "status=none")
+
+
+def _fill_root(tree: Path, image: Path, spec: SystemSpec) -> None:
+    """Make the root file system from the tree, without what lies elsewhere or is never on disk."""
+    for folder in ("boot", "tmp", "run"):
+        for entry in (tree / folder).iterdir():
+            run("rm", "-rf", entry)
+    run("truncate", "-s", f"{spec.root}M", image)
+    run("mkfs.ext4", "-q", "-U", ROOT_UUID, "-d", tree, image, timeout=300)

@@ -1,0 +1,46 @@
+"""A stick as a technician prepares it: a copy of the image with files on its data partition."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.lab.native import LabError, run
+
+FIRST_PARTITION = "1:"
+
+
+def data_offset(image: Path) -> int:
+    """Where the first partition (FAT, label TWINBOOT) begins, in bytes."""
+    for line in run("parted", "-sm", image, "unit", "B", "print").splitlines():
+        if line.startswith(FIRST_PARTITION):
+            return int(line.split(":")[1].rstrip("B"))
+    raise LabError(f"{image} has no first partition.")
+
+
+def prepare(image: Path, target: Path, files: dict[str, bytes], extra_args: str = "") -> Path:
+    """Copy the raw `image` to `target` and put `files` ("plans/x.json") on its data partition.
+
+    `extra_args` are appended to the kernel command line of the image's own menu (twinboot/boot.cfg).
+    """
+    shutil.copyfile(image, target)
+    where = f"{target}@@{data_offset(target)}"
+    everything = dict(files)
+    if extra_args:
+        everything["twinboot/boot.cfg"] = f'set timeout=0\nset extra_args="{extra_args}"\n'.encode()
+    for name, content in everything.items():
+        source = target.with_suffix(".part")
+        source.write_bytes(content)
+        run("mcopy", "-o", "-i", where, source, f"::/{name}")
+        source.unlink()
+    return target
+
+
+def fetch(stick: Path, name: str, target: Path) -> Path:
+    """Copy the folder or file `name` from the data partition of a pulled stick (qcow2) to `target`."""
+    raw = stick.with_suffix(".raw")
+    run("qemu-img", "convert", "-O", "raw", stick, raw)
+    target.mkdir(parents=True, exist_ok=True)
+    run("mcopy", "-s", "-n", "-i", f"{raw}@@{data_offset(raw)}", f"::/{name}", target)
+    raw.unlink()
+    return target / Path(name).name

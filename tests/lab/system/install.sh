@@ -1,0 +1,83 @@
+#!/bin/sh
+# PID 1 of the short installation VM: lays out LVM on the prepared disk (vda), copies the prepared root file
+# system (vdb) into the thin root, and lets the system's own tools install GRUB, as Debian's installer does.
+set -e
+export PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin LC_ALL=C.UTF-8
+
+finish() {
+    echo "LAB-INSTALL-STATUS $1"
+    sync
+    echo o > /proc/sysrq-trigger
+    sleep 60
+}
+trap 'finish failed' EXIT
+
+mkdir -p /dev /proc /sys /run /stage /target
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+
+exec </dev/console >/dev/console 2>&1
+for word in $(cat /proc/cmdline); do
+    case $word in lab.*) eval "$(echo "$word" | tr . _)" ;; esac
+done
+for module in virtio_pci virtio_blk ext4; do modprobe "$module"; done
+
+mount -o ro /dev/vdb /stage
+for place in dev proc sys; do mount --bind /$place /stage/$place; done
+mount -t tmpfs run /stage/run
+# LVM wants to write archives of its metadata; this root is read-only.
+cp -a /stage/etc/lvm /lvm
+mount --bind /lvm /stage/etc/lvm
+for module in dm-thin-pool dm-snapshot vfat nls_ascii nls_cp437; do chroot /stage modprobe "$module"; done
+chroot /stage /lib/systemd/systemd-udevd --daemon
+chroot /stage udevadm trigger --action=add
+chroot /stage udevadm settle
+
+echo "LAB-INSTALL lvm"
+in_stage() { chroot /stage "$@"; }
+in_stage pvcreate -q /dev/vda4
+in_stage vgcreate -q vg0 /dev/vda4
+in_stage lvcreate -y --type thin-pool -L "${lab_pool}m" --poolmetadatasize 16m -n pool vg0
+in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
+in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
+in_stage lvcreate -y -L "${lab_swap}m" -n swap vg0
+in_stage mkfs.ext4 -q -U "$lab_srv_uuid" /dev/vg0/srv
+in_stage mkswap -U "$lab_swap_uuid" /dev/vg0/swap
+
+echo "LAB-INSTALL copy"
+# Only the blocks in use, in place: the thin root maps nothing else.
+in_stage e2image -ra /dev/vdb /dev/mapper/vg0-root
+mount /dev/mapper/vg0-root /target
+mount /dev/vda3 /target/boot
+mkdir -p /target/boot/efi
+mount -t vfat /dev/vda2 /target/boot/efi
+mount /dev/mapper/vg0-srv /target/srv
+for place in dev proc sys; do mount --bind /$place /target/$place; done
+# udev's knowledge of the devices: grub-probe and LVM ask for it.
+mount --bind /stage/run /target/run
+if [ -d /sys/firmware/efi ]; then
+    chroot /stage modprobe efivarfs
+    mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+    mount --bind /sys/firmware/efi/efivars /target/sys/firmware/efi/efivars
+fi
+
+echo "LAB-INSTALL grub"
+if [ -d /sys/firmware/efi ]; then
+    chroot /target grub-install
+    chroot /target efibootmgr -v
+else
+    chroot /target grub-install /dev/vda
+fi
+chroot /target update-grub
+chroot /target vgcfgbackup -q vg0
+
+echo "LAB-INSTALL finish"
+for place in sys/firmware/efi/efivars run sys proc dev srv boot/efi boot; do
+    umount "/target/$place" 2>/dev/null || true
+done
+umount /target
+sync
+vgchange -q -an vg0 || in_stage vgchange -q -an vg0
+trap - EXIT
+finish ok

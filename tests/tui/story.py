@@ -1,0 +1,285 @@
+"""Recorded machines, plans, verdicts and runs the console is tested and played with."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from appliance.model import events as e
+from appliance.model import verdict as v
+from appliance.model.codec import from_json
+from appliance.model.lineage import Lineage, Node, State
+from appliance.model.machine import Machine
+from appliance.model.plan import Names, PatchKind, Plan, PlannedStep, Request, Verb, Write, fingerprint
+
+MACHINES = Path(__file__).parent.parent / "fixtures" / "machines"
+OLD = "the old system boots"
+
+
+def machine(name: str = "thin-uefi") -> Machine:
+    path = MACHINES / f"{name}.json"
+    return from_json(path.read_bytes(), Machine, str(path))
+
+
+REHEARSAL = (
+    ("space", "Check space", 5),
+    ("evidence", "Take fingerprints of origin, /boot and ESP", 15),
+    ("snapshot", "Take the snapshot", 10),
+    ("twin", "Build the twin's disk", 15),
+    ("control", "Control boot", 150),
+    ("patch", "Install pending security updates", 120),
+    ("patched", "Patched boot", 150),
+    ("checks", "Compare the two boots", 5),
+    ("seal", "Freeze the twin and seal its volume", 20),
+    ("proof", "Proof boot of the trial volume", 180),
+    ("verdict", "Sort changed files, reach the verdict", 30),
+    ("unchanged", "Prove that the origin is unchanged", 15),
+)
+
+
+def names(run: str) -> Names:
+    return Names(
+        run=run,
+        vg="vg0",
+        base=f"{run}-base",
+        work=f"{run}-work",
+        sealed=f"{run}-sealed",
+        trial=f"{run}-trial",
+        proof=f"{run}-proof",
+        scratch=f"{run}-scratch",
+        proof_scratch=f"{run}-pscratch",
+        data_work=(("srv", f"{run}-srv"),),
+        domain=f"twin-{run}",
+        boot_folder=f"twinboot/{run}",
+    )
+
+
+def steps_of(request: Request) -> tuple[PlannedStep, ...]:
+    run = request.run
+    confirm = PlannedStep(id="confirm", title=f"Boot this machine from {run} at its next start?", gate=True)
+    match request.verb:
+        case Verb.REHEARSE:
+            by_hand = request.patch.kind is PatchKind.BY_HAND
+            return tuple(
+                PlannedStep(id="by-hand", title="Work in the twin, then approve to go on", gate=True)
+                if by_hand and step == "patch"
+                else PlannedStep(id=step, title=title, weight=weight)
+                for step, title, weight in REHEARSAL
+            )
+        case Verb.PROMOTE:
+            return (
+                PlannedStep(id="still", title="Check that the old system has not run since", weight=10),
+                PlannedStep(id="metal", title="Will it boot on the metal?", weight=20),
+                confirm,
+                PlannedStep(
+                    id="stage",
+                    title="Stage kernel, initrd and entry",
+                    weight=30,
+                    writes=(
+                        Write(what=f"add /boot/twinboot/{run}/vmlinuz and initrd.img (46 MiB)", if_cut=OLD),
+                        Write(
+                            what="add hard links of the old kernel and initrd for Previous system", if_cut=OLD
+                        ),
+                        Write(what="add /boot/grub/custom.cfg with both entries", if_cut=OLD),
+                    ),
+                ),
+                PlannedStep(
+                    id="arm",
+                    title="Arm the trial",
+                    weight=5,
+                    commit=True,
+                    writes=(
+                        Write(
+                            what="one sector of /boot/twinboot/env: try it once", if_cut="either system boots"
+                        ),
+                    ),
+                ),
+            )
+        case Verb.RETIRE:
+            delete = Write(what=f"delete {run}-sealed, {run}-base", if_cut="the next start goes on deleting")
+            return (confirm, PlannedStep(id="retire", title="Retire", weight=10, writes=(delete,)))
+        case verb:
+            flip = Write(what=f"one sector of /boot/twinboot/env: {verb.value}", if_cut="either system boots")
+            return (confirm, PlannedStep(id=verb.value, title=verb.value, commit=True, writes=(flip,)))
+
+
+def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
+    chosen = request if request.run or request.verb is Verb.REHEARSE else replace(request, run=run)
+    return Plan(
+        request=chosen,
+        names=names(chosen.run or run),
+        machine=found.identity,
+        fingerprint=fingerprint(found),
+        system=found.systems[0],
+        steps=steps_of(chosen),
+        expected_bytes=1_500_000_000 if request.verb is Verb.REHEARSE else 0,
+    )
+
+
+def verdict(result: v.Result = v.Result.PASS, migrated: bool = False) -> v.Verdict:
+    same, worse, untested = v.Outcome.SAME, v.Outcome.WORSE, v.Outcome.NOT_TESTED
+    services = ("ssh", "nginx", "cron", "ledger", "rsyslog", "dbus", "chrony", "getty@tty1", "smartd")
+    checks = [
+        v.CheckResult(
+            name="reaches multi-user.target", outcome=same, before="31 s", after="33 s", limit="120 s"
+        ),
+        v.CheckResult(name="failed units", outcome=same, before="0", after="0", limit="not more"),
+        v.CheckResult(name="listening sockets", outcome=same, before="5", after="5"),
+        *[
+            v.CheckResult(name=f"service {s}", outcome=same, before="active", after="active")
+            for s in services[:-2]
+        ],
+        v.CheckResult(
+            name="service getty@tty1",
+            outcome=untested,
+            before="inactive",
+            after="inactive",
+            why="It ran in neither boot of the twin.",
+            fix="The trial on the machine tests it.",
+        ),
+        v.CheckResult(
+            name="service smartd",
+            outcome=untested,
+            before="failed",
+            after="failed",
+            why="The twin's disk has no SMART.",
+            fix="The trial on the machine tests it.",
+        ),
+    ]
+    if result is v.Result.FAIL:
+        checks = [
+            replace(
+                c,
+                outcome=worse,
+                after="failed",
+                why="ledger.service: main process exited, status 1.",
+                fix="Rehearse again without ledger 1.2, or with a repaired package.",
+            )
+            if c.name == "service ledger"
+            else c
+            for c in checks
+        ]
+    return v.Verdict(
+        result=result,
+        checks=tuple(checks),
+        packages=(
+            v.PackageChange(name="ledger", before="1.0", after="1.1"),
+            v.PackageChange(name="libc6", before="2.36-9+deb12u8", after="2.36-9+deb12u9", security=True),
+            v.PackageChange(
+                name="linux-image-6.1.0-51-amd64",
+                before="",
+                after="6.1.129-1",
+                security=True,
+                new_kernel=True,
+            ),
+            v.PackageChange(
+                name="openssl", before="3.0.15-1~deb12u1", after="3.0.16-1~deb12u1", security=True
+            ),
+        ),
+        files=(
+            v.FileChange(path="/usr/bin/ledger", act="changed", kind=v.ChangeKind.PACKAGE, by="ledger"),
+            v.FileChange(path="/var/lib/ledger/seen", act="added", kind=v.ChangeKind.UNEXPLAINED),
+            v.FileChange(path="/var/log/apt/history.log", act="changed", kind=v.ChangeKind.EXPECTED),
+        ),
+        data_writes=(v.DataWrite(target="/srv", bytes=3_400_000, paths=("/srv/ledger/data.v2",)),)
+        if migrated
+        else (),
+        kept_conffiles=("/etc/nginx/nginx.conf",),
+        not_applied=("boot loader: grub-efi-amd64 2.06-13+deb12u2 is held in a rehearsal",),
+        accel="KVM",
+        seal="frozen",
+        proof_boot=True,
+    )
+
+
+def lineage(state: State | None = State.SEALED, *, result: v.Result = v.Result.PASS) -> Lineage:
+    root = Node(volume="root", state=None, boots_next=state in (None, State.SEALED, State.TRIAL))
+    if state is None:
+        return Lineage(nodes=(root,))
+    kept = state is State.KEPT
+    trial = Node(
+        volume="tb1-trial",
+        state=state,
+        run="tb1",
+        parent="root",
+        made=time.time() - 3600,
+        verdict=verdict(result).headline,
+        cost=1_288_490_188,
+        boots_next=state in (State.ARMED, State.KEPT),
+    )
+    return Lineage(nodes=(replace(root, state=State.FALLBACK, fallback=True) if kept else root, trial))
+
+
+VM_LINES = (
+    "[    0.000000] Linux version 6.1.0-28-amd64 (debian-kernel@lists.debian.org)",
+    "[    3.214001] device-mapper: ioctl: 4.47.0-ioctl initialised",
+    "\x1b[0;32m[  OK  ]\x1b[0m Started \x1b[0;1;39mnginx.service\x1b[0m - A high performance web server.",
+    "Get:41 bookworm-security main amd64 linux-image-6.1.0-51-amd64",
+    "Preparing to unpack .../libc6_2.36-9+deb12u9_amd64.deb ...",
+    "Setting up libc6:amd64 (2.36-9+deb12u9) ...",
+    "update-initramfs: Generating /boot/initrd.img-6.1.0-51-amd64",
+)
+
+
+def rehearsal_events(plan_of_run: Plan, until: str = "", seconds: float = 6.0) -> list[e.AnyEvent]:
+    """What the engine says during a rehearsal, up to the step `until`; the sender adds `at`."""
+    run = plan_of_run.names.run
+    title = f"Rehearsal {run}: security updates"
+    said: list[e.AnyEvent] = [
+        e.RunStarted(run=run, title=title, steps=tuple((s.id, s.title, s.weight) for s in plan_of_run.steps))
+    ]
+    for number, step in enumerate(plan_of_run.steps, 1):
+        if step.id == until:
+            return said
+        if step.gate:
+            said.append(e.Waiting(run=run, gate=step.id, sentence=step.title))
+            return said
+        said.append(
+            e.StepStarted(
+                run=run, step=step.id, title=step.title, number=number, total=len(plan_of_run.steps)
+            )
+        )
+        said += _during(run, step.id, seconds)
+        said.append(e.StepFinished(run=run, step=step.id, seconds=step.weight / 10))
+    return said
+
+
+def _during(run: str, step: str, seconds: float) -> list[e.AnyEvent]:
+    said: list[e.AnyEvent] = [e.Line(run=run, source="disk", text=f"{step}: reading")]
+    if step in ("control", "patched", "proof"):
+        said += [e.Line(run=run, source="vm", text=text) for text in VM_LINES[:3]]
+        said.append(e.Gauge(run=run, name="VM memory", text="1.1 of 2.0 GiB", fraction=0.55))
+    if step == "patch":
+        for done in (0, 45, 87, 189):
+            said.append(e.Progress(run=run, step=step, done=done, total=189, unit="packages", left=-1))
+            said.append(e.Line(run=run, source="patch", text=f"unpack package {done} of 189"))
+        said += [e.Line(run=run, source="vm", text=text) for text in VM_LINES[3:]]
+        said.append(e.Gauge(run=run, name="snapshot used", text="15%", fraction=0.15))
+    return said
+
+
+def ending(run: str, result: v.Result = v.Result.PASS, migrated: bool = False) -> list[e.AnyEvent]:
+    return [
+        e.VerdictReached(run=run, verdict=verdict(result, migrated)),
+        e.StateChanged(run=run, state=State.SEALED),
+        e.RunFinished(run=run, outcome="done", report=f"/run/twinboot/{run}"),
+    ]
+
+
+def failure(run: str) -> list[e.AnyEvent]:
+    return [
+        e.Line(run=run, source="disk", level="warn", text="the thin pool is 81% full"),
+        e.Failed(
+            run=run,
+            code="SPACE-01",
+            what="The thin pool vg0/pool is full to 81%: the twin was stopped before harm.",
+            safe="The installed system was not changed and boots as before.",
+            next_actions=(
+                "Give the pool 2 GiB more, then rehearse again.",
+                "Retire a volume no longer wanted.",
+            ),
+        ),
+        e.RunFinished(run=run, outcome="failed"),
+    ]

@@ -1,0 +1,155 @@
+"""From the choice of patches to a started rehearsal, and every way it is refused."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.errors import Refused, StalePlan
+from appliance.model import messages as m
+from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from tests.tui import story
+from tests.tui.conftest import desk
+from tests.tui.engine import FakeEngine
+
+REASONS = (
+    "This machine offers no hardware virtualisation (KVM); switch it on in the firmware set-up.",
+    "The thin pool vg0/pool is 96% full: free 1.2 GiB first.",
+    "The system was hibernated: boot it once and shut it down.",
+)
+
+
+def planning(engine: FakeEngine) -> None:
+    engine.script[m.MakePlan] = lambda say: m.Planned(
+        plan=story.plan(engine.machine, say.request), command_line="twinboot rehearse --nothing"
+    )
+    engine.script[m.Start] = lambda say: m.Accepted(
+        run="" if say.dry else say.plan.names.run, would=("lvcreate -s vg0/root",) if say.dry else ()
+    )
+
+
+async def test_change_nothing_comes_first_and_is_what_enter_plans(engine: FakeEngine) -> None:
+    planning(engine)
+    async with desk(engine) as here:
+        await here.press("n")
+        await here.sees("> 1  Change nothing, only test the reboot")
+        await here.press("enter")
+        await here.sees("nothing stands in the way", "Control boot", "vg0/tb1-base of vg0/root")
+        assert engine.said(m.Start) == []
+        await here.press("y", "e", "s", "enter")
+        await here.until(lambda: bool(engine.said(m.Start)), "the start")
+    want = Request(verb=Verb.REHEARSE, system="/dev/mapper/vg0-root")
+    assert engine.said(m.MakePlan) == [m.MakePlan(request=want)]
+    assert engine.said(m.Start) == [m.Start(plan=story.plan(engine.machine, want))]
+
+
+@pytest.mark.parametrize(
+    ("downs", "typed", "patch"),
+    [
+        (1, "", PatchRequest(kind=PatchKind.ALL)),
+        (2, "", PatchRequest(kind=PatchKind.SECURITY)),
+        (3, "ledger nginx", PatchRequest(kind=PatchKind.PACKAGES, packages=("ledger", "nginx"))),
+        (4, "bundle7", PatchRequest(kind=PatchKind.ALL, bundle="bundle7")),
+        (5, "fix.sh", PatchRequest(kind=PatchKind.SCRIPT, script="fix.sh")),
+        (6, "", PatchRequest(kind=PatchKind.BY_HAND)),
+    ],
+)
+async def test_each_kind_of_patch_is_asked_for_as_chosen(
+    engine: FakeEngine, downs: int, typed: str, patch: PatchRequest
+) -> None:
+    planning(engine)
+    async with desk(engine) as here:
+        await here.press("n", *["down"] * downs, "enter")
+        if typed:
+            await here.sees(":")
+            await here.press(
+                *("space" if c == " " else "full_stop" if c == "." else c for c in typed), "enter"
+            )
+        await here.sees("nothing stands in the way")
+    assert engine.said(m.MakePlan)[0].request.patch == patch
+
+
+async def test_all_refusals_are_shown_at_once_and_nothing_can_be_started(engine: FakeEngine) -> None:
+    def refuse(say: m.MakePlan) -> m.Planned:
+        raise Refused(REASONS)
+
+    engine.script[m.MakePlan] = refuse
+    async with desk(engine) as here:
+        await here.press("n", "enter")
+        await here.sees("3 reasons, code REFUSED-01", "no hardware virtualisation", "96% full", "hibernated")
+        await here.press("y", "e", "s", "enter")
+        planning(engine)
+        await here.press("f5")
+        await here.sees("nothing stands in the way")
+    assert engine.said(m.Start) == []
+    assert len(engine.said(m.MakePlan)) == 2
+
+
+async def test_a_wrong_word_starts_nothing(engine: FakeEngine) -> None:
+    planning(engine)
+    async with desk(engine) as here:
+        await here.press("n", "enter")
+        await here.sees("type yes")
+        await here.press("n", "o", "enter")
+        await here.sees('"no" is not what was asked for. Nothing was done.')
+        await here.press("enter")
+        await here.sees("Nothing was typed.")
+    assert engine.said(m.Start) == []
+
+
+async def test_a_stale_plan_stops_on_the_error_panel_until_it_is_read(engine: FakeEngine) -> None:
+    planning(engine)
+
+    def stale(say: m.Start) -> m.Accepted:
+        raise StalePlan(("The machine's disks have changed since the plan was made.",))
+
+    engine.script[m.Start] = stale
+    async with desk(engine) as here:
+        await here.press("n", "enter")
+        await here.sees("type yes")
+        await here.press("y", "e", "s", "enter")
+        await here.sees("[X] STOPPED", "PLAN-01", "disks have changed", "Make a new plan on this machine.")
+        await here.press("x", "tab", "down")
+        await here.sees("[X] STOPPED")
+        await here.press("enter")
+        await here.sees("type yes")
+
+
+async def test_dry_run_shows_the_commands_and_asks_for_no_write(engine: FakeEngine) -> None:
+    planning(engine)
+    async with desk(engine) as here:
+        await here.press("n", "enter")
+        await here.sees("type yes")
+        await here.press("f6")
+        await here.sees("lvcreate -s vg0/root")
+        await here.press("f6")
+        await here.sees("nothing stands in the way")
+    assert [s.dry for s in engine.said(m.Start)] == [True]
+
+
+async def test_a_machine_without_kvm_offers_emulation_knowingly(engine: FakeEngine) -> None:
+    planning(engine)
+    engine.status = replace(engine.status, machine=replace(engine.machine, kvm=False))
+    async with desk(engine) as here:
+        await here.press("n")
+        await here.sees("[ ] emulate the twin")
+        await here.press("e")
+        await here.sees("[x] emulate the twin")
+        await here.press("enter")
+        await here.sees("nothing stands in the way")
+    assert engine.said(m.MakePlan)[0].request.emulate
+
+
+async def test_two_systems_are_chosen_between(engine: FakeEngine) -> None:
+    planning(engine)
+    first = engine.machine.systems[0]
+    second = replace(first, id="/dev/mapper/vg1-root", hostname="other")
+    engine.status = replace(engine.status, machine=replace(engine.machine, systems=(first, second)))
+    async with desk(engine) as here:
+        await here.press("n")
+        await here.sees("1 of 2")
+        await here.press("s")
+        await here.sees("2 of 2", "other:")
+        await here.press("enter")
+        await here.sees("nothing stands in the way")
+    assert engine.said(m.MakePlan)[0].request.system == "/dev/mapper/vg1-root"

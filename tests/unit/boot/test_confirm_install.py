@@ -1,0 +1,78 @@
+"""The metal's edits in a trial volume."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from appliance.boot import confirm
+from appliance.errors import BootConfigFailed
+
+TRIAL = confirm.Trial(run="tb1", root="/dev/mapper/vg0-root--tb1", old_root="/dev/mapper/vg0-root")
+
+
+def tree(root: Path) -> set[str]:
+    return {str(Path(at, name).relative_to(root)) for at, _, names in os.walk(root) for name in names}
+
+
+def test_what_is_written_is_what_is_listed(tmp_path: Path) -> None:
+    written = confirm.install(tmp_path, TRIAL, b"#!/bin/sh\n", "target multi-user.target\n")
+    assert tree(tmp_path) == set(written) == set(confirm.files("tb1"))
+    assert written == confirm.install(tmp_path, TRIAL, b"#!/bin/sh\n", "target multi-user.target\n")
+
+
+def test_the_units_act_only_for_this_trial(tmp_path: Path) -> None:
+    confirm.install(tmp_path, TRIAL, b"", "")
+    for unit in ("twinboot-confirm.service", "twinboot-deadline.service"):
+        text = (tmp_path / "etc/systemd/system" / unit).read_text()
+        assert "ConditionKernelCommandLine=twinboot.trial=tb1\n" in text and "@" not in text
+        wants = tmp_path / "etc/systemd/system/sysinit.target.wants" / unit
+        assert wants.resolve() == tmp_path / "etc/systemd/system" / unit
+    deadline = (tmp_path / "etc/systemd/system/twinboot-deadline.service").read_text()
+    assert "DefaultDependencies=no" in deadline and "IgnoreOnIsolate=yes" in deadline
+    assert "shutdown.target" not in deadline
+
+
+def test_the_note_names_the_way_back(tmp_path: Path) -> None:
+    confirm.install(tmp_path, TRIAL, b"", "")
+    note = (tmp_path / confirm.NOTE).read_text()
+    assert "dd if=/boot/twinboot/tb1/env.rolledback of=/boot/twinboot/env bs=512 count=1" in note
+    assert "Previous system" in note and all(f"/{path}" in note for path in confirm.files("tb1"))
+    assert "@" not in note
+
+
+def test_remove_takes_out_all_of_it_twice(tmp_path: Path) -> None:
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "etc/systemd/system/ssh.service").write_text("theirs")
+    confirm.install(tmp_path, TRIAL, b"", "")
+    (tmp_path / confirm.KEEP).unlink()
+    confirm.remove(tmp_path, "tb1")
+    confirm.remove(tmp_path, "tb1")
+    assert tree(tmp_path) == {"etc/systemd/system/ssh.service"}
+
+
+@pytest.mark.parametrize("folder", ["usr/lib/twinboot", "etc/systemd", "var/lib", "root"])
+def test_a_linked_folder_is_not_followed_out_of_the_volume(tmp_path: Path, folder: str) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    (root / folder).parent.mkdir(parents=True, exist_ok=True)
+    (root / folder).symlink_to(outside)
+    with pytest.raises(BootConfigFailed, match="symbolic link"):
+        confirm.install(root, TRIAL, b"", "")
+    assert not list(outside.iterdir())
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    if not Path("/usr/bin/systemd-analyze").exists():
+        pytest.skip("needs systemd-analyze")
+    confirm.install(tmp_path, TRIAL, b"#!/bin/sh\n", "")
+    units = [
+        str(tmp_path / "etc/systemd/system" / u)
+        for u in ("twinboot-confirm.service", "twinboot-deadline.service")
+    ]
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
+    ours = [line for line in done.stderr.splitlines() if "twinboot" in line]
+    assert not ours, ours

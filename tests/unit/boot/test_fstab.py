@@ -1,0 +1,79 @@
+"""fstab: one field of one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.boot import fstab
+from appliance.errors import BootConfigFailed
+
+DEBIAN = b"""# /etc/fstab: static file system information.
+#
+# <file system> <mount point>   <type>  <options>       <dump>  <pass>
+/dev/mapper/vg0-root /               ext4    errors=remount-ro 0       1
+# /boot was on /dev/vda2 during installation
+UUID=5c2ad7a4-3f6e-4b9e-8f6c-0f3c4e3c9f11 /boot           ext4    defaults        0       2
+UUID=7A11-0C3D  /boot/efi       vfat    umask=0077      0       1
+/dev/mapper/vg0-srv /srv\\040data ext4    defaults        0       2
+/dev/mapper/vg0-swap none            swap    sw              0       0
+/dev/sr0        /media/cdrom0   udf,iso9660 user,noauto     0       0
+"""
+
+
+def test_parse() -> None:
+    found = {entry.target: entry for entry in fstab.parse(DEBIAN)}
+    assert len(found) == 6
+    assert found["/"].spec == "/dev/mapper/vg0-root" and (found["/"].freq, found["/"].passno) == (0, 1)
+    assert found["/srv data"].spec == "/dev/mapper/vg0-srv"
+    assert found["none"].fstype == "swap"
+
+
+def test_only_the_one_field_changes() -> None:
+    new = fstab.with_spec(DEBIAN, "/", "/dev/mapper/vg0-root--tb1")
+    assert new == DEBIAN.replace(b"/dev/mapper/vg0-root /", b"/dev/mapper/vg0-root--tb1 /")
+    assert fstab.with_spec(new, "/", "/dev/mapper/vg0-root") == DEBIAN
+
+
+@pytest.mark.parametrize("text", [b"", b"# / only a comment\n", DEBIAN + b"/dev/sda1 / ext4 defaults 0 1\n"])
+def test_no_line_or_two_lines_for_the_root_is_refused(text: bytes) -> None:
+    with pytest.raises(BootConfigFailed, match="exactly one"):
+        fstab.with_spec(text, "/", "/dev/sda1")
+
+
+@pytest.mark.parametrize("spec", ["/dev/sda1 /", "/dev/x\n/dev/y", "", "#", "relative"])
+def test_a_spec_that_would_break_the_line_is_refused(spec: str) -> None:
+    with pytest.raises(BootConfigFailed):
+        fstab.with_spec(DEBIAN, "/", spec)
+
+
+@given(st.binary(max_size=300))
+def test_other_bytes_are_kept_whatever_they_are(junk: bytes) -> None:
+    junk = junk.replace(b"\n", b"")
+    text = b"#" + junk + b"\n" + DEBIAN + b"#" + junk
+    assert fstab.with_spec(fstab.with_spec(text, "/", "UUID=ab-12"), "/", "/dev/mapper/vg0-root") == text
+
+
+def test_point_root_keeps_the_first_text_and_gives_it_back(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_bytes(DEBIAN)
+    first = tmp_path / "var/lib/twinboot/tb1/fstab.first"
+    fstab.point_root(tmp_path, "/dev/mapper/vg0-root--tb1", first)
+    fstab.point_root(tmp_path, "UUID=aa-bb", first)
+    assert first.read_bytes() == DEBIAN
+    assert b"\nUUID=aa-bb /  " in (tmp_path / "etc/fstab").read_bytes()
+    fstab.put_first_back(tmp_path, first)
+    fstab.put_first_back(tmp_path, first)
+    assert (tmp_path / "etc/fstab").read_bytes() == DEBIAN
+
+
+def test_a_linked_fstab_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "outside").write_bytes(DEBIAN)
+    (tmp_path / "etc/fstab").symlink_to(tmp_path / "outside")
+    with pytest.raises(BootConfigFailed, match="symbolic link"):
+        fstab.point_root(tmp_path, "/dev/sda1", tmp_path / "first")
+    assert (tmp_path / "outside").read_bytes() == DEBIAN

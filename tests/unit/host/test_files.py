@@ -1,0 +1,78 @@
+"""Files and mounts with the care a production machine needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import CommandFailed
+from appliance.host.files import NO_REPLAY, mounted, mounted_readonly, write_atomic
+from appliance.host.run import Command, Effect, Output
+
+
+class Mounts:
+    """Keeps what is run; `fails` is the program that ends badly."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.ran: list[Command] = []
+        self.fails = fails
+
+    def run(self, command: Command) -> Output:
+        self.ran.append(command)
+        if command.argv[0] == self.fails:
+            raise CommandFailed(f"{command} failed.")
+        return Output(0, "")
+
+
+def test_a_new_file_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    file = tmp_path / "record"
+    file.write_text("old")
+    held = file.open()
+    write_atomic(file, b"new", mode=0o600)
+    assert file.read_text() == "new" and held.read() == "old"
+    assert file.stat().st_mode & 0o777 == 0o600
+    held.close()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "record"
+    file.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(file, b"new")
+    assert file.read_text() == "old" and os.listdir(tmp_path) == ["record"]
+
+
+@pytest.mark.parametrize("fstype", ["ext4", "ext3", "xfs", "btrfs", "vfat"])
+def test_reading_never_replays_a_journal_and_writes_nothing(fstype: str, tmp_path: Path) -> None:
+    host = Mounts()
+    with mounted_readonly(host, "/dev/x", fstype, tmp_path / "at") as at:
+        assert at.is_dir()
+    mount, umount = host.ran
+    options = mount.argv[mount.argv.index("-o") + 1].split(",")
+    assert {"ro", "nodev", "nosuid", "noexec"} <= set(options)
+    assert set(filter(None, NO_REPLAY.get(fstype, "").split(","))) <= set(options)
+    assert umount.argv == ("umount", str(at))
+    assert mount.effect is umount.effect is Effect.READ
+
+
+def test_an_error_inside_unmounts(tmp_path: Path) -> None:
+    host = Mounts()
+    with pytest.raises(ZeroDivisionError), mounted(host, "/dev/x", "ext4", tmp_path / "at"):
+        _ = 1 / 0
+    assert [(c.argv[0], c.effect) for c in host.ran] == [("mount", Effect.WRITE), ("umount", Effect.WRITE)]
+
+
+def test_what_does_not_mount_is_not_unmounted(tmp_path: Path) -> None:
+    host = Mounts("mount")
+    with pytest.raises(CommandFailed), mounted_readonly(host, "/dev/x", "ext4", tmp_path / "at"):
+        pass
+    assert [c.argv[0] for c in host.ran] == ["mount"]

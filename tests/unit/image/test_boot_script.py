@@ -1,0 +1,199 @@
+"""The initramfs script, run natively with its tools replaced: which root is taken, and what stops."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[3] / "elements/twinboot-initramfs/static/etc/initramfs-tools/scripts/twinboot"
+BUILD = "0123abcd-4567cdef"
+Sh = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def sh(tmp_path: Path) -> Sh:
+    """Runs a line after sourcing the script. `mount` copies a folder of tmp_path/devices, `panic` ends."""
+    (tmp_path / "devices").mkdir()
+    prelude = f"""
+TB_RUN={tmp_path}/run TB_SYS={tmp_path}/sys TB_INITRD={tmp_path}/initrd rootmnt={tmp_path}/root
+mkdir -p "$TB_RUN/live" "$TB_INITRD"
+panic() {{ echo "PANIC: $*"; exit 9; }}
+configure_networking() {{ echo configured; }}
+blkid() {{ cat {tmp_path}/blkid; }}
+mount() {{
+    while [ $# -gt 2 ]; do shift; done
+    echo "mount $1" >>{tmp_path}/mounts
+    [ -d "{tmp_path}/devices/${{1##*/}}" ] && cp -r "{tmp_path}/devices/${{1##*/}}/." "$2"
+}}
+umount() {{ rm -rf "$1"/*; }}
+sleep() {{ :; }}
+. {SCRIPT}
+"""
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-c", prelude + line], capture_output=True, text=True, timeout=30)
+
+    return run
+
+
+def put_device(tmp_path: Path, name: str, build: str | None) -> None:
+    """A device whose file system is ours (of `build`), or somebody else's."""
+    folder = tmp_path / "devices" / name / "twinboot"
+    folder.mkdir(parents=True)
+    if build is not None:
+        (folder / "rootfs.squashfs").write_text(f"root on {name}")
+        (folder / "build").write_text(build + "\n")
+        sums = hashlib.sha256(f"root on {name}".encode()).hexdigest()
+        (folder / "SHA256SUMS").write_text(f"{sums}  rootfs.squashfs\n")
+
+
+def arguments(line: str = "") -> str:
+    return f'tb_arguments "quiet boot=twinboot twinboot.build={BUILD} {line}"; '
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    done = subprocess.run(["shellcheck", SCRIPT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_medium_of_this_build_is_taken_among_several_with_the_label(tmp_path: Path, sh: Sh) -> None:
+    put_device(tmp_path, "sdb1", None)
+    put_device(tmp_path, "sdc4", "another-build")
+    put_device(tmp_path, "sdd4", BUILD)
+    (tmp_path / "blkid").write_text("/dev/sdb1\n/dev/sdc4\n/dev/sdd4\n")
+    done = sh(arguments() + 'tb_find_image && cat "$TB_IMAGE" && cat "$TB_RUN/medium"')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "root on sdd4" in done.stdout
+
+
+def test_without_a_medium_it_stops_after_its_limit_and_says_which_label(tmp_path: Path, sh: Sh) -> None:
+    put_device(tmp_path, "sdc4", "another-build")
+    (tmp_path / "blkid").write_text("/dev/sdc4\n")
+    done = sh(arguments("twinboot.wait=2") + "tb_find_image")
+    assert done.returncode == 9
+    assert "no medium of this build (TWINBOOT-SYS) was found in 2 seconds" in done.stdout
+
+
+def test_media_are_only_ever_mounted_read_only(tmp_path: Path, sh: Sh) -> None:
+    put_device(tmp_path, "sdb1", None)
+    (tmp_path / "blkid").write_text("/dev/sdb1\n")
+    line = f'mount() {{ echo "$*" >>{tmp_path}/how; return 1; }}; '
+    sh(arguments("twinboot.wait=0") + line + "tb_find_image")
+    for how in (tmp_path / "how").read_text().splitlines():
+        assert " ro" in how
+    assert "noload" in (tmp_path / "how").read_text()
+
+
+def test_the_whole_disk_of_the_medium_is_remembered(tmp_path: Path, sh: Sh) -> None:
+    partition = tmp_path / "devices-tree/usb1/block/sdd/sdd4"
+    partition.mkdir(parents=True)
+    (partition / "partition").write_text("4\n")
+    links = tmp_path / "sys/class/block"
+    links.mkdir(parents=True)
+    (links / "sdd4").symlink_to(partition)
+    (links / "sr0").symlink_to(partition.parent)
+    assert sh("tb_disk_of /dev/sdd4").stdout == "/dev/sdd\n"
+    assert sh("tb_disk_of /dev/sr0").stdout == "/dev/sr0\n"
+
+
+GOOD = b"a root"
+DIGEST = hashlib.sha256(GOOD).hexdigest()
+
+
+def fetching(tmp_path: Path, content: bytes) -> str:
+    """A wget that writes `content`, whatever is asked for."""
+    (tmp_path / "served").write_bytes(content)
+    return f'wget() {{ echo "wget $*" >>{tmp_path}/traffic; cp {tmp_path}/served "$5"; }}; '
+
+
+def test_a_fetched_root_with_the_right_hash_is_used(tmp_path: Path, sh: Sh) -> None:
+    url = f"twinboot.root=http://site/rootfs.squashfs twinboot.sha256={DIGEST}"
+    done = sh(arguments(url) + fetching(tmp_path, GOOD) + 'tb_find_image && cat "$TB_IMAGE"')
+    assert done.returncode == 0 and done.stdout.endswith("a root"), done.stdout + done.stderr
+
+
+def test_a_fetched_root_with_another_hash_is_deleted_and_stops(tmp_path: Path, sh: Sh) -> None:
+    url = f"twinboot.root=http://site/rootfs.squashfs twinboot.sha256={DIGEST}"
+    done = sh(arguments(url) + fetching(tmp_path, b"A root") + "tb_find_image")
+    assert done.returncode == 9 and "does not have the expected hash" in done.stdout
+    assert not (tmp_path / "run/live/memory/rootfs.squashfs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "needs twinboot.sha256="),
+        (f"twinboot.sha256={DIGEST[:63]}", "needs twinboot.sha256="),
+        (f"twinboot.sha256={DIGEST.upper()}", "is not a hash"),
+        ("twinboot.sha256=*", "is not a hash"),
+    ],
+)
+def test_without_a_usable_hash_nothing_is_fetched(tmp_path: Path, sh: Sh, given: str, said: str) -> None:
+    done = sh(arguments(f"twinboot.root=http://site/r {given}") + fetching(tmp_path, GOOD) + "tb_find_image")
+    assert done.returncode == 9 and said in done.stdout
+    assert not (tmp_path / "traffic").exists()
+
+
+def test_only_plain_http_addresses_are_fetched(tmp_path: Path, sh: Sh) -> None:
+    url = f"twinboot.root=file:///etc/shadow twinboot.sha256={DIGEST}"
+    done = sh(arguments(url) + fetching(tmp_path, GOOD) + "tb_find_image")
+    assert done.returncode == 9 and not (tmp_path / "traffic").exists()
+
+
+def test_a_server_that_does_not_answer_ends_after_five_tries(tmp_path: Path, sh: Sh) -> None:
+    url = f"twinboot.root=http://site/r twinboot.sha256={DIGEST}"
+    fails = f"wget() {{ echo try >>{tmp_path}/traffic; return 1; }}; "
+    done = sh(arguments(url) + fails + "tb_find_image")
+    assert done.returncode == 9 and "could not be fetched in 5 tries" in done.stdout
+    assert (tmp_path / "traffic").read_text().count("try") == 5
+
+
+def test_a_root_in_memory_comes_first_and_is_checked_when_a_hash_is_given(tmp_path: Path, sh: Sh) -> None:
+    (tmp_path / "initrd").mkdir()
+    (tmp_path / "initrd/rootfs.squashfs").write_bytes(GOOD)
+    good = sh(arguments(f"twinboot.sha256={DIGEST}") + 'tb_find_image && cat "$TB_IMAGE"')
+    assert good.stdout.endswith("a root")
+    (tmp_path / "initrd/rootfs.squashfs").write_bytes(b"changed")
+    bad = sh(arguments(f"twinboot.sha256={DIGEST}") + "tb_find_image")
+    assert bad.returncode == 9 and "in memory does not have the expected hash" in bad.stdout
+
+
+def test_verify_finds_a_changed_byte(tmp_path: Path, sh: Sh) -> None:
+    put_device(tmp_path, "sdd4", BUILD)
+    (tmp_path / "blkid").write_text("/dev/sdd4\n")
+    good = sh(arguments("twinboot.verify") + "tb_find_image")
+    assert good.returncode == 0 and "the medium is intact" in good.stdout
+    (tmp_path / "devices/sdd4/twinboot/rootfs.squashfs").write_text("root on sdd5")
+    bad = sh(arguments("twinboot.verify") + "tb_find_image")
+    assert bad.returncode == 9 and "the medium is damaged" in bad.stdout
+
+
+def test_toram_lets_go_of_the_medium(tmp_path: Path, sh: Sh) -> None:
+    put_device(tmp_path, "sdd4", BUILD)
+    (tmp_path / "blkid").write_text("/dev/sdd4\n")
+    done = sh(arguments("toram") + 'tb_find_image && cat "$TB_IMAGE" && ls "$TB_RUN/live/medium"')
+    assert done.returncode == 0 and done.stdout.endswith("root on sdd4"), done.stdout + done.stderr
+
+
+def test_what_is_said_is_seen_on_every_serial_line_but_the_kernels_own(tmp_path: Path, sh: Sh) -> None:
+    tty = tmp_path / "sys/class/tty"
+    for name, kind in (("ttyS0", "4"), ("ttyS1", "4"), ("ttyS2", "0")):
+        (tty / name).mkdir(parents=True)
+        (tty / name / "type").write_text(kind + "\n")
+    (tty / "console").mkdir()
+    (tty / "console/active").write_text("tty0 ttyS0\n")
+    (tmp_path / "dev").mkdir()
+    done = sh(f"TB_DEV={tmp_path}/dev; TB_LINES=$(tb_lines); tb_say hello")
+    assert done.stdout == "Twinboot: hello\n"
+    assert {path.name: path.read_text() for path in (tmp_path / "dev").iterdir()} == {
+        "ttyS1": "Twinboot: hello\n"
+    }
+
+
+def test_odd_waiting_times_become_the_default(sh: Sh) -> None:
+    for given, waited in (("5", "5"), ("", "60"), ("soon", "60"), ("-1", "60")):
+        assert sh(f'tb_arguments "twinboot.wait={given}"; echo $TB_WAIT').stdout == f"{waited}\n"

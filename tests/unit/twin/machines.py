@@ -1,0 +1,146 @@
+"""Machines to plan twins for: the recorded ones, and ones made to measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from appliance.model.codec import from_json
+from appliance.model.machine import (
+    Bus,
+    Disk,
+    Firmware,
+    InstalledSystem,
+    Loader,
+    LoaderKind,
+    LogicalVolume,
+    Machine,
+    Partition,
+    PhysicalVolume,
+    Role,
+    Storage,
+    Volume,
+    VolumeGroup,
+)
+
+RECORDED = Path(__file__).parents[2] / "fixtures" / "machines"
+MIB = 1 << 20
+EXTENT = 4 * MIB
+
+
+def recorded(name: str) -> Machine:
+    return from_json((RECORDED / f"{name}.json").read_bytes(), Machine, name)
+
+
+def with_bus(machine: Machine, bus: Bus) -> Machine:
+    disks = tuple(msgspec.structs.replace(disk, bus=bus) for disk in machine.disks)
+    return msgspec.structs.replace(machine, disks=disks)
+
+
+def made(
+    thin: dict[str, int],
+    linear: dict[str, int],
+    swap: dict[str, int],
+    pv_extents: list[int],
+    *,
+    head_mib: int = 66,
+    sector: int = 512,
+    behind: bool = False,
+    table: str = "gpt",
+) -> Machine:
+    """A machine with one PV per disk. Sizes in extents of 4 MiB; `root` must be among `thin`.
+
+    `behind`: another partition lies behind each PV.
+    """
+    disks, pvs, pv_texts = [], [], []
+    for index, extents in enumerate(pv_extents):
+        path = f"/dev/vd{'abcdefgh'[index]}"
+        pv_size = MIB + extents * EXTENT + 3 * MIB
+        boot = Partition(path=f"{path}1", number=1, start=MIB, size=(head_mib - 1) * MIB, fstype="ext4")
+        pv = Partition(path=f"{path}2", number=2, start=head_mib * MIB, size=pv_size, fstype="LVM2_member")
+        parts = [boot, pv]
+        end = pv.start + pv.size
+        if behind:
+            parts.append(Partition(path=f"{path}3", number=3, start=end, size=MIB))
+            end += MIB
+        disks.append(
+            Disk(
+                path=path,
+                size=end + 5 * MIB,
+                bus=Bus.VIRTIO,
+                sector=sector,
+                table=table,
+                partitions=tuple(parts),
+            )
+        )
+        pvs.append(PhysicalVolume(path=f"{path}2", uuid=f"PV-{index}", size=extents * EXTENT))
+        pv_texts.append(
+            f'pv{index} {{ id = "PV-{index}" device = "{path}2" status = ["ALLOCATABLE"] flags = [] '
+            f"dev_size = {pv_size // 512} pe_start = 2048 pe_count = {extents} }}"
+        )
+    lvs, texts, volumes = [], [], []
+    free = [(f"pv{index}", 0, extents) for index, extents in enumerate(pv_extents)]
+    for name, extents in thin.items():
+        role = Role.ROOT if name == "root" else Role.DATA
+        lvs.append(
+            LogicalVolume(name=name, uuid=f"LV-{name}", size=extents * EXTENT, segtype="thin", pool="pool")
+        )
+        kind = f'type = "thin" thin_pool = "pool" transaction_id = 0 device_id = {len(lvs)}'
+        texts.append(_lv_text(name, [kind],
+                              [extents]))  # fmt: skip
+        volumes.append(_volume(name, role, extents, Storage.LVM_THIN))
+    for name, extents in {**linear, **swap}.items():
+        pieces, counts = [], []
+        wanted = extents
+        while wanted:
+            pv_name, at, left = free[0]
+            count = min(left, wanted)
+            pieces.append(f'type = "striped" stripe_count = 1 stripes = ["{pv_name}", {at}]')
+            counts.append(count)
+            wanted -= count
+            free[0] = (pv_name, at + count, left - count)
+            if left == count:
+                free.pop(0)
+        lvs.append(LogicalVolume(name=name, uuid=f"LV-{name}", size=extents * EXTENT, segtype="linear"))
+        texts.append(_lv_text(name, pieces, counts))
+        volumes.append(_volume(name, Role.SWAP if name in swap else Role.DATA, extents, Storage.LVM_THICK))
+    metadata = (
+        'contents = "Text Format Volume Group"\nversion = 1\nvg0 { id = "VG" seqno = 7 format = "lvm2" '
+        'status = ["RESIZEABLE", "READ", "WRITE"] flags = [] extent_size = 8192 max_lv = 0 max_pv = 0 '
+        "metadata_copies = 0 physical_volumes { " + " ".join(pv_texts) + " } logical_volumes { "
+        + " ".join(texts) + " } }"
+    )  # fmt: skip
+    group = VolumeGroup(
+        name="vg0", uuid="VG", extent_size=EXTENT, extent_count=sum(pv_extents), free_count=0, seqno=7,
+        pvs=tuple(pvs), lvs=tuple(lvs), metadata=metadata,
+    )  # fmt: skip
+    system = InstalledSystem(
+        id="/dev/mapper/vg0-root", os_id="debian", os_name="Debian", os_version="12",
+        hostname="made", init="systemd", root=volumes[0],
+        volumes=tuple(volumes), fstab=(), boot=disks[0].partitions[0], esp=None,
+        loader=Loader(kind=LoaderKind.GRUB), kernels=(),
+    )  # fmt: skip
+    return Machine(
+        vendor="", product="", serial="", serial_is_junk=True, identity="made", uuid="",
+        firmware=Firmware.BIOS,
+        disks=tuple(disks), volume_groups=(group,), systems=(system,),
+    )  # fmt: skip
+
+
+def _volume(name: str, role: Role, extents: int, storage: Storage) -> Volume:
+    return Volume(
+        device=f"/dev/mapper/vg0-{name}", role=role, target=f"/{name}", fstype="ext4", fsuuid=f"uuid-{name}",
+        size=extents * EXTENT, storage=storage, vg="vg0", lv=name,
+    )  # fmt: skip
+
+
+def _lv_text(name: str, pieces: list[str], counts: list[int]) -> str:
+    at, segments = 0, []
+    for number, (piece, count) in enumerate(zip(pieces, counts, strict=True), 1):
+        segments.append(f"segment{number} {{ start_extent = {at} extent_count = {count} {piece} }}")
+        at += count
+    return (
+        f'{name} {{ id = "LV-{name}" status = ["READ", "WRITE", "VISIBLE"] flags = [] '
+        f"segment_count = {len(segments)} " + " ".join(segments) + " }"
+    )

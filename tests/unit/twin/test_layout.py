@@ -1,0 +1,217 @@
+"""The arithmetic of the twin's disks: nothing overlaps, nothing is missing, every volume lies in order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.errors import Refused
+from appliance.model.machine import Machine, Role
+from appliance.probe.lvm_metadata import parse
+from appliance.twin.layout import plan_layout, why_no_layout
+from appliance.twin.segments import ALIGN, CHUNK, Blank, CowRun, FromVolume, TwinLayout, cow_store_length
+from tests.unit.twin.machines import EXTENT, MIB, made, recorded
+
+EXTENT_SECTORS = EXTENT // 512
+
+
+def _sizes(draw: st.DrawFn, prefix: str, most: int) -> dict[str, int]:
+    count = draw(st.integers(0, most))
+    return {f"{prefix}{n}": draw(st.integers(1, 60)) for n in range(count)}
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    thin = {"root": draw(st.integers(1, 80)), **_sizes(draw, "t", 3)}
+    linear, swap = _sizes(draw, "l", 2), _sizes(draw, "s", 2)
+    fixed = sum(linear.values()) + sum(swap.values())
+    pvs = draw(st.lists(st.integers(1, 50), min_size=1, max_size=4))
+    pvs[-1] += max(0, fixed - sum(pvs))
+    sector = draw(st.sampled_from([512, 4096]))
+    return made(thin, linear, swap, pvs, head_mib=draw(st.integers(2, 300)), sector=sector)
+
+
+@given(machines())
+@settings(max_examples=200, deadline=None)
+def test_every_disk_is_covered_once_and_in_order(machine: Machine) -> None:
+    layout = plan_layout(machine, machine.systems[0])
+    for disk in layout.disks:
+        assert disk.segments[0].start == 0
+        assert disk.segments[-1].end == disk.sectors
+        assert all(a.end == b.start for a, b in pairwise(disk.segments))
+        assert all(s.length > 0 for s in disk.segments)
+        assert disk.sectors >= disk.real_sectors
+        aligned = disk.sector_size // 512
+        assert all(s.start % aligned == 0 and s.length % aligned == 0 for s in disk.segments)
+
+
+@given(machines())
+@settings(max_examples=200, deadline=None)
+def test_scratch_is_used_once(machine: Machine) -> None:
+    layout = plan_layout(machine, machine.systems[0])
+    used = []
+    for disk in layout.disks:
+        for segment in disk.segments:
+            if isinstance(segment.source, CowRun):
+                used.append((segment.source.store, segment.source.store_length))
+            elif isinstance(segment.source, Blank):
+                used.append((segment.source.offset, segment.length))
+    used.sort()
+    assert all(a + n <= b for (a, n), (b, _) in pairwise(used))
+    assert all(at + n <= layout.scratch_sectors for at, n in used)
+
+
+@given(machines())
+@settings(max_examples=200, deadline=None)
+def test_every_volume_is_where_the_text_says_and_whole(machine: Machine) -> None:
+    """Read the twin's own LVM text as the guest's LVM will, and follow each extent to its source."""
+    system = machine.systems[0]
+    layout = plan_layout(machine, system)
+    twin = parse(layout.vg_text)
+    real = parse(machine.volume_groups[0].metadata)
+    assert (twin.name, twin.id, twin.extent_size) == (real.name, real.id, real.extent_size)
+    assert [(pv.id, pv.pe_start) for pv in twin.pvs] == [(pv.id, pv.pe_start) for pv in real.pvs]
+    swaps = {swap.lv: swap for swap in layout.swaps}
+    for volume in system.volumes:
+        lv, was = twin.lv(volume.lv), real.lv(volume.lv)
+        assert lv is not None and was is not None
+        assert (lv.id, lv.extents) == (was.id, was.extents)
+        for at in range(lv.extents):
+            source, offset = _source_of(layout, twin, volume.lv, at)
+            if volume.role is Role.SWAP:
+                assert source == "blank" and offset == swaps[volume.lv].offset + at * EXTENT_SECTORS
+            elif volume.lv in layout.linear:
+                assert (source, offset) == _real_place(machine, real, volume.lv, at)
+            else:
+                assert (source, offset) == (volume.lv, at * EXTENT_SECTORS)
+
+
+def _extent_place(metadata, name: str, at: int) -> tuple[str, int]:
+    segment = next(s for s in metadata.lv(name).segments if s.start <= at < s.start + s.extents)
+    stripe = segment.stripes[0]
+    return stripe.pv, stripe.start + at - segment.start
+
+
+def _source_of(layout: TwinLayout, twin, name: str, at: int) -> tuple[str, int]:
+    pv_name, extent = _extent_place(twin, name, at)
+    pv = next(p for p in layout.pvs if p.name == pv_name)
+    sector = pv.start + twin.pv(pv_name).pe_start + extent * twin.extent_size
+    segment = next(s for s in layout.disks[pv.disk].segments if s.start <= sector < s.end)
+    assert sector + twin.extent_size <= segment.end, "an extent never lies in two segments"
+    inside = sector - segment.start
+    match segment.source:
+        case FromVolume(lv, offset):
+            return lv, offset + inside
+        case Blank(offset):
+            return "blank", offset + inside
+        case CowRun() as cow:
+            return cow.device, cow.offset + inside
+
+
+def _real_place(machine: Machine, real, name: str, at: int) -> tuple[str, int]:
+    pv_name, extent = _extent_place(real, name, at)
+    path = machine.volume_groups[0].pvs[int(pv_name[2:])].path
+    disk = machine.disk_of(path)
+    assert disk is not None
+    start = next(p.start for p in disk.partitions if p.path == path) // 512
+    return disk.path, start + 2048 + extent * real.extent_size
+
+
+@given(machines())
+@settings(max_examples=100, deadline=None)
+def test_outside_the_pvs_each_sector_is_its_own_twin(machine: Machine) -> None:
+    """Table, /boot and ESP: copy-on-write over the same sector of the real disk, PVs never seen through."""
+    layout = plan_layout(machine, machine.systems[0])
+    for index, disk in enumerate(layout.disks):
+        pv = next(p for p in layout.pvs if p.disk == index)
+        for segment in disk.segments:
+            if isinstance(segment.source, CowRun) and segment.end <= pv.start:
+                assert segment.source.offset == segment.start
+                assert segment.source.device == disk.path
+            if pv.start <= segment.start < pv.start + 2048:
+                assert isinstance(segment.source, Blank), "the PV's label is the twin's own"
+
+
+def test_a_disk_is_lengthened_exactly_where_virtual_sizes_exceed_it() -> None:
+    fits = plan_layout(m := made({"root": 40}, {}, {"swap": 10}, [60]), m.systems[0])
+    assert fits.disks[0].sectors == fits.disks[0].real_sectors
+    assert fits.disks[0].lengthened == 0
+    grown = plan_layout(m := made({"root": 400}, {}, {"swap": 10}, [60]), m.systems[0])
+    disk = grown.disks[0]
+    assert disk.lengthened == 2
+    assert disk.sectors > disk.real_sectors and disk.sectors % ALIGN == 0
+    assert disk.lengthened_end == grown.pvs[0].start + grown.pvs[0].length
+    assert disk.lengthened_end + 33 <= disk.sectors
+
+
+def test_no_lengthening_over_a_partition_behind() -> None:
+    machine = made({"root": 400}, {}, {}, [60], behind=True)
+    reasons = why_no_layout(machine, machine.systems[0])
+    assert len(reasons) == 1 and "can not be lengthened" in reasons[0]
+
+
+def test_a_logical_partition_is_never_lengthened() -> None:
+    machine = made({"root": 400}, {}, {}, [60], table="dos")
+    disk = machine.disks[0]
+    logical = msgspec.structs.replace(disk.partitions[1], number=5)
+    disks = (msgspec.structs.replace(disk, partitions=(disk.partitions[0], logical)),)
+    assert why_no_layout(msgspec.structs.replace(machine, disks=disks), machine.systems[0])
+
+
+def test_a_pv_that_is_no_partition_of_a_known_disk_is_refused() -> None:
+    machine = msgspec.structs.replace(made({"root": 4}, {}, {}, [60]), disks=())
+    with pytest.raises(Refused) as refused:
+        plan_layout(machine, machine.systems[0])
+    assert "/dev/vda2 of vg0 is neither a disk nor a partition of one." in refused.value.reasons
+
+
+def test_unmounted_volumes_are_left_out_and_said() -> None:
+    machine = made({"root": 4, "other": 9}, {}, {}, [60])
+    system = machine.systems[0]
+    system = msgspec.structs.replace(system, volumes=system.volumes[:1])
+    layout = plan_layout(machine, system)
+    assert layout.left_out == ("other",)
+    assert parse(layout.vg_text).lv("other") is None
+
+
+@pytest.mark.parametrize("name", ["thin-bios", "thin-uefi"])
+def test_recorded_machines_have_a_twin(name: str) -> None:
+    machine = recorded(name)
+    system = machine.systems[0]
+    layout = plan_layout(machine, system)
+    assert set(layout.volumes) == {"root", "srv"}
+    assert layout.boot is not None
+    assert layout.boot.start * 512 == system.boot.start
+    assert (layout.esp is None) == (system.esp is None)
+    pool = parse(layout.vg_text)
+    assert all(s.kind == "striped" for lv in pool.lvs for s in lv.segments), "plain linear volumes only"
+
+
+@given(st.integers(1, 1 << 24))
+@settings(deadline=None)
+def test_a_store_holds_every_chunk_of_its_run(length: int) -> None:
+    """As dm-snap-persistent.c lays it out: a header, then areas of one metadata chunk and 256 data chunks."""
+    chunks = -(-length // CHUNK)
+    areas = -(-chunks // 256)
+    assert cow_store_length(length) >= (1 + areas + chunks) * CHUNK
+    assert cow_store_length(length) <= (1 + areas + chunks + 2) * CHUNK
+
+
+def test_the_layout_of_a_lengthened_machine_in_whole() -> None:
+    machine = made({"root": 1024, "srv": 896}, {"opt": 10}, {"swap": 128}, [1867])
+    layout = plan_layout(machine, machine.systems[0])
+    shape = [(s.start // 2048, s.length // 2048, type(s.source).__name__) for s in layout.disks[0].segments]
+    assert shape == [
+        (0, 66, "CowRun"),
+        (66, 1, "Blank"),
+        (67, 40, "CowRun"),
+        (107, 4096, "FromVolume"),
+        (4203, 3584, "FromVolume"),
+        (7787, 512, "Blank"),
+        (8299, 1, "Blank"),
+    ]
+    assert layout.disks[0].sectors * 512 == 8300 * MIB

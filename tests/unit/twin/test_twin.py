@@ -1,0 +1,196 @@
+"""The facade: nothing is mounted under a running twin, nothing waits for ever, all is cleared up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import Cancelled, TwinFailed
+from appliance.host.run import Command
+from appliance.twin import twin as twin_module
+from appliance.twin.hypervisor import PowerState
+from appliance.twin.twin import Limits, Twin, TwinSetup
+from tests.unit.twin.fake_guest import FakeAgent
+from tests.unit.twin.fake_mapper import FakeMapper
+from tests.unit.twin.machines import made
+
+MACHINE = made({"root": 20, "srv": 10}, {}, {"swap": 4}, [60])
+LIMITS = Limits(start=5, boot=3, shutdown=0.2, freeze=5)
+
+
+class Desk(FakeMapper):
+    """FakeMapper with mounts: `mounts` are the places something is mounted at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mounts: set[str] = set()
+
+    def _findmnt(self, argv: list[str], command: Command) -> str:
+        return "/dev/x\n" if argv[-1] in self.mounts else ""
+
+    def _umount(self, argv: list[str], command: Command) -> None:
+        self.mounts.remove(argv[-1])
+
+    def _systemctl(self, argv: list[str], command: Command) -> str:
+        return ""
+
+    def _losetup(self, argv: list[str], command: Command) -> str:
+        return super()._losetup(argv, command)
+
+
+class FakeHypervisor:
+    """One domain: on or off. `obeys`: the guest shuts down when asked; `button`: the power button works."""
+
+    def __init__(self, agent: FakeAgent, obeys: bool = True, button: bool = True) -> None:
+        self.fake, self.obeys, self.button = agent, obeys, button
+        self.on, self.did = False, []
+
+    def agent(self, name: str) -> FakeAgent:
+        hypervisor = self
+
+        class Channel:
+            def call(self, command: str, arguments: dict[str, object], timeout: float) -> object:
+                if command == "guest-shutdown" and hypervisor.obeys:
+                    hypervisor.on = False
+                return hypervisor.fake.call(command, arguments, timeout)
+
+        return Channel()  # type: ignore[return-value]
+
+    def start(self, name: str, xml: str, limit: float) -> None:
+        assert not self.on
+        self.did.append("start")
+        self.on = True
+
+    def destroy(self, name: str) -> None:
+        self.did.append("destroy")
+        self.on = False
+
+    def power_button(self, name: str) -> None:
+        self.did.append("button")
+        if self.button:
+            self.on = False
+
+    def state(self, name: str) -> PowerState:
+        return PowerState.RUNNING if self.on else PowerState.OFF
+
+    def wait_off(self, name: str, limit: float, sleep: Callable[[float], None]) -> bool:
+        sleep(0.01)
+        return not self.on
+
+    def network_up(self, address: str) -> None:
+        self.did.append("network up")
+
+    def network_down(self) -> None:
+        self.did.append("network down")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def _twin(desk: Desk, hypervisor: FakeHypervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Twin:
+    monkeypatch.setattr(twin_module, "RUN", tmp_path)
+    volumes = {"root": "/dev/mapper/vg0-work", "srv": "/dev/mapper/vg0-srv--work"}
+    setup = TwinSetup(
+        machine=MACHINE, system=MACHINE.systems[0], run="tb1", part="work", volumes=volumes,
+        scratch="/dev/mapper/vg0-scratch",
+    )  # fmt: skip
+    twin = Twin(desk, hypervisor, setup, LIMITS)  # type: ignore[arg-type]
+    twin.folder.mkdir(parents=True)
+    return twin
+
+
+def test_a_clean_shutdown(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    hypervisor = FakeHypervisor(FakeAgent())
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.devices.build()
+    twin.start()
+    twin.power_off()
+    twin.power_off()
+    assert hypervisor.did == ["network up", "start"]
+    assert desk.commands[-1][:2] == ("blockdev", "--flushbufs"), "caches dropped before anybody mounts"
+
+
+def test_the_power_button_is_the_second_way(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    hypervisor = FakeHypervisor(FakeAgent(), obeys=False)
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.start()
+    twin.power_off()
+    assert hypervisor.did[-1] == "button"
+
+
+def test_a_twin_that_does_not_stop_is_switched_off_and_said(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    hypervisor = FakeHypervisor(FakeAgent(), obeys=False, button=False)
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.start()
+    with pytest.raises(TwinFailed, match="did not shut down"):
+        twin.power_off()
+    assert not hypervisor.on
+
+
+def test_a_twin_that_dies_while_booting_is_said_with_its_last_words(
+    desk: Desk, tmp_path: Path, monkeypatch
+) -> None:
+    hypervisor = FakeHypervisor(FakeAgent(silent=10**6))
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.console_log.write_text("Kernel panic - not syncing: VFS\n")
+    with pytest.raises(TwinFailed, match="Kernel panic"):
+        twin.wait_for_agent()
+
+
+def test_cancel_ends_every_wait(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    hypervisor = FakeHypervisor(FakeAgent(silent=10**6), obeys=False, button=False)
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.start()
+    twin.cancelled = lambda: True
+    with pytest.raises(Cancelled):
+        twin.wait_for_agent()
+    with pytest.raises(Cancelled):
+        twin.power_off()
+
+
+def test_teardown_after_a_prepare_that_was_killed(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    hypervisor = FakeHypervisor(FakeAgent())
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.devices.build()
+    desk.mounts = {str(twin.folder / "root")}
+    (twin.folder / "tools.img").write_bytes(b"x")
+    twin.console_log.write_text("kept")
+    twin.teardown()
+    twin.teardown()
+    assert not desk.mounts and not desk.tables and not desk.loops
+    assert not (twin.folder / "tools.img").exists()
+    assert twin.console_log.read_text() == "kept"
+
+
+def test_volumes_are_mounted_through_devices_of_their_own(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    twin = _twin(desk, FakeHypervisor(FakeAgent()), tmp_path, monkeypatch)
+    twin.devices.build()
+    for lv in ("root", "srv"):
+        assert twin.volume_device(lv).removeprefix("/dev/mapper/") in desk.tables
+    assert twin.root_device == twin.volume_device("root")
+
+
+def test_the_seal_is_frozen_only_where_it_was(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    agent = FakeAgent()
+    twin = _twin(desk, FakeHypervisor(agent), tmp_path, monkeypatch)
+    seen: list[bool] = []
+    assert twin.while_frozen(lambda: seen.append(agent.frozen)) is True
+    assert seen == [True]
+
+    def thaws() -> None:
+        agent.frozen = False
+
+    assert twin.while_frozen(thaws) is False
+
+
+def test_the_twin_is_the_machine_in_the_specification(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(twin_module, "available_memory", lambda: 4096)
+    twin = _twin(desk, FakeHypervisor(FakeAgent()), tmp_path, monkeypatch)
+    spec = twin.spec()
+    assert [disk.path for disk in spec.disks] == list(twin.devices.disks)
+    assert spec.firmware is MACHINE.firmware
+    assert spec.name == "twinboot-tb1-work"

@@ -1,0 +1,126 @@
+"""The lineage from tags, the loader's view and records; the verdict of a run that never came to its seal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.model.codec import from_json
+from appliance.model.lineage import State
+from appliance.model.machine import LogicalVolume, Machine
+from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from appliance.model.verdict import Facts, Outcome, Result
+from appliance.workflow.descent import RunRecord, descend
+from appliance.workflow.rehearse import build_plan
+from appliance.workflow.steps.ground import Ground
+from appliance.workflow.steps.verdict import provisional
+from appliance.workflow.workplace import Workplace
+
+MACHINE = Path(__file__).parents[2] / "fixtures/machines/thin-uefi.json"
+
+
+def machine() -> Machine:
+    found: Machine = from_json(MACHINE.read_bytes(), Machine, str(MACHINE))
+    return found
+
+
+def with_run(found: Machine, *roles: str) -> Machine:
+    group = found.volume_groups[0]
+    root = group.lv("root")
+    assert root is not None
+    names = {"base": "root-tb1-base", "sealed": "root-tb1-sealed", "trial": "root-tb1"}
+    made: tuple[LogicalVolume, ...] = tuple(
+        replace(
+            root, name=names[r], tags=("twinboot", "twinboot.run=tb1", f"twinboot.role={r}"), origin="root"
+        )
+        for r in roles
+    )
+    return replace(found, volume_groups=(replace(group, lvs=(*group.lvs, *made)),))
+
+
+def view(state: BootState) -> LoaderView:
+    old = Entry(id="previous", title="Previous system", kernel="/k", root="/dev/mapper/vg0-root")
+    new = Entry(id="trial", title="Debian, patched", kernel="/k", root="/dev/mapper/vg0-root--tb1")
+    following = new if state in (BootState.ARMED, BootState.KEPT) else old
+    return LoaderView(state=state, run="tb1", own=old, next_boot=following, fallback=old, runs=("tb1",))
+
+
+def test_an_untouched_machine_boots_what_was_installed() -> None:
+    told = descend(machine(), None, ())
+    assert [(n.volume, n.state, n.boots_next) for n in told.lineage.nodes] == [("root", None, True)]
+    assert "Rehearse" in told.next_step
+
+
+def test_a_sealed_run_offers_promotion_only_when_its_verdict_is_good() -> None:
+    good = RunRecord(run="tb1")
+    told = descend(with_run(machine(), "base", "sealed", "trial"), None, (good,))
+    node = told.lineage.node("tb1")
+    assert node is not None and node.state is State.SEALED
+    assert told.next_step == "Look at the verdict (V)."
+
+
+def test_armed_says_what_boots_once_and_what_is_the_fallback() -> None:
+    told = descend(with_run(machine(), "base", "sealed", "trial"), view(BootState.ARMED), ())
+    node = told.lineage.node("tb1")
+    assert node is not None and node.state is State.ARMED and node.boots_next
+    assert told.next_boot == "Debian, patched, once, on trial"
+    assert told.fallback == "Previous system (/dev/mapper/vg0-root)"
+
+
+def test_after_keep_the_installed_system_is_the_fallback() -> None:
+    told = descend(with_run(machine(), "base", "sealed", "trial"), view(BootState.KEPT), ())
+    states = {n.volume: n.state for n in told.lineage.nodes}
+    assert states == {"root": State.FALLBACK, "root-tb1": State.KEPT}
+
+
+def test_a_trial_that_was_not_kept_is_said_at_the_next_start() -> None:
+    spent = replace(view(BootState.TRIAL), result="verdict bad\nwhy ledger.service does not run\n")
+    told = descend(with_run(machine(), "base", "sealed", "trial"), spent, ())
+    assert any("ledger.service does not run" in n for n in told.notices)
+    assert any("not kept" in n for n in told.notices)
+
+
+def test_a_failed_run_stays_in_the_lineage_without_volumes() -> None:
+    told = descend(machine(), None, (RunRecord(run="tb1", failed=True),))
+    node = told.lineage.node("tb1")
+    assert node is not None and node.state is State.FAILED
+
+
+def facts(**words: object) -> Facts:
+    kept = {
+        "target": "multi-user.target",
+        "target_reached": True,
+        "kernel": "6.1.0-50-amd64",
+        "root": "/dev/mapper/vg0-root",
+        "command_line": "root=/dev/mapper/vg0-root ro",
+        "boot_seconds": 30.0,
+        "active_services": ("ledger.service",),
+    }
+    return Facts(**{**kept, **words})  # type: ignore[arg-type]
+
+
+def ground(tmp_path: Path) -> Ground:
+    found = machine()
+    request = Request(verb=Verb.REHEARSE, patch=PatchRequest(kind=PatchKind.ALL))
+    plan = build_plan(found, request, descend(found, None, ()).lineage)
+    return Ground(plan, Workplace(found, "tb1", tmp_path / "runs/tb1", tmp_path / "run"))
+
+
+def test_a_service_that_is_gone_after_the_patch_is_a_fail_with_its_reason(tmp_path: Path) -> None:
+    stage = ground(tmp_path)
+    stage.work.save("control", facts())
+    stage.work.save("patched", facts(active_services=(), failed_units=("ledger.service",)))
+    verdict = provisional(stage)
+    assert verdict.result is Result.FAIL
+    assert any("ledger" in c.name and c.outcome is Outcome.WORSE for c in verdict.checks)
+    assert stage.work.saved("verdict")
+
+
+def test_a_twin_that_never_came_up_after_the_patch_is_a_fail(tmp_path: Path) -> None:
+    stage = ground(tmp_path)
+    stage.work.save("control", facts())
+    verdict = provisional(stage, "The twin's agent did not answer within 900 s.")
+    assert verdict.result is Result.FAIL
+    assert any("did not answer" in c.why for c in verdict.checks)

@@ -1,0 +1,144 @@
+"""The rehearsal's plan: names, order, and every refusal at once, on recorded machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.errors import Refused
+from appliance.model.codec import from_json
+from appliance.model.lineage import Lineage, Node, State
+from appliance.model.machine import Machine, Storage, Trouble
+from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
+from appliance.workflow.naming import next_run
+from appliance.workflow.rehearse import build_plan
+
+MACHINES = Path(__file__).parents[2] / "fixtures/machines"
+
+
+def machine(name: str = "thin-uefi") -> Machine:
+    path = MACHINES / f"{name}.json"
+    found: Machine = from_json(path.read_bytes(), Machine, str(path))
+    return found
+
+
+def request(**words: object) -> Request:
+    return Request(verb=Verb.REHEARSE, **words)  # type: ignore[arg-type]
+
+
+def plan(found: Machine, wanted: Request | None = None, lineage: Lineage | None = None) -> Plan:
+    return build_plan(found, wanted or request(), lineage or Lineage())
+
+
+@pytest.mark.parametrize("name", ("thin-uefi", "thin-bios"))
+def test_the_names_of_the_first_run(name: str) -> None:
+    made = plan(machine(name))
+    assert made.names.run == "tb1"
+    assert (made.names.base, made.names.work, made.names.sealed, made.names.trial) == (
+        "root-tb1-base",
+        "root-tb1-work",
+        "root-tb1-sealed",
+        "root-tb1",
+    )
+    assert made.names.data_work == (("srv", "srv-tb1-work"),)
+
+
+def test_the_order_of_steps_is_the_product() -> None:
+    made = plan(machine())
+    assert [s.id for s in made.steps] == [
+        "space",
+        "evidence",
+        "snapshot",
+        "twin",
+        "control",
+        "patch",
+        "patched",
+        "checks",
+        "seal",
+        "stop",
+        "trial",
+        "proof",
+        "verdict",
+        "tidy",
+        "unchanged",
+    ]
+
+
+def test_work_by_hand_is_a_gate() -> None:
+    made = plan(machine(), request(patch=PatchRequest(kind=PatchKind.BY_HAND)))
+    gates = [s.id for s in made.steps if s.gate]
+    assert gates == ["by-hand"]
+
+
+def test_equal_plans_have_equal_digests_and_another_request_another_one() -> None:
+    one, two = plan(machine()), plan(machine())
+    assert one.digest == two.digest
+    other = plan(machine(), request(patch=PatchRequest(kind=PatchKind.ALL)))
+    assert other.digest != one.digest
+
+
+def test_no_kvm_is_refused_without_emulate_and_accepted_with_it() -> None:
+    slow = replace(machine(), kvm=False)
+    with pytest.raises(Refused, match="--emulate"):
+        plan(slow)
+    assert plan(slow, request(emulate=True)).request.emulate
+
+
+def test_all_refusals_come_at_once() -> None:
+    found = machine()
+    trouble = Trouble(code="hibernated", sentence="The system is hibernated.", refuses=True)
+    system = replace(found.systems[0], trouble=(trouble,))
+    worse = replace(found, kvm=False, systems=(system,))
+    with pytest.raises(Refused) as refused:
+        plan(worse, request(patch=PatchRequest(kind=PatchKind.PACKAGES)))
+    text = " ".join(refused.value.reasons)
+    assert len(refused.value.reasons) == 3
+    assert "hibernated" in text and "KVM" in text and "--packages" in text
+
+
+def test_a_root_that_is_not_thin_is_refused() -> None:
+    found = machine()
+    system = found.systems[0]
+    thick = replace(system, root=replace(system.root, storage=Storage.LVM_THICK))
+    with pytest.raises(Refused, match="LVM thick"):
+        plan(replace(found, systems=(thick,)))
+
+
+def test_two_systems_and_none_chosen_is_refused_and_naming_one_is_not() -> None:
+    found = machine()
+    second = replace(found.systems[0], id="/dev/mapper/vg0-other")
+    both = replace(found, systems=(found.systems[0], second))
+    with pytest.raises(Refused, match="none was chosen"):
+        plan(both)
+    assert plan(both, request(system=found.systems[0].id)).system.id == found.systems[0].id
+    with pytest.raises(Refused, match="no installed system nowhere"):
+        plan(both, request(system="nowhere"))
+
+
+def test_the_fallback_of_a_kept_run_is_not_chosen() -> None:
+    found = machine()
+    kept = replace(found.systems[0], id="kept", root=replace(found.systems[0].root, lv="root-tb1"))
+    group = found.volume_groups[0]
+    root = group.lv("root")
+    assert root is not None
+    grown = replace(group, lvs=(*group.lvs, replace(root, name="root-tb1")))
+    both = replace(found, systems=(found.systems[0], kept), volume_groups=(grown,))
+    lineage = Lineage(
+        nodes=(
+            Node(volume="root", state=State.FALLBACK),
+            Node(volume="root-tb1", state=State.KEPT, run="tb1"),
+        )
+    )
+    assert plan(both, lineage=lineage).system.id == "kept"
+
+
+def test_run_numbers_are_not_used_again_while_a_tag_stands() -> None:
+    found = machine()
+    group = found.volume_groups[0]
+    tagged = replace(group.lvs[0], name="root-tb7-sealed", tags=("twinboot", "twinboot.run=tb7"))
+    used = replace(found, volume_groups=(replace(group, lvs=(*group.lvs, tagged)),))
+    assert next_run(used, group.name, Lineage()) == "tb8"
+    failed = Lineage(nodes=(Node(volume="", state=State.FAILED, run="tb9"),))
+    assert next_run(used, group.name, failed) == "tb10"

@@ -1,0 +1,72 @@
+"""The console script `twinboot-console`: terminal first, a banner at once, then the application."""
+
+from __future__ import annotations
+
+import argparse
+import locale
+import os
+import sys
+from collections.abc import Sequence
+
+from tui import terminal
+
+# Textual reads these once, when it is imported, so they stand before that import.
+ENVIRONMENT = {
+    "TEXTUAL_THEME": "ansi-dark",
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_DISABLE_KITTY_KEY": "1",
+    "TEXTUAL_SMOOTH_SCROLL": "0",
+    "TEXTUAL_COLOR_SYSTEM": "standard",
+    "TEXTUAL_FPS": "10",
+    "ESCDELAY": "300",  # ms: slow lines tear escape sequences apart at the usual 100
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="twinboot-console", description="The console of this machine's twin."
+    )
+    parser.add_argument("--client", default="", help="name of this terminal, e.g. tty1 (default: its own)")
+    looks = parser.add_mutually_exclusive_group()
+    looks.add_argument("--rich", action="store_true", help="colours and lines")
+    looks.add_argument("--basic", action="store_true", help="pure ASCII, no colour")
+    return parser
+
+
+def choose(options: argparse.Namespace) -> tuple[str, terminal.Mode]:
+    """The client's name and mode, from the options or from the terminal itself."""
+    name = options.client or terminal.own_name()
+    if options.rich or options.basic:
+        return name, terminal.Mode.RICH if options.rich else terminal.Mode.BASIC
+    if (kept := terminal.remembered_mode(name)) is not None:
+        return name, kept
+    return name, terminal.choose_mode(name, os.environ.get("TERM", ""), locale.getpreferredencoding(False))
+
+
+def prepare(mode: terminal.Mode) -> None:
+    """Environment and terminal size for Textual; a line of text, so that nobody looks at an empty screen."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.pop("COLUMNS", None)
+    os.environ.pop("LINES", None)
+    if sys.stdin.isatty():
+        print("Twinboot console is starting ...", file=sys.stderr, flush=True)
+        terminal.settle_size(sys.stdin.fileno())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the console. Status 2 where the terminal cannot show it."""
+    options = _parser().parse_args(arguments)
+    if not terminal.can_show(os.environ.get("TERM", "")):
+        print("This terminal cannot show the console. Use the commands: twinboot --help", file=sys.stderr)
+        return 2
+    name, mode = choose(options)
+    prepare(mode)
+    from tui.console import Console
+
+    Console(name, mode).run(mouse=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The application: routes screens, holds the link and the board. Everything else is in the pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from rich.console import RenderableType
+from textual._compositor import CompositorUpdate
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
+from textual.reactive import reactive
+from textual.screen import Screen
+
+from appliance.errors import ApplianceError
+from appliance.model.events import Failed
+from appliance.model.plan import Plan, Request
+from appliance.session import SaidNo
+from tui.board import Board
+from tui.filters import BasicText, SafeText
+from tui.link import Link
+from tui.runboard import RunBoard
+from tui.screens.act import Act
+from tui.screens.boot import Boot
+from tui.screens.error import ErrorPanel
+from tui.screens.help import HelpPage
+from tui.screens.home import Home
+from tui.screens.log import LogPage
+from tui.screens.machine import MachinePage
+from tui.screens.operator import OperatorPage
+from tui.screens.page import Page, key
+from tui.screens.power import PowerPage
+from tui.screens.preflight import Preflight
+from tui.screens.rehearse import Rehearse
+from tui.screens.running import Running
+from tui.screens.sure import Sure
+from tui.screens.verdict import VerdictPage
+from tui.terminal import Mode, is_serial, remember_mode
+from tui.thrift import Changes, Shown
+
+# A serial line gets one look a second, a screen four: what is between is not worth the bytes.
+TICK_SERIAL, TICK_SCREEN = 1.0, 0.25
+
+
+class Console(App[None]):
+    """One terminal's console. It may die at any moment: the engine does the work."""
+
+    CSS_PATH = "style.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "Twinboot"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("question_mark,f1", "help", "help"),
+        key("ctrl+l,f3", "redraw", "draw again", show=False),
+        key("ctrl+t,f4", "mode", "rich or plain characters", show=False),
+        Binding("ctrl+c", "stay", show=False, system=True),
+    ]
+    mode: reactive[Mode] = reactive(Mode.RICH, init=False)
+
+    def __init__(
+        self, client: str, mode: Mode, socket: Path | None = None, tick: float | None = None
+    ) -> None:
+        # ansi_color in the constructor: set later, NO_COLOR would paint black on black.
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"
+        self.animation_level = "none"
+        self.client = client
+        self.board = Board(client)
+        self.link = Link(client, self.board, socket)
+        self.set_reactive(Console.mode, mode)
+        self.shown = Shown()
+        self._sight: tuple[object, str] = (None, "")
+        self._safe, self._basic = SafeText(), BasicText()
+        self._tick = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
+        self._shown_failure: Failed | None = None
+        self._arrived = False
+        self._confirmed: tuple[Plan, str] | None = None
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        last = (self._safe, self._basic) if self.mode is Mode.BASIC else (self._safe,)
+        return [*super().get_line_filters(), *last]
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Textual's way to the terminal: its updates go out as differences to what is shown."""
+        if isinstance(renderable, CompositorUpdate) and not self.is_headless and screen is self.screen:
+            sight = (screen, time.strftime("%H:%M"))
+            if sight != self._sight:
+                # Each page and each minute whole: a line joined later shows it, stray output is painted over.
+                self._sight = sight
+                self.shown.doubt()
+            renderable = Changes(self.shown, screen._compositor.render_strips())
+        super()._display(screen, renderable)
+
+    def _set_pointer_shape(self, shape: str) -> None:
+        """There is no mouse, and a plain terminal would print the sequence."""
+
+    def get_default_screen(self) -> Home:
+        return Home()
+
+    def on_mount(self) -> None:
+        self.run_worker(self.link.run(), group="link")
+        self.set_interval(self._tick, self.tick)
+
+    def tick(self) -> None:
+        if not self.screen_stack:
+            return  # on the way out
+        page = self.screen
+        if isinstance(page, Page):
+            page.tick()
+        self._return_to_run()
+        self._tell_failure()
+        self._pass_confirmed_gate()
+
+    def _return_to_run(self) -> None:
+        """A console that starts while a run goes on shows it: who lost the line is back where they were."""
+        if self._arrived or self.board.status is None:
+            return
+        self._arrived = True
+        running = self.board.status.running
+        if running is not None and not running.finished and len(self.screen_stack) == 1:
+            self.open_running()
+
+    def _pass_confirmed_gate(self) -> None:
+        """The very plan confirmed here by typing comes to its gate: what was typed opens it, once.
+
+        Another plan, even of the same run, asks its own question.
+        """
+        run, status = self.board.run, self.board.status
+        running = status.running if status is not None else None
+        if self._confirmed is None or run is None or running is None:
+            return
+        plan, typed = self._confirmed
+        if running.plan != plan:
+            return
+        if run.over or running.finished:
+            self._confirmed = None
+            return
+        page, gate = self.screen, run.gate
+        if gate and gate == running.gate and isinstance(page, Page) and not page.asking:
+            self._confirmed = None
+            page.ask("Going on as confirmed ...", lambda s: s.approve(run.run, gate, typed), lambda _: None)
+
+    def _tell_failure(self) -> None:
+        """A run that stops while somebody watches it says why on a page that stays until acknowledged."""
+        run = self.board.run
+        if run is None or run.failed is None or run.failed == self._shown_failure:
+            return
+        if run.cancelled:
+            return
+        if isinstance(self.screen, Running):
+            self.show_failure(run)
+
+    def machine_name(self) -> str:
+        """The machine's host name as far as it is known."""
+        machine = self.board.machine
+        return machine.systems[0].hostname if machine and machine.systems else "this machine"
+
+    # -- routes ------------------------------------------------------------------------------------------
+
+    def back(self) -> None:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def home(self) -> None:
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def open_rehearse(self) -> None:
+        self.push_screen(Rehearse())
+
+    def open_preflight(self, request: Request) -> None:
+        self.push_screen(Preflight(request))
+
+    def open_running(self) -> None:
+        """From anywhere: home, then the run, so that Esc leads home."""
+        self.home()
+        self.push_screen(Running())
+
+    def open_verdict(self, run: str) -> None:
+        self.push_screen(VerdictPage(run))
+
+    def open_act(self, verb: str, run: str, retire_on: str = "") -> None:
+        self.push_screen(Act(verb, run, retire_on))
+
+    def open_boot(self) -> None:
+        self.push_screen(Boot())
+
+    def open_machine(self) -> None:
+        self.push_screen(MachinePage())
+
+    def open_log(self) -> None:
+        self.push_screen(LogPage())
+
+    def open_power(self, armed: bool = False) -> None:
+        self.push_screen(PowerPage(armed))
+
+    def show_sure(self, sure: Sure) -> None:
+        self.push_screen(sure)
+
+    def show_error(self, error: ApplianceError) -> None:
+        self.push_screen(ErrorPanel.of_error(error))
+
+    def show_busy(self, error: SaidNo) -> None:
+        self.push_screen(OperatorPage(error.what))
+
+    def show_take_over(self) -> None:
+        self.push_screen(OperatorPage(""))
+
+    def show_failure(self, run: RunBoard) -> None:
+        if run.failed is not None:
+            self._shown_failure = run.failed
+            self.push_screen(ErrorPanel.of_run(run))
+
+    def started(self, plan: Plan, typed: str = "") -> None:
+        """A plan was accepted: watch it. `typed` confirmed its writes, so its own gate need not ask again."""
+        self._confirmed = (plan, typed) if typed else None
+        self.link.refresh()
+        self.open_running()
+
+    # -- keys that work everywhere -----------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, Page) and not isinstance(self.screen, HelpPage):
+            self.push_screen(HelpPage(self.screen))
+
+    def action_redraw(self) -> None:
+        """Paint everything again: kernel messages or line noise may have written over it."""
+        self.shown.doubt()
+        self._repaint()
+
+    def action_mode(self) -> None:
+        self.mode = Mode.BASIC if self.mode is Mode.RICH else Mode.RICH
+        remember_mode(self.client, self.mode)
+
+    def watch_mode(self) -> None:
+        self._repaint()
+
+    def _repaint(self) -> None:
+        for widget in self.screen.walk_children(with_self=True):
+            widget.refresh(layout=False)
+        self.screen.refresh(layout=True)
+
+    def action_stay(self) -> None:
+        if isinstance(self.screen, Page):
+            self.screen.say("Ctrl+Q leaves the console. A run goes on without it.")

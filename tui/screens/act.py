@@ -1,0 +1,242 @@
+"""Promote, keep, roll back, retire: every write that will be made, then a typed confirmation."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from appliance.errors import ApplianceError
+from appliance.model.messages import Accepted, Planned, RecordOf
+from appliance.model.plan import PlannedStep, Request, Verb, Write
+from appliance.model.verdict import Outcome, Result, Verdict
+from tui.look import Line, line, lines, pair, rule
+from tui.reading import outcome_counts, truth_labels
+from tui.screens.page import key
+from tui.screens.preflight import refusal_lines, would_lines
+from tui.screens.question import Question
+from tui.widgets.pane import Scroll
+from tui.words import count, size, wrap
+
+QUESTIONS = {
+    Verb.PROMOTE: "Promote {run}: let this machine's next boot try it?",
+    Verb.KEEP: "Keep {run}: make it the system this machine boots?",
+    Verb.ROLLBACK: "Roll back from {run}: boot the old system again?",
+    Verb.RETIRE: "Retire {run}: delete its volume for good?",
+}
+BUTTONS = {Verb.PROMOTE: "promote", Verb.KEEP: "keep", Verb.ROLLBACK: "roll back", Verb.RETIRE: "DELETE"}
+MEANING = {
+    Verb.ROLLBACK: "Nothing is deleted: the patched system stays and can be promoted again. What it wrote on"
+    " data volumes since its trial stays too, unless the plan above says otherwise.",
+    Verb.RETIRE: "What is deleted here does not come back. The system this machine boots is not touched.",
+    Verb.KEEP: "The old system stays in the boot menu as Previous system until it is retired.",
+}
+
+
+class Act(Question):
+    """Asks for the plan when it opens, shows its writes, starts exactly that plan."""
+
+    NAME = "confirm"
+    HELP = """\
+Every write to this machine is listed, in order, with what a power cut at that
+point leaves. Nothing is written before the last characters of this machine's
+identity are typed: they make sure you are on the machine you think you are.
+F6 shows the commands themselves. Esc goes back, nothing is done.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("enter", "enter", "do it (when typed)"),
+        key("ctrl+d,f6", "dry", "commands"),
+        key("ctrl+r,f5", "again", "check again"),
+        key("ctrl+f,f7", "force", "promote although worse"),
+        key("escape", "back", "back, do nothing"),
+    ]
+
+    def __init__(self, verb: str, run: str, retire_on: str = "") -> None:
+        super().__init__()
+        self.verb = Verb(verb)
+        self.NAME = BUTTONS[self.verb].lower()
+        self.request = Request(verb=self.verb, run=run, retire_on=retire_on)
+        self.planned: Planned | None = None
+        self.refused: ApplianceError | None = None
+        self.would: tuple[str, ...] | None = None
+        self.verdict: Verdict | None = None
+
+    def body(self) -> ComposeResult:
+        yield Scroll(id="main", classes="rest")
+        yield from self.confirm_row()
+
+    def on_mount(self) -> None:
+        self.hide_prompt()
+        if self.verb is Verb.PROMOTE:
+            self.ask(
+                "Reading the verdict ...", lambda s: s.record(self.request.run), self._recorded, self._no
+            )
+        else:
+            self.action_again()
+
+    def _recorded(self, record: RecordOf) -> None:
+        self.verdict = record.verdict
+        self.action_again()
+
+    def action_again(self) -> None:
+        self.planned = self.refused = self.would = None
+        self.ask("Working out every write ...", lambda s: s.plan(self.request), self._planned, self._no)
+
+    def _planned(self, planned: Planned) -> None:
+        self.planned = planned
+        last, identity = self._secret()
+        verb = BUTTONS[self.verb]
+        self.show_prompt(f"To {verb}, type the last {len(last)} characters of {identity}:", last)
+
+    def _secret(self) -> tuple[str, str]:
+        """What has to be typed, and of what it is the end."""
+        identity = self.board.machine.identity if self.board.machine else ""
+        return identity[-4:], identity
+
+    def _no(self, error: ApplianceError) -> None:
+        self.refused = error
+        self.hide_prompt()
+
+    def draw(self) -> None:
+        pane, width = self.pane("main"), self.width
+        title = QUESTIONS[self.verb].format(run=self.request.run)
+        if self.would is not None:
+            pane.show(would_lines(self.would, width))
+        elif self.refused is not None:
+            pane.show([*refusal_lines(self.refused, width), *self._force_lines()])
+        elif self.planned is not None:
+            pane.show([rule(title, width), *self._lines(self.planned)])
+        else:
+            pane.show([rule(title, width), line(" The engine reads the disks and works out every write ...")])
+
+    def _force_lines(self) -> list[Line]:
+        if not self._can_force():
+            return []
+        words = (
+            "F7 or Ctrl+F plans the promotion all the same. The old system still boots if this one does not"
+            " come up."
+        )
+        return lines(wrap(words, self.width - 2, " "), "warn")
+
+    def _lines(self, planned: Planned) -> list[Line]:
+        width, plan, status = self.width, planned.plan, self.board.status
+        rows: list[Line] = []
+        for warning in plan.warnings:
+            rows += [line((row, "warn")) for row in wrap(warning, width - 2, "     ", " [!] ")]
+        if self.verdict is not None:
+            rows += verdict_lines(self.verdict, plan.warnings, width)
+        rows += write_lines(plan.steps, width)
+        if self.verb is Verb.PROMOTE:
+            target = plan.system.default_target or "its usual target"
+            rows += meaning_lines(target, status.fallback if status else "", width)
+        else:
+            rows += [rule("What this means", width), *lines(wrap(MEANING[self.verb], width - 2, " "))]
+        if self.verb is Verb.KEEP and self.request.retire_on:
+            rows.append(pair("Retire", f"the old system is offered for deletion on {self.request.retire_on}"))
+        if planned.command_line:
+            rows += [
+                rule("The same as a command", width),
+                *lines(wrap(planned.command_line, width - 2, "   ", " ")),
+            ]
+        return rows
+
+    def _can_force(self) -> bool:
+        bad = self.verdict is not None and self.verdict.result is Result.FAIL
+        return self.verb is Verb.PROMOTE and bad and self.refused is not None and not self.request.force_bad
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "force":
+                return self._can_force()
+            case "dry" | "enter":
+                return self.planned is not None
+            case "again":
+                return self.refused is not None
+            case _:
+                return True
+
+    def action_force(self) -> None:
+        if self._can_force():
+            r = self.request
+            self.request = Request(verb=r.verb, run=r.run, force_bad=True)
+            self.action_again()
+
+    def action_dry(self) -> None:
+        if self.would is not None:
+            self.would = None
+            self.redraw()
+        elif self.planned is not None:
+            plan = self.planned.plan
+            self.ask("Asking what would be run ...", lambda s: s.start(plan, dry=True), self._would)
+
+    def _would(self, answer: Accepted) -> None:
+        self.would = answer.would
+        self.redraw()
+
+    def on_typed_right(self) -> None:
+        if self.planned is not None:
+            plan, typed = self.planned.plan, self._secret()[0]
+            self.ask("Starting ...", lambda s: s.start(plan), lambda _: self.desk.started(plan, typed))
+
+
+def verdict_lines(verdict: Verdict, warned: tuple[str, ...], width: int) -> list[Line]:
+    """What was tested, said again where it matters; what was not, and the data the patch wrote."""
+    style = "good" if verdict.result is Result.PASS else "bad"
+    rows = [line(" ", (fit_label("Verdict"), "title"), (verdict.headline, style))]
+    rows.append(line(" ", (fit_label("Tested"), "title"), f"{outcome_counts(verdict)}"))
+    rows.append(line(" ", (fit_label(""), "title"), truth_labels(verdict)))
+    for check in verdict.checks:
+        if check.outcome is Outcome.WORSE:
+            rows += lines(wrap(f"WORSE: {check.name}. {check.why}", width - 2, "     ", " [!] "), "bad")
+    for write in verdict.data_writes:
+        if any(write.target in words for words in warned):
+            continue
+        words = (
+            f"The patch wrote {size(write.bytes)} to {write.target}. Going back to the old system does not"
+            " undo that: the old programs may not read the new data."
+        )
+        rows += lines(wrap(words, width - 2, "     ", " [!] "), "warn")
+    return rows
+
+
+def fit_label(label: str) -> str:
+    return f"{label:9} "
+
+
+def write_lines(steps: tuple[PlannedStep, ...], width: int) -> list[Line]:
+    """All writes numbered through; what a power cut leaves once for neighbours that leave the same."""
+    writes = [(step, write) for step in steps for write in step.writes]
+    rows = [rule(f"What will be written: {count(len(writes), 'write')}, in this order", width)]
+    for number, (step, write) in enumerate(writes, 1):
+        first = f" {number:>3}  "
+        last = "   <- the switch" if step.commit and write is step.writes[-1] else ""
+        rows += lines(wrap(write.what + last, width - 2, "      ", first), "title" if step.commit else "")
+        if number == len(writes) or _differs(write, writes[number][1]):
+            rows += lines(wrap(write.if_cut, width - 2, "      | ", "      | power cut up to here: "))
+    return rows if writes else [*rows, line(" Nothing is written to this machine's disks.")]
+
+
+def _differs(write: Write, after: Write) -> bool:
+    return write.if_cut != after.if_cut
+
+
+def meaning_lines(target: str, fallback: str, width: int) -> list[Line]:
+    """What happens at the next boots, in the order it happens."""
+    good = (
+        f"it reaches {target}, no unit fails that did not fail before, the checks of the verdict hold and the"
+        " network answers, all before its deadline."
+    )
+    rows = [rule("What happens then", width)]
+    rows += lines(
+        wrap(
+            "Restart when you like: the next boot, and only that one, tries the patched system.",
+            width - 2,
+            " ",
+        )
+    )
+    rows += lines(wrap("It starts well when " + good + " Then it is kept.", width - 2, " "))
+    rows += lines(wrap("If not, it restarts into the old system by itself.", width - 2, " "))
+    if fallback:
+        rows += lines(wrap("Fallback: " + fallback, width - 2, " "), "title")
+    return rows

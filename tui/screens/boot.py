@@ -1,0 +1,171 @@
+"""Boot and roll back: what boots next, what is the way back, and the acts on what a run made."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Input
+
+from appliance.model.lineage import Node, State
+from tui import describe
+from tui.look import Line, line, lines, rule
+from tui.screens.page import Page, key
+from tui.widgets.pane import Pane
+from tui.widgets.rows import Row, Rows
+from tui.words import size, wrap
+
+DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+CAN_ROLL_BACK = (State.ARMED, State.TRIAL, State.KEPT)
+CAN_PROMOTE = (State.SEALED, State.STAGED)
+CANNOT_RETIRE = (State.RETIRED,)
+
+
+class Boot(Page):
+    """Every act goes on to the page with its writes; nothing is done here."""
+
+    NAME = "boot and roll back"
+    HELP = """\
+* boots next, = is the fallback. R goes back to the old system: nothing is
+deleted. K makes a trial permanent. D deletes a volume that is no longer
+wanted, to get its space back. Each shows every write first and asks.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("p", "promote", "promote"),
+        key("r", "rollback", "roll back"),
+        key("k", "keep", "keep"),
+        key("d", "retire", "retire (delete)"),
+        key("v", "verdict", "verdict"),
+        key("q,f10", "power", "power"),
+        key("escape,h", "back", "home"),
+    ]
+
+    def body(self) -> ComposeResult:
+        yield Pane(id="top", classes="three")
+        yield Rows(id="tree", classes="rest")
+        yield Pane(id="about", classes="eight")
+        yield Input(id="date", compact=True, select_on_focus=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#date", Input).display = False
+        self.query_one("#tree", Rows).focus()
+        self.redraw()
+
+    @property
+    def node(self) -> Node | None:
+        chosen = self.query_one("#tree", Rows).selected if self.is_mounted else None
+        nodes = self.board.status.lineage.nodes if self.board.status else ()
+        return next((n for n in nodes if n.volume == chosen), None)
+
+    def draw(self) -> None:
+        status, width = self.board.status, self.width
+        lineage = status.lineage if status else None
+        top = describe.boot_lines(status)
+        self.pane("top").show([*top, rule("Volumes a boot can come from", width)])
+        self.query_one("#tree", Rows).fill(
+            describe.tree_rows(lineage, width) or [Row(line(" nothing found yet"))]
+        )
+        self.pane("about").show(self._about(width))
+
+    def _about(self, width: int) -> list[Line]:
+        node = self.node
+        if node is None:
+            return [rule("", width)]
+        rows = [
+            rule(f"Selected: {node.volume}", width),
+            *lines(wrap(describe.node_sentence(node), width - 2, " ")),
+        ]
+        if self.query_one("#date", Input).display:
+            words = "Offer the old system for deletion on (YYYY-MM-DD, empty for no date), then Enter:"
+            return [*rows, line(" ", (words, "title"))]
+        acts = [
+            ("promote", "P", "let the next boot try it once; the old system is the fallback"),
+            ("rollback", "R", "boot the old system again; nothing is deleted"),
+            ("keep", "K", f"make it permanent; the old system's own space is {self._old_cost()}"),
+            ("retire", "D", self._retire_words(node)),
+        ]
+        rows += [
+            line("  ", (letter, "key"), "  ", words) for act, letter, words in acts if self._can(act, node)
+        ]
+        return rows
+
+    def _retire_words(self, node: Node) -> str:
+        if node.state is State.KEPT:
+            return f"retire the old system: delete it and get {self._old_cost()} back"
+        return f"delete it and get {size(node.cost)} back"
+
+    def _old_cost(self) -> str:
+        nodes = self.board.status.lineage.nodes if self.board.status else ()
+        return size(next((n.cost for n in nodes if n.fallback), 0))
+
+    def _can(self, act: str, node: Node | None) -> bool:
+        """Which acts are offered; the engine decides whether they are allowed and says why not."""
+        if node is None or not node.run:
+            return False
+        match act:
+            case "promote":
+                return node.state in CAN_PROMOTE
+            case "rollback":
+                return node.state in CAN_ROLL_BACK
+            case "keep":
+                return node.state is State.TRIAL
+            case "retire":
+                return node.state is State.KEPT or (node.state not in CANNOT_RETIRE and not node.boots_next)
+            case _:
+                return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("promote", "rollback", "keep", "retire", "verdict"):
+            return self._can(action, self.node)
+        return True
+
+    def on_rows_moved(self) -> None:
+        self.redraw()
+
+    def _open(self, verb: str, retire_on: str = "") -> None:
+        if (node := self.node) is not None and node.run:
+            self.desk.open_act(verb, node.run, retire_on)
+
+    def action_promote(self) -> None:
+        self._open("promote")
+
+    def action_rollback(self) -> None:
+        self._open("rollback")
+
+    def action_retire(self) -> None:
+        self._open("retire")
+
+    def action_verdict(self) -> None:
+        if (node := self.node) is not None and node.run:
+            self.desk.open_verdict(node.run)
+
+    def action_power(self) -> None:
+        self.desk.open_power()
+
+    def action_keep(self) -> None:
+        """First the date on which the old system may go."""
+        field = self.query_one("#date", Input)
+        field.display = True
+        field.focus()
+        self.redraw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        if text and not DATE.match(text):
+            self.say(f'"{text}" is no date like 2026-12-31.', "warn")
+            return
+        self._leave_date()
+        self._open("keep", text)
+
+    def _leave_date(self) -> None:
+        self.query_one("#date", Input).display = False
+        self.query_one("#tree", Rows).focus()
+        self.redraw()
+
+    def action_back(self) -> None:
+        if self.query_one("#date", Input).display:
+            self._leave_date()
+            return
+        super().action_back()

@@ -1,0 +1,189 @@
+"""Home: what this machine is, what it boots, what can be done next."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from appliance.model.lineage import Node
+from appliance.model.machine import Machine
+from appliance.model.messages import Status
+from tui import describe
+from tui.board import Board
+from tui.look import Line, line, lines, rule
+from tui.screens.page import Page, key
+from tui.widgets.pane import Pane
+from tui.widgets.rows import Row, Rows
+from tui.words import wrap
+
+
+class Home(Page):
+    """The first page and the one everything returns to."""
+
+    NAME = "home"
+    HELP = """\
+Twinboot rehearses a patch on this machine before the machine itself gets it.
+
+1. New rehearsal (N): a snapshot of the installed system boots as a VM on this
+   hardware, the twin. The twin gets the patch, boots again and is checked.
+   The installed system is not changed by any of this.
+2. Read the verdict (V).
+3. Promote (P): the next boot of this machine tries the patched system once.
+   If it does not come up well, the old system boots by itself.
+4. Keep it or roll back (B).
+
+WRITES TO THIS MACHINE counts the commands that wrote to its disks since this
+image was started.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("n", "rehearse", "new rehearsal"),
+        key("r", "running", "watch the run"),
+        key("v", "verdict", "verdict"),
+        key("p", "promote", "promote"),
+        key("b", "boot", "boot and roll back"),
+        key("m", "machine", "machine"),
+        key("l", "log", "log"),
+        key("i,f5", "inspect", "read the disks again"),
+        key("t", "take_over", "take over"),
+        key("q,f10", "power", "power"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[str] = set()
+
+    def body(self) -> ComposeResult:
+        yield Pane(id="facts")
+        yield Pane(id="tree-title", classes="one")
+        yield Rows(id="tree", classes="rest")
+        yield Pane(id="now")
+
+    def on_mount(self) -> None:
+        self.query_one("#tree", Rows).focus()
+
+    def draw(self) -> None:
+        board, width = self.board, self.width
+        self.pane("facts").show(_machine_lines(board, width))
+        lineage = board.status.lineage if board.status else None
+        self.pane("tree-title").show([rule("What this machine can start", width, describe.counted(lineage))])
+        rows = self.query_one("#tree", Rows)
+        rows.fill(describe.tree_rows(lineage, width) or [Row(line(" nothing found yet"))])
+        self._select_newest(rows)
+        node = self._selected()
+        self.pane("now").show(_now_lines(board, node, width))
+
+    def _select_newest(self, rows: Rows) -> None:
+        """A volume that was not there before is what one wants to look at; later the cursor stays put."""
+        nodes = self.board.status.lineage.nodes if self.board.status else ()
+        known, self.known = self.known, {n.volume for n in nodes}
+        if fresh := [n for n in nodes if n.run and n.volume not in known]:
+            rows.select(max(fresh, key=lambda n: n.made).volume)
+
+    def on_rows_moved(self) -> None:
+        self.redraw()
+
+    def on_rows_chosen(self, event: Rows.Chosen) -> None:
+        node = self._selected()
+        if node is not None and node.run:
+            self.action_verdict()
+        else:
+            self.action_machine()
+
+    def _selected(self) -> Node | None:
+        status = self.board.status
+        chosen = self.query_one("#tree", Rows).selected
+        if status is None:
+            return None
+        return next((n for n in status.lineage.nodes if n.volume == chosen), None)
+
+    def _run(self) -> str:
+        """The run the keys V and P mean: the selected one, else the newest there is."""
+        node = self._selected()
+        if node is not None and node.run:
+            return node.run
+        nodes = self.board.status.lineage.nodes if self.board.status else ()
+        made = sorted((n for n in nodes if n.run), key=lambda n: n.made)
+        return made[-1].run if made else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        board = self.board
+        if action == "running":
+            return board.run is not None
+        if action in ("verdict", "promote"):
+            return bool(self._run()) if self.is_mounted else False
+        if action == "take_over":
+            return bool(board.status and board.status.operator not in ("", self.desk.client))
+        return action != "back"
+
+    def action_rehearse(self) -> None:
+        self.desk.open_rehearse()
+
+    def action_running(self) -> None:
+        self.desk.open_running()
+
+    def action_verdict(self) -> None:
+        self.desk.open_verdict(self._run())
+
+    def action_promote(self) -> None:
+        self.desk.open_act("promote", self._run())
+
+    def action_boot(self) -> None:
+        self.desk.open_boot()
+
+    def action_machine(self) -> None:
+        self.desk.open_machine()
+
+    def action_log(self) -> None:
+        self.desk.open_log()
+
+    def action_power(self) -> None:
+        self.desk.open_power()
+
+    def action_inspect(self) -> None:
+        self.ask("Reading the disks again ...", lambda s: s.inspect(fresh=True), self._read)
+
+    def _read(self, machine: Machine) -> None:
+        self.board.take_machine(machine)
+        self.say("The machine was read again.")
+
+    def action_take_over(self) -> None:
+        self.desk.show_take_over()
+
+
+def _machine_lines(board: Board, width: int) -> list[Line]:
+    machine = board.machine
+    writes = board.status.writes if board.status else 0
+    counter = line(("WRITES TO THIS MACHINE: ", "title"), (str(writes), "title" if not writes else "warn"))
+    if machine is None:
+        return [line(" " + board.machine_words), line(" "), ((" ", ""), *counter)]
+    rows = describe.machine_facts(machine, width)
+    return [*rows, ((" ", ""), *counter)]
+
+
+def _now_lines(board: Board, node: Node | None, width: int) -> list[Line]:
+    status = board.status
+    rows = [rule("Selected: " + node.volume, width) if node else rule("", width)]
+    if node is not None:
+        rows += lines(wrap(describe.node_sentence(node), width - 2, " ")[:2])
+    if status is None:
+        return rows
+    rows += describe.boot_lines(status)
+    rows += [line((text, "warn")) for text in describe.warnings(status, board.machine, width)[:2]]
+    text = wrap(_next_step(board, status), width - 2, " " * 11, " Next step ")
+    rows += [line((row, "strong")) for row in text[:3]]
+    return rows
+
+
+def _next_step(board: Board, status: Status) -> str:
+    """The engine's sentence, after what this terminal should know first."""
+    first, run = "", board.run
+    if status.operator not in ("", board.client):
+        first = f"{status.operator} is in control, this terminal watches (T takes over). "
+    if run is not None and not run.over:
+        where = "is waiting for you" if run.gate else "is going on"
+        first += f"{run.title or run.run} {where}: R shows it. "
+    elif run is not None and run.failed is not None and not run.cancelled:
+        first += f"{run.title or run.run} stopped ({run.failed.code}): R shows why. "
+    return first + (status.next_step or "N starts a new rehearsal.")

@@ -1,0 +1,293 @@
+"""A run while it goes on: steps, bar, twin's output. Leaving this page stops nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from appliance.model.machine import Machine
+from appliance.model.messages import Status
+from tui import describe
+from tui.board import LogLine
+from tui.look import Line, bar, line, rule
+from tui.runboard import Mark, RunBoard
+from tui.screens.page import Page, key
+from tui.screens.sure import Sure
+from tui.widgets.pane import Pane
+from tui.words import about, clock, duration, fit, moment, size, wrap
+
+MARK_STYLES = {
+    Mark.DONE: "good",
+    Mark.RUNNING: "busy",
+    Mark.FAILED: "bad",
+    Mark.TODO: "",
+    Mark.WAITING: "warn",
+}
+LOG_ROWS = 3
+STEPS_WIDTH = 40  # as in style.tcss
+
+
+class Running(Page):
+    """Shows the run the engine is busy with, or the last one."""
+
+    NAME = "run"
+    HELP = """\
+The run belongs to the engine, not to this terminal: leave the page, lose the
+line, come back. On the left the steps with their times, on the right the last
+lines of the twin's console. Where a step waits for a person it says so: G goes
+on after asking. C cancels after asking: what the run made is removed.
+A time left is only shown when it can be known.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("g", "go_on", "go on (asks)"),
+        key("v", "verdict", "read the verdict"),
+        key("e", "error", "what went wrong"),
+        key("q,f10", "restart", "restart the machine"),
+        key("c", "cancel", "cancel (asks)"),
+        key("l", "log", "log"),
+        key("escape,h", "back", "home"),
+    ]
+
+    def body(self) -> ComposeResult:
+        yield Pane(id="top", classes="three")
+        with Horizontal(classes="half"):
+            yield Pane(id="steps")
+            yield Pane(id="vm")
+        yield Pane(id="foot")
+
+    def shows_time(self) -> bool:
+        run = self.board.run
+        return run is not None and not run.over
+
+    def draw(self) -> None:
+        run, width = self.board.run, self.width
+        if run is None:
+            self.pane("top").show(
+                [line(""), line(" Nothing is running and nothing has run since the image started.")]
+            )
+            for name in ("steps", "vm", "foot"):
+                self.pane(name).show([])
+            return
+        now = time.time()
+        self.pane("top").show(_top_lines(run, width, now))
+        height = max(4, self.pane("steps").size.height)
+        self.pane("steps").show(_step_lines(run, height, now))
+        self.pane("vm").show(self._side_lines(run, width - STEPS_WIDTH, height))
+        self.pane("foot").show(self._foot(run, width))
+
+    def _side_lines(self, run: RunBoard, width: int, height: int) -> list[Line]:
+        """The twin's console; an act on the machine has no twin, then it is the log."""
+        if run.verb in ("", "rehearse") or run.twin:
+            return _pane_lines("The twin, live", list(run.twin), width, height)
+        said = [f"{moment(entry.at)} {entry.text}" for entry in self.board.log]
+        return _pane_lines("Log", said, width, height)
+
+    def _foot(self, run: RunBoard, width: int) -> list[Line]:
+        if run.gate:
+            rows = [rule("Waiting for you", width)]
+            rows += [line((row, "title")) for row in wrap(run.gate_sentence, width - 2, " ")[:3]]
+            return [
+                *rows,
+                line(
+                    " ",
+                    ("G", "key"),
+                    " goes on after asking you; Esc leaves it waiting, for days if need be.",
+                ),
+            ]
+        if run.over:
+            return _over_lines(run, self.board.status, width)
+        last = [entry for entry in self.board.log if worth_a_row(entry)][-LOG_ROWS:]
+        rows = [rule("Log", width), *(_log_line(entry, width) for entry in last)]
+        return [*rows, line(" It is safe to leave this page or lose this line: the run goes on.")]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        run = self.board.run
+        match action:
+            case "go_on":
+                return run is not None and bool(run.gate) and not run.over
+            case "verdict":
+                return run is not None and run.over and not run.failed and run.verb == "rehearse"
+            case "error":
+                return run is not None and run.failed is not None
+            case "cancel":
+                return run is not None and not run.over
+            case "restart":
+                return (
+                    run is not None
+                    and run.over
+                    and run.failed is None
+                    and run.verb in ("promote", "rollback")
+                )
+            case _:
+                return True
+
+    def action_verdict(self) -> None:
+        if self.board.run is not None:
+            self.desk.open_verdict(self.board.run.run)
+
+    def action_error(self) -> None:
+        if self.board.run is not None:
+            self.desk.show_failure(self.board.run)
+
+    def action_restart(self) -> None:
+        self.desk.open_power(armed=True)
+
+    def action_log(self) -> None:
+        self.desk.open_log()
+
+    def action_go_on(self) -> None:
+        run = self.board.run
+        if run is None or not run.gate:
+            return
+        expected, prompt = gate_prompt(run, self.board.machine)
+        text = [line(row) for row in wrap(run.gate_sentence, self.width - 2, " ")]
+        gate = run.gate
+
+        def approve() -> None:
+            self.ask(
+                "Going on ...",
+                lambda s: s.approve(run.run, gate, expected),
+                lambda _: self.say("Going on.", "good"),
+            )
+
+        self.desk.show_sure(Sure(f"Go on with {run.title or run.run}?", text, prompt, expected, approve))
+
+    def action_cancel(self) -> None:
+        run = self.board.run
+        if run is None or run.over:
+            return
+        words = (
+            "The run stops at the next safe point and what it made is deleted: snapshots, the twin, files"
+            " under names of ours. The installed system and what it boots stay as they are."
+        )
+        text = [line(row) for row in wrap(words, self.width - 2, " ")]
+
+        def cancel() -> None:
+            self.ask(
+                "Cancelling ...",
+                lambda s: s.cancel(run.run),
+                lambda _: self.say("The run is being cancelled."),
+            )
+
+        prompt = "To cancel the run, type yes and press Enter:"
+        self.desk.show_sure(Sure(f"Cancel {run.title or run.run}?", text, prompt, "yes", cancel))
+
+
+def gate_prompt(run: RunBoard, machine: Machine | None) -> tuple[str, str]:
+    """What has to be typed at a gate: yes inside a rehearsal, the machine's own characters before a write."""
+    if run.verb == "rehearse" or machine is None:
+        return "yes", "To go on, type yes and press Enter:"
+    last = machine.identity[-4:]
+    return last, f"To go on, type the last {len(last)} characters of {machine.identity}:"
+
+
+def _top_lines(run: RunBoard, width: int, now: float) -> list[Line]:
+    number = sum(s.mark is not Mark.TODO for s in run.steps)
+    current = run.current
+    title = run.title or run.run
+    share = run.fraction()
+    percent = f"{share * 100:3.0f}%"
+    if run.over:
+        head = "Finished" if run.failed is None else "Cancelled" if run.cancelled else "STOPPED"
+        style = "good" if run.failed is None else "bad"
+        first = line(" ", (f"{head}  {title}", style))
+    elif run.gate:
+        first = line(" ", (f"WAITING FOR YOU  {title}", "warn"))
+    else:
+        step = f"Step {max(1, number)} of {len(run.steps)}  {current.title if current else ''}"
+        first = line(" ", (step, "title"), f"   ({title})")
+    spent = duration((now if run.ended is None else run.ended) - run.started) if run.started else ""
+    left = run.left(now)
+    rest = f"    {about(left)} left" if left >= 0 else ""
+    return [
+        first,
+        line(f" {bar(share, width - 8)} {percent}"),
+        line(f" elapsed {spent}{rest}" if spent else ""),
+    ]
+
+
+def _step_lines(run: RunBoard, height: int, now: float) -> list[Line]:
+    """Steps around the current one, progress and gauges under them."""
+    gauges = _gauge_lines(run)
+    room = max(3, height - 1 - len(gauges))
+    at = next(
+        (i for i, s in enumerate(run.steps) if s.mark in (Mark.RUNNING, Mark.WAITING, Mark.FAILED)),
+        len(run.steps) - 1,
+    )
+    top = max(0, min(at - room // 2, len(run.steps) - room))
+    rows = [rule("Steps", STEPS_WIDTH - 1, f"{top + 1}-{top + room}" if len(run.steps) > room else "")]
+    for number, step in list(enumerate(run.steps, 1))[top : top + room]:
+        seconds = (
+            step.seconds if step.mark is Mark.DONE else now - step.started if step.mark is Mark.RUNNING else 0
+        )
+        took = clock(seconds) if seconds >= 0.5 or step.mark is Mark.DONE else ""
+        text = fit(f"{number:>2} {step.title}", STEPS_WIDTH - 14)
+        rows.append(line(" ", (step.mark.value, MARK_STYLES[step.mark]), f" {text} {took:>6}"))
+    return [*rows, *gauges]
+
+
+def _gauge_lines(run: RunBoard) -> list[Line]:
+    rows = []
+    progress = run.progress
+    if progress is not None and progress.total > 0 and run.current is not None and not run.over:
+        fetched = progress.unit == "bytes"
+        label = "Downloaded" if fetched else (progress.unit or "done").capitalize()
+        done, total = (size(n) if fetched else f"{n:g}" for n in (progress.done, progress.total))
+        rows.append(line(f" {fit(label, 15)} {done} of {total}"))
+    for gauge in list(run.gauges.values())[-4:]:
+        text = f" {fit(gauge.name[:1].upper() + gauge.name[1:], 15)} {gauge.text}"
+        room = STEPS_WIDTH - 3 - len(text)
+        share = f" {bar(gauge.fraction, room)}" if gauge.fraction >= 0 and room >= 8 else ""
+        rows.append(line((text + share)[: STEPS_WIDTH - 1]))
+    return rows
+
+
+def _pane_lines(title: str, texts: list[str], width: int, height: int) -> list[Line]:
+    """The last lines of `texts` beside the steps, with a line between."""
+    tail = texts[-(height - 1) :]
+    head = rule(title, width)
+    rows = [line("│ ", fit(text, width - 2)) for text in tail]
+    return [(("┬", ""), (head[0][0][1:], "")), *rows, *([line("│")] * (height - 1 - len(rows)))]
+
+
+DONE = {
+    "promote": "Armed: the next boot tries it once. If it does not come up well, the old system boots.",
+    "rollback": "Rolled back: the old system boots from the next start on.",
+    "keep": "Kept: the next boot of the patched system makes it permanent.",
+    "retire": "Retired: its volumes are deleted and their space is free.",
+}
+
+
+def _over_lines(run: RunBoard, status: Status | None, width: int) -> list[Line]:
+    rows = [rule("Result", width)]
+    if run.failed is not None:
+        rows += [
+            line((row, "bad")) for row in wrap(f"{run.failed.code}: {run.failed.what}", width - 2, " ")[:3]
+        ]
+        return [*rows, line(" ", ("E", "key"), " shows what is safe and what to do next.")]
+    if run.outcome == "rolled back":
+        return [*rows, line(" ", ("Stopped: what the run had made was removed.", "title"))]
+    headline = run.verdict.headline if run.verdict else DONE.get(run.verb, "done")
+    rows += [line((row, "title")) for row in wrap(headline, width - 2, " ")]
+    if run.verb == "promote":
+        rows += describe.boot_lines(status)
+        rows.append(line(" ", ("Q", "key"), " restarts the machine for the trial. Later is fine too."))
+    elif run.verdict is not None or run.verb == "rehearse":
+        rows.append(line(" ", ("V", "key"), " reads the verdict; promoting is decided there."))
+    if run.report:
+        rows.append(line(f" Report: {run.report}"))
+    return rows
+
+
+def worth_a_row(entry: LogLine) -> bool:
+    """The twin has its own pane, and every command is in the log: here stands what tells something."""
+    return entry.level != "info" or entry.source not in ("vm", "patch", "log")
+
+
+def _log_line(entry: LogLine, width: int) -> Line:
+    style = {"warn": "warn", "error": "bad"}.get(entry.level, "")
+    return line((fit(f" {moment(entry.at)} {fit(entry.source, 5)} {entry.text}", width - 1), style))
