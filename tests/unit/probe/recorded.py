@@ -56,7 +56,12 @@ class RecordedMachine:
         (self.root / "proc/self").mkdir(parents=True, exist_ok=True)
         self._mountinfo().write_text("")
         self.trees = self.root / "trees"
-        shutil.copytree(source / "trees", self.trees, symlinks=True)
+        shutil.copytree(source / "trees", self.trees)
+        # Symbolic links do not survive every way a checkout can travel: they are kept as text.
+        for path, target in json.loads((source / "links.json").read_text()).items():
+            link = self.trees / path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
         self.metadata = (source / "vg0.vg").read_text()
         self.outputs = {
             _key(call["argv"]): call["stdout"] for call in json.loads((source / "commands.json").read_text())
