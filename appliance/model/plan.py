@@ -98,7 +98,10 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Frozen and serialisable; `fingerprint` is of the machine it was made for."""
+    """Frozen and serialisable; `fingerprint` is of the machine it was made for.
+
+    `doomed` are the names of the volumes that a retire deletes, and no others.
+    """
 
     schema: int = SCHEMA
     request: Request
@@ -109,6 +112,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[PlannedStep, ...]
     warnings: tuple[str, ...] = ()
     expected_bytes: int = 0
+    doomed: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -68,11 +68,15 @@ class Twin:
     `cancelled` is asked while a long wait goes on: true ends it with Cancelled.
     """
 
-    cancelled: Callable[[], bool] = staticmethod(lambda: False)
-
     def __init__(
-        self, host: Host, hypervisor: Hypervisor, setup: TwinSetup, limits: Limits | None = None
+        self,
+        host: Host,
+        hypervisor: Hypervisor,
+        setup: TwinSetup,
+        limits: Limits | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.cancelled = cancelled
         self.host = host
         self.hypervisor = hypervisor
         self.setup = setup

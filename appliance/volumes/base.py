@@ -135,6 +135,18 @@ class SnapshotStore(Protocol):
         Only for *retire*, after the person named it. A volume that is ours already is returned as it is.
         """
 
+    def present(self, lv: str) -> bool:
+        """Whether a volume of that name is on the disk, whoever it belongs to."""
+
+    def activate_installed(self, lv: str) -> str:
+        """Bring a system's own root volume up to be read, and return its device path."""
+
+    def deactivate_installed(self, lv: str) -> None:
+        """Take it down again; nothing happens where it is down or gone."""
+
+    def disown(self, lv: str) -> None:
+        """Remove our tags from the volume that has its first name back: it is the machine's own again."""
+
     def keep(self, trial: Snapshot) -> Snapshot:
         """Change the role of the trial volume to KEPT: it is the machine's system."""
 

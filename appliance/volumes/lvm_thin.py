@@ -12,7 +12,7 @@ from appliance.model.machine import VolumeGroup, mapper_path
 from appliance.volumes.base import READ_ONLY, VALUED, Difference, Headroom, Snapshot, SnapshotRole
 from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
 from appliance.volumes.pool_status import parse_pool_status
-from appliance.volumes.tags import OURS, add_tags, read_tags, tags_of
+from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
 from appliance.volumes.thin_delta import parse_delta
 
 FULL = 80.0
@@ -163,6 +163,26 @@ class LvmThinStore:
         previous = Snapshot(self.group.name, lv, "", run, SnapshotRole.PREVIOUS)
         self._lvm("lvchange", *add_tags(previous), f"{self.group.name}/{lv}")
         return previous
+
+    def present(self, lv: str) -> bool:
+        return self._row(lv) is not None
+
+    def activate_installed(self, lv: str) -> str:
+        self._lvm("lvchange", "-ay", "-K", f"{self.group.name}/{lv}")
+        return mapper_path(self.group.name, lv)
+
+    def deactivate_installed(self, lv: str) -> None:
+        row = self._row(lv)
+        if row is not None and row.active:
+            self._lvm("lvchange", "-an", f"{self.group.name}/{lv}")
+
+    def disown(self, lv: str) -> None:
+        row = self._row(lv)
+        if row is None:
+            raise TwinFailed(f"{self.group.name}/{lv} does not exist.")
+        gone = [word for tag in row.tags if is_ours(tag) for word in ("--deltag", tag)]
+        if gone:
+            self._lvm("lvchange", *gone, f"{self.group.name}/{lv}")
 
     def keep(self, trial: Snapshot) -> Snapshot:
         kept = replace(trial, role=SnapshotRole.KEPT)

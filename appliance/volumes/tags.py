@@ -31,6 +31,11 @@ def add_tags(snapshot: Snapshot) -> list[str]:
     return [word for tag in tags_of(snapshot) for word in ("--addtag", tag)]
 
 
+def is_ours(tag: str) -> bool:
+    """Whether we have put this tag on a volume."""
+    return tag == OURS or tag.startswith((_RUN, _ROLE, _ORIGIN))
+
+
 def read_tags(vg: str, lv: str, tags: Iterable[str]) -> Snapshot | None:
     """The snapshot these tags describe; None for a volume that is not ours or whose role we do not know."""
     values = frozenset(tags)

@@ -20,6 +20,7 @@ from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.runner import Step
 from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import rehearsal as rehearsal_steps
+from appliance.workflow.steps import retire as retire_steps
 from appliance.workflow.steps.ground import Ground, boot_place
 from appliance.workflow.workplace import Workplace
 
@@ -66,7 +67,7 @@ def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
 def steps(plan: Plan, work: Workplace) -> tuple[Step, ...]:
     """The steps of `plan`, in its order. Raises KeyError for a step this version does not know."""
     ground = Ground(plan, work)
-    known = {**rehearsal_steps.STEPS, **boot_steps.STEPS}
+    known = {**rehearsal_steps.STEPS, **boot_steps.STEPS, **retire_steps.STEPS}
     return tuple(known[planned.id](planned, ground) for planned in plan.steps)
 
 

@@ -80,7 +80,7 @@ def _group_nodes(
         if volume is not None:
             nodes.append(_run_node(run, volume, by_role, group.name, view, records.get(run)))
     if any(n.state is State.KEPT for n in nodes):
-        nodes = [_as_fallback(n) if n.state is None else n for n in nodes]
+        nodes = [replace(n, state=State.FALLBACK) if n.state is None else n for n in nodes]
     return nodes
 
 
@@ -97,6 +97,9 @@ def _run_node(
         state = State.FAILED
     if view is not None and view.run == run and view.state in STATES:
         state = STATES[view.state]
+    elif view is not None and view.own is not None and view.own.root == mapper_path(vg, volume.name):
+        # Another run is on trial: the loader's own configuration still says what was kept before it.
+        state = State.KEPT
     base = by_role.get("base")
     node = Node(
         volume=volume.name,
@@ -129,10 +132,6 @@ def _marked(node: Node, vg: str, view: LoaderView | None) -> Node:
     fallback = view.fallback.root if view is not None and view.fallback is not None else ""
     boots_next = device == following or (view is None and node.state is None)
     return replace(node, boots_next=boots_next, fallback=device == fallback)
-
-
-def _as_fallback(node: Node) -> Node:
-    return replace(node, state=State.FALLBACK, fallback=True)
 
 
 def _next_sentence(view: LoaderView | None) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+
 from appliance.boot.base import BootLoader, BootState, LoaderView
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine
+from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
 from appliance.model.verdict import Result, Verdict
+from appliance.workflow.retirement import Retirement, plan_retirement
+from appliance.workflow.retirement import why_not as why_not_retire
 
 NOTHING_LOST = "the machine boots as it did before"
+GOES_ON = "the machine boots as it did before; the next start of the appliance goes on deleting"
+KEPT_BOOTS = "the kept system boots; the next start of the appliance goes on"
 
 
 def build_plan(
@@ -30,12 +36,19 @@ def build_plan(
     reasons = refusals(machine, request, node, rehearsed, verdict, view, drifted)
     if reasons:
         raise Refused(reasons)
-    steps = {
-        Verb.PROMOTE: promote_steps,
-        Verb.ROLLBACK: rollback_steps,
-        Verb.KEEP: keep_steps,
-        Verb.RETIRE: retire_steps,
-    }[request.verb](rehearsed, loader)
+    group = machine.vg(rehearsed.names.vg)
+    if group is None:
+        raise Refused((f"The volume group {rehearsed.names.vg} was not found.",))
+    going = plan_retirement(group, rehearsed.names, view)
+    match request.verb:
+        case Verb.PROMOTE:
+            steps = promote_steps(rehearsed, loader)
+        case Verb.ROLLBACK:
+            steps = rollback_steps()
+        case Verb.KEEP:
+            steps = keep_steps(rehearsed, request.retire_on)
+        case _:
+            steps = retire_steps(rehearsed, group, going)
     return Plan(
         request=request,
         names=rehearsed.names,
@@ -43,7 +56,8 @@ def build_plan(
         fingerprint=fingerprint(machine),
         system=rehearsed.system,
         steps=steps,
-        warnings=warnings(request, verdict),
+        warnings=warnings(request, verdict, rehearsed, group),
+        doomed=going.doomed if request.verb is Verb.RETIRE else (),
     )
 
 
@@ -69,8 +83,24 @@ def refusals(
             return (f"{request.run} is not what this machine boots, so there is nothing to roll back.",)
         case Verb.KEEP if not theirs or state not in (BootState.ARMED, BootState.TRIAL):
             return (f"{request.run} is not on trial, so there is nothing to keep.",)
-        case Verb.RETIRE if node.boots_next and state is not BootState.KEPT:
-            return (f"{request.run} is what this machine boots next: roll back first.",)
+        case Verb.KEEP if not _is_date(request.retire_on):
+            return (f'"{request.retire_on}" is no date like 2026-12-31.',)
+        case Verb.RETIRE:
+            return (*why_not_retire(rehearsed.names, view), *_why_not_while_pending(request, state, theirs))
+    return ()
+
+
+def _is_date(text: str) -> bool:
+    """Whether `text` is empty or a day as ISO 8601 writes it."""
+    try:
+        return not text or datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _why_not_while_pending(request: Request, state: BootState, theirs: bool) -> tuple[str, ...]:
+    if state.pending and not theirs:
+        return ("Another trial is pending on this machine: roll it back or keep it first.",)
     return ()
 
 
@@ -93,8 +123,19 @@ def _why_not_promote(
     return tuple(reasons)
 
 
-def warnings(request: Request, verdict: Verdict | None) -> tuple[str, ...]:
-    """What must be read before confirming: migrations above all."""
+def warnings(
+    request: Request, verdict: Verdict | None, rehearsed: Plan, group: VolumeGroup
+) -> tuple[str, ...]:
+    """What must be read before confirming: migrations above all, and what a way back costs."""
+    if request.verb is Verb.KEEP:
+        old = group.lv(rehearsed.system.root.lv)
+        used = int(old.size * old.data_percent / 100) if old is not None else 0
+        return (
+            f"The old system, {group.name}/{rehearsed.system.root.lv}, holds up to {used >> 20} MiB "
+            "of the pool until it is retired.",
+        )
+    if request.verb is Verb.RETIRE:
+        return ("There is no way back from this: what is deleted is gone.",)
     if request.verb not in (Verb.PROMOTE, Verb.ROLLBACK) or verdict is None:
         return ()
     found = [
@@ -123,7 +164,7 @@ def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...
     )
 
 
-def rollback_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...]:
+def rollback_steps() -> tuple[PlannedStep, ...]:
     write = Write(what="one sector of /boot/twinboot/env: the previous system", if_cut="either system boots")
     return (
         PlannedStep(id="confirm", title="Boot the old system from the next start on?", gate=True),
@@ -131,29 +172,62 @@ def rollback_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ..
     )
 
 
-def keep_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...]:
+def keep_steps(rehearsed: Plan, retire_on: str) -> tuple[PlannedStep, ...]:
+    run = rehearsed.names.run
     write = Write(what="one sector of /boot/twinboot/env: boot it once more and keep it", if_cut=NOTHING_LOST)
+    date = PlannedStep(id="remind", title=f"Note that the old system may go on {retire_on}")
     return (
-        PlannedStep(id="confirm", title=f"Keep {rehearsed.names.run} for good?", gate=True),
+        PlannedStep(id="confirm", title=f"Keep {run} for good?", gate=True),
+        *((date,) if retire_on else ()),
         PlannedStep(
             id="keep", title="Ask the metal to keep it: one sector", weight=5, commit=True, writes=(write,)
         ),
     )
 
 
-def retire_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...]:
+def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tuple[PlannedStep, ...]:
+    """A kept run's old system goes and its name comes back; any other run goes itself."""
     names = rehearsed.names
-    gone = f"{names.sealed}, {names.base}"
+    deletions = tuple(
+        Write(what=f"delete {group.name}/{name} ({_size(group, name)})", if_cut=GOES_ON)
+        for name in going.doomed
+    )
+    delete = PlannedStep(
+        id="delete", title=f"Delete {len(deletions)} volumes", weight=10, commit=True, writes=deletions
+    )
+    if not going.first_name:
+        unstaged = Write(what=f"remove /boot/twinboot/{names.run}", if_cut=NOTHING_LOST)
+        return (
+            PlannedStep(id="confirm", title=f"Delete the volumes of {names.run}?", gate=True),
+            PlannedStep(id="unstage", title="Take its boot files away", weight=10, writes=(unstaged,)),
+            delete,
+        )
+    first, kept = going.first_name, names.trial
     return (
-        PlannedStep(id="confirm", title=f"Delete the volumes of {names.run}?", gate=True),
-        PlannedStep(
-            id="retire",
-            title="Retire",
-            weight=10,
-            writes=(
-                Write(
-                    what=f"delete {gone} and what belongs to them", if_cut="the next start goes on deleting"
-                ),
-            ),
+        PlannedStep(id="confirm", title=f"Delete the old system and call {kept} {first} again?", gate=True),
+        delete,
+        _one_write(
+            "by-uuid",
+            "Boot by UUID while the volume is renamed",
+            "one sector of /boot/twinboot/env: boot the kept system by its UUID",
+        ),
+        _one_write(
+            "name-back",
+            f"Rename {kept} to {first}",
+            f"{group.name}/{kept}: fstab names {first}, our unit goes; renamed to {first}",
+        ),
+        _one_write(
+            "by-name",
+            "Boot by name again, and remove everything of ours from /boot",
+            f"/boot/grub/grub.cfg names {first}; /boot/twinboot and custom.cfg are removed",
         ),
     )
+
+
+def _one_write(step: str, title: str, what: str) -> PlannedStep:
+    return PlannedStep(id=step, title=title, weight=10, writes=(Write(what=what, if_cut=KEPT_BOOTS),))
+
+
+def _size(group: VolumeGroup, name: str) -> str:
+    lv = group.lv(name)
+    return f"{lv.size >> 20} MiB" if lv is not None else "gone"

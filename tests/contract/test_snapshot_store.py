@@ -186,6 +186,27 @@ def test_from_trial_to_the_first_name_back(bench: Bench) -> None:
     bench.store.settle(kept, "root")
     assert bench.names() == {"root"}
     assert bench.content("root") == content
+    bench.store.disown("root")
+    bench.store.disown("root")
+    assert bench.store.ours() == ()
+    with pytest.raises(TwinFailed):
+        bench.store.delete(kept)
+        bench.store.delete(snapshot(bench, "root", "", SnapshotRole.KEPT))
+    assert bench.names() == {"root"}, "what is the machine's own again is never deleted"
+
+
+def test_disown_of_what_is_gone_is_an_error(bench: Bench) -> None:
+    with pytest.raises(TwinFailed):
+        bench.store.disown("nothing")
+
+
+def test_an_installed_volume_is_brought_up_to_be_read(bench: Bench) -> None:
+    assert bench.store.present("root")
+    assert not bench.store.present("nothing")
+    assert bench.store.activate_installed("root").startswith("/dev/")
+    bench.store.deactivate_installed("root")
+    bench.store.deactivate_installed("root")
+    bench.store.deactivate_installed("nothing")
 
 
 def test_settle_never_mistakes_a_foreign_volume_for_a_finished_rename(bench: Bench) -> None:

@@ -1,22 +1,281 @@
-"""The circle: a real machine is rehearsed, promoted, boots from its twin and keeps it."""
+"""The circle: a real machine is rehearsed, promoted, boots from its twin and keeps it, or is given back.
+
+One rehearsal, many endings: the kept machine is forked for what may come after.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.lab.circle import go_round
+from tests.lab import side_effects
+from tests.lab.appliance import Appliance
+from tests.lab.circle import (
+    machine_with_stick,
+    plan_file,
+    planned_stick,
+    played,
+    rehearse_and_promote,
+    report_of,
+    stick_with_shell,
+    trial_given_back,
+    trial_kept,
+)
+from tests.lab.console import Console
+from tests.lab.firmware import UEFI
+from tests.lab.hardware import Hardware
+from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
+from tests.lab.machine import Machine
+from tests.lab.proof import ProofOfBoot
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(5400)]
+
+OLD, NEW = "/dev/mapper/vg0-root", "/dev/mapper/vg0-root--tb1"
+QEMU_VENDOR = b"\x52\x55"
+"""First bytes of the addresses of QEMU's own gateway and servers."""
 
 
-@pytest.mark.timeout(4800)
-def test_a_bios_machine_goes_once_round_with_the_stick_left_in(tmp_path: Path) -> None:
-    came = go_round(tmp_path, "bios", kernel=False)
-    assert came.proof.root == "/dev/mapper/vg0-root--tb1"
-    assert came.proof.ledger == "1.1"
-    assert came.proof.ledger_answer.startswith("ledger 1.1 ")
-    assert came.proof.failed_units == ()
-    assert "PASS" in came.report
-    assert "ledger" in came.report
+@dataclass
+class Kept:
+    """A machine that has gone round and is off, and what was seen on the way."""
+
+    machine: Machine
+    system: InstalledSystem
+    proof: ProofOfBoot
+    report: str
+    senders: set[bytes]
+    asked_by_the_twin: list[str]
+    mail_before_the_trial: list[str]
+    done: side_effects.Done
+    verified: str
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """Ledger 1.1 and a kernel update, rehearsed and promoted unattended with the stick left in."""
+    story = played(_go_round, tmp_path_factory.mktemp("circle"))
+    yield story
+    story.machine.close()
+
+
+def _go_round(folder: Path) -> Kept:
+    system = installed_system(SystemSpec())
+    plan = plan_file(("ledger", "linux-image-amd64"), serial="LAB-0001")
+    with contextlib.ExitStack() as on_failure:
+        machine = machine_with_stick(system, folder, "1.1", plan, kernel=True)
+        on_failure.callback(machine.close)
+        machine.pull_stick()
+        _leave_work_undone(machine)
+        machine.insert_stick(planned_stick(folder, plan))
+        rehearse_and_promote(machine)
+        senders = {frame[6:12] for frame in machine.frames()}
+        requests, mail = list(machine.site.requests), list(machine.mail)
+        proof = trial_kept(machine)
+        done = side_effects.done(machine.shell())
+        verified = machine.shell().run(f"dpkg -V linux-image-{proof.kernel} ledger").text
+        machine.power_off()
+        with machine.fork() as other:
+            report = report_of(other, folder)
+        on_failure.pop_all()
+        return Kept(machine, system, proof, report, senders, requests, mail, done, verified)
+
+
+def _leave_work_undone(machine: Machine) -> None:
+    """By the installed system itself, before the stick is plugged in."""
+    machine.power_on()
+    side_effects.prepare(machine.shell())
+    machine.power_off()
+
+
+def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
+    assert kept.proof.root == NEW
+    assert kept.proof.kernel == kept.system.offers.update.release
+    assert f"root={NEW}" in kept.proof.cmdline.split()
+    assert kept.proof.ledger == "1.1"
+    assert kept.proof.ledger_answer.startswith("ledger 1.1 ")
+    assert kept.proof.virtualisation == "qemu"
+    assert kept.proof.failed_units == ()
+    assert kept.verified == "", "the new kernel's files in /boot are the package's own"
+
+
+def test_the_report_says_what_was_done(kept: Kept) -> None:
+    assert "PASS" in kept.report
+    assert "ledger" in kept.report
+    assert f"linux-image-{kept.system.offers.update.release}" in kept.report
+
+
+def test_the_twin_spoke_to_nobody_but_through_the_proxy(kept: Kept) -> None:
+    own = bytes.fromhex(kept.machine.hardware.mac.replace(":", ""))
+    assert {sender for sender in kept.senders if not sender.startswith(QEMU_VENDOR)} == {own}
+    assert [r for r in kept.asked_by_the_twin if not r.startswith("GET /lab/")] == []
+    assert any("/pool/ledger_1.1_all.deb" in r for r in kept.asked_by_the_twin)
+
+
+def test_work_left_undone_is_done_once_and_on_the_metal(kept: Kept) -> None:
+    assert kept.mail_before_the_trial == [], "the twin sent the machine's mail"
+    assert len([m for m in kept.machine.mail if side_effects.SUBJECT in m]) == 1
+    assert kept.done.at == (kept.proof.boot_id,)
+    assert kept.done.timer == (kept.proof.boot_id,)
+
+
+def test_the_way_back_without_the_stick(kept: Kept) -> None:
+    """The one line of /root/TWINBOOT.txt, and the old system is there again; its own line undoes that."""
+    with kept.machine.fork() as machine:
+        assert boot_without_stick(machine).root == NEW
+        line = machine.shell().read("grep -o 'dd if=.*' /root/TWINBOOT.txt")
+        machine.shell().read(line)
+        machine.shell().send("reboot\n")
+        machine.rebooted()
+        proof = machine.proof_of_boot()
+        assert proof.root == OLD
+        assert proof.kernel == kept.system.offers.installed.release
+        assert proof.ledger == "1.0"
+        assert proof.failed_units == ()
+        machine.power_off()
+
+
+def test_retired_the_old_system_is_gone_and_the_kept_one_has_its_name(kept: Kept, tmp_path: Path) -> None:
+    with kept.machine.fork() as machine:
+        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
+            told = appliance.read("retire", "tb1", "--dry-run")
+            named = {line.split("vg0/")[1].split()[0] for line in told.splitlines() if "delete vg0/" in line}
+            assert named == appliance.volumes() - {"root-tb1", "srv", "swap", "twinboot-state"}
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert appliance.volumes() == {"root", "srv", "swap", "twinboot-state"}
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.kernel, proof.ledger) == (OLD, kept.proof.kernel, "1.1")
+        assert proof.failed_units == ()
+        shell = machine.shell()
+        ours = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
+        assert there(shell, f"{ours} /etc/systemd/system/*twinboot* /etc/systemd/system/*/*twinboot*") == []
+        machine.power_off()
+
+
+@pytest.mark.full
+def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger) == (OLD, "1.0")
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert appliance.volumes() == {"root", "srv", "swap", "twinboot-state"}
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.kernel) == (OLD, kept.system.offers.installed.release)
+        shell = machine.shell()
+        assert there(shell, "/boot/twinboot /boot/grub/custom.cfg") == []
+        assert there(shell, "/boot/vmlinuz-*") == [f"/boot/vmlinuz-{proof.kernel}"]
+        machine.power_off()
+
+
+@pytest.mark.full
+def test_a_second_rehearsal_on_the_kept_system_and_all_the_way_back(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        machine.pull_stick()
+        machine.insert_stick(stick)
+        appliance = Appliance.boot(machine)
+        assert appliance.rehearse("--nothing")["result"] == "PASS"
+        appliance.read("promote", "tb2", "--confirm", "0001", limit=900)
+        states = {n["volume"]: n["state"] for n in appliance.status()["lineage"]["nodes"]}
+        assert states == {"root": "FALLBACK", "root-tb1": "KEPT", "root-tb2": "ARMED"}
+        appliance.shell.send("systemctl reboot\n")
+        assert trial_kept(machine, "tb2").root == "/dev/mapper/vg0-root--tb2"
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("rollback", "tb2", "--confirm", "0001", limit=900)
+        assert boot_without_stick(machine).root == NEW
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("retire", "tb2", "--confirm", "0001", limit=900)
+            left = {"root", "root-tb1", "root-tb1-base", "root-tb1-sealed", "srv-tb1-safety"}
+            assert appliance.volumes() == left | {"srv", "swap", "twinboot-state"}
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert appliance.volumes() == {"root", "srv", "swap", "twinboot-state"}
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
+        machine.power_off()
+
+
+@contextlib.contextmanager
+def appliance_on(machine: Machine, stick: Path) -> Iterator[Appliance]:
+    """The stick started on `machine`, which is switched off again at the end."""
+    machine.pull_stick()
+    machine.insert_stick(stick)
+    appliance = Appliance.boot(machine)
+    yield appliance
+    appliance.power_off()
+
+
+def boot_without_stick(machine: Machine) -> ProofOfBoot:
+    machine.pull_stick()
+    machine.power_on()
+    return machine.proof_of_boot()
+
+
+def there(shell: Console, paths: str) -> list[str]:
+    """Which of the paths, shell patterns among them, exist."""
+    return shell.run(f"ls -d {paths} 2>/dev/null").text.split()
+
+
+@pytest.mark.full
+def test_the_next_kernel_update_works_as_on_any_machine(kept: Kept, tmp_path: Path) -> None:
+    system = kept.system
+    following = system.offers.following
+    with kept.machine.fork() as machine:
+        machine.pull_stick()
+        debs = system.offers.select(None, following)
+        machine.site.folders["lab"] = system.offers.pool.publish(tmp_path / "lab", debs)
+        machine.power_on()
+        shell = machine.shell()
+        before = shell.read("sha256sum /boot/initrd.img-$(uname -r)")
+        shell.read("update-initramfs -u", limit=1800)
+        assert shell.read("sha256sum /boot/initrd.img-$(uname -r)") != before
+        source = "-o Dir::Etc::SourceList=/dev/null"
+        shell.read(f"apt-get -qq {source} update", limit=300)
+        shell.read(f"apt-get -qq -y {source} install linux-image-amd64", limit=1800)
+        shell.send("reboot\n")
+        machine.rebooted()
+        proof = machine.proof_of_boot()
+        assert (proof.root, proof.kernel) == (NEW, following.release)
+        shell = machine.shell()
+        shell.read("apt-get -qq -y autoremove --purge", limit=1800)
+        old = system.offers.installed.release
+        assert shell.run(f"ls /boot/vmlinuz-{old}").status != 0, "the old kernel was not autoremoved"
+        shell.read("grub-reboot twinboot-previous")
+        shell.send("reboot\n")
+        machine.rebooted()
+        proof = machine.proof_of_boot()
+        assert (proof.root, proof.kernel) == (OLD, old)
+        assert proof.failed_units == ()
+        machine.power_off()
+
+
+def test_good_in_the_twin_bad_on_the_metal_gives_way_by_itself(tmp_path: Path) -> None:
+    """Ledger 1.5, on a UEFI machine with an NVMe disk and the stick left in."""
+    proof, result, report = played(_come_back, tmp_path)
+    assert proof.root == OLD
+    assert proof.ledger == "1.0"
+    assert proof.ledger_answer.startswith("ledger 1.0 ")
+    assert proof.failed_units == ()
+    assert result.splitlines()[:2] == ["verdict bad", "kept no"]
+    assert "why ledger.service failed" in result
+    assert "PASS" in report
+
+
+def _come_back(folder: Path) -> tuple[ProofOfBoot, str, str]:
+    system = installed_system(SystemSpec(UEFI))
+    hardware = Hardware(firmware=UEFI, bus="nvme")
+    with machine_with_stick(system, folder, "1.5", plan_file(("ledger",)), hardware=hardware) as machine:
+        rehearse_and_promote(machine)
+        proof = trial_given_back(machine)
+        result = machine.shell().read("cat /boot/twinboot/tb1/result")
+        machine.power_off()
+        return proof, result, report_of(machine, folder)

@@ -6,10 +6,11 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.native import LabError, tail
+from tests.lab.native import EmulatorDied, LabError, tail
 
 ESCAPES = re.compile(r"\x1b(\[[0-9;?=]*[ -/]*[@-~]|[()][A-Z0-9]|[=>c78])")
 PROMPT = "lab-prompt-7261>"
@@ -26,11 +27,13 @@ class Answer:
 class Console:
     """Connects to QEMU's serial socket. All limits are in seconds.
 
+    `how_it_died` says how QEMU crashed, and nothing where it did not.
     `wait_for` searches what came after the last match, so that earlier boots are not seen again.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, how_it_died: Callable[[], str] = str) -> None:
         self.name = name
+        self._how_it_died = how_it_died
         self._text = ""
         self._seen = 0
         self._changed = threading.Condition()
@@ -90,7 +93,10 @@ class Console:
                 if self._closed or left <= 0:
                     why = "the machine stopped" if self._closed else f"not within {limit:.0f} s"
                     what = " | ".join(patterns)
-                    raise LabError(f"{self.name}: waited for {what}: {why}. Its last words:\n{self.end()}")
+                    said = f"{self.name}: waited for {what}: {why}. Its last words:\n{self.end()}"
+                    if self._closed and (fault := self._how_it_died()):
+                        raise EmulatorDied(f"{said}\nQEMU said: {fault}")
+                    raise LabError(said)
                 self._changed.wait(min(left, 1.0))
 
     def end(self, lines: int = 40) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shlex
+import signal
 import struct
 import subprocess
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from tests.lab.console import Console
 from tests.lab.native import LabError, tail
 from tests.lab.qmp import Qmp
+
+CRASHES = frozenset({signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 
 # QEMU dies when the pipe on standard input closes: with the test process, however that ends.
 SUPERVISOR = """
@@ -39,8 +42,8 @@ class Emulator:
         atexit.register(self.kill)
         try:
             self.qmp = Qmp(folder / "qmp")
-            self.console = Console(folder / "ttyS0", "ttyS0")
-            self.debug = Console(folder / "ttyS1", "ttyS1")
+            self.console = Console(folder / "ttyS0", "ttyS0", self._crash)
+            self.debug = Console(folder / "ttyS1", "ttyS1", self._crash)
         except LabError as error:
             self._stop()
             raise LabError(f"{error}\nQEMU said: {self.said()}") from error
@@ -74,6 +77,14 @@ class Emulator:
     def said(self) -> str:
         """The end of what QEMU itself wrote."""
         return tail((self._folder / "qemu.err").read_text(errors="replace"))
+
+    def _crash(self) -> str:
+        """What QEMU said when a fault of its own ended it; empty where it runs, ended well or was killed."""
+        try:
+            status = self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            return ""
+        return (self.said() or f"status {status}") if status - 128 in CRASHES else ""
 
     def _stop(self) -> None:
         assert self._process.stdin is not None

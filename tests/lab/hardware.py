@@ -20,10 +20,9 @@ class Hardware:
     """A machine as bought: nothing here changes while it lives.
 
     `memory` is in MiB. `acceleration` is "auto", "tcg" or "kvm". `internet` lets the user network out;
-    without it
-    only the lab's own server at 10.0.2.100 port 80 answers. `extra_disks` are sizes in MiB of further
-    empty disks.
-    `write_log` records every write to the disk (needed for `written` and for power cuts that lose the cache).
+    without it only the lab's own servers at 10.0.2.100 answer, web on port 80 and mail on port 25.
+    `extra_disks` are sizes in MiB of further empty disks. `write_log` records every write to the disk
+    (needed for `written` and for power cuts that lose the cache).
     """
 
     firmware: str = BIOS
@@ -60,6 +59,7 @@ class Attached:
     stick: Path | None
     pxe: Path | None
     port: int
+    mail_port: int
     accelerator: str
 
 
@@ -162,8 +162,10 @@ def _stick(around: Attached) -> list[str]:
 
 
 def _network(hardware: Hardware, around: Attached) -> list[str]:
-    relay = f"{sys.executable} {Path(__file__).with_name('relay.py')} {around.port}"
-    options = f"user,id=net0,guestfwd=tcp:{SITE}:80-cmd:{relay}"
+    relay = f"{sys.executable} {Path(__file__).with_name('relay.py')}"
+    options = "user,id=net0"
+    for outside, inside in ((80, around.port), (25, around.mail_port)):
+        options += f",guestfwd=tcp:{SITE}:{outside}-cmd:{relay} {inside}"
     if not hardware.internet:
         options += ",restrict=on"
     boot = ",romfile="

@@ -14,6 +14,7 @@ from tests.lab.emulator import Emulator, frames
 from tests.lab.firmware import UEFI
 from tests.lab.hardware import Attached, Hardware, command_line
 from tests.lab.installed import InstalledSystem
+from tests.lab.mail import MailServer
 from tests.lab.native import LabError, run
 from tests.lab.proof import ProofOfBoot, prove
 from tests.lab.repository import WebServer
@@ -40,6 +41,9 @@ class Machine:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="twinboot-machine-", dir="/var/tmp"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.site = WebServer(dict(site or {}))
+        self.mail: list[str] = []
+        """Every message the machine has sent to 10.0.2.100 port 25, in order."""
+        self._mail: MailServer | None = None
         self._generation = 0
         self.disk = disks.overlay(disk, self._next_disk())
         self._before: Path | None = None
@@ -132,6 +136,7 @@ class Machine:
             self._log.touch()
             self.disk = disks.overlay(self._before, self._next_disk())
         self.site.start()
+        self._mail = MailServer(self.mail)
         around = Attached(
             self.folder,
             self.disk,
@@ -140,12 +145,13 @@ class Machine:
             self._stick,
             self._pxe,
             self.site.port,
+            self._mail.port,
             accelerator(self.hardware.acceleration),
         )
         try:
             self._emulator = Emulator(command_line(self.hardware, around), self.folder)
         except LabError:
-            self.site.stop()
+            self._servers_down()
             raise
         return self._emulator.console
 
@@ -157,7 +163,7 @@ class Machine:
     def wait_off(self, limit: float = 400.0) -> None:
         """Wait until the machine switches itself off."""
         self._started().wait(limit)
-        self.site.stop()
+        self._servers_down()
 
     def reset(self) -> None:
         """Press the reset button."""
@@ -178,7 +184,7 @@ class Machine:
         """Stop QEMU at once, if it runs."""
         if self._emulator is not None and self._emulator.running:
             self._emulator.kill()
-        self.site.stop()
+        self._servers_down()
 
     # ---- lines, picture, wire -----------------------------------------------------------------------------
 
@@ -259,6 +265,12 @@ class Machine:
         if not emulator.running:
             raise LabError(f"the machine is off. QEMU said: {emulator.said()}")
         return emulator
+
+    def _servers_down(self) -> None:
+        self.site.stop()
+        if self._mail is not None:
+            self._mail.stop()
+            self._mail = None
 
     def _must_be_off(self, what: str) -> None:
         if self.running:

@@ -18,6 +18,10 @@ class LabError(RuntimeError):
     """The laboratory could not do what it was asked; the text ends with the last output there was."""
 
 
+class EmulatorDied(LabError):
+    """QEMU itself ended by a fault of its own (an abort, a crash): it says nothing about the system in it."""
+
+
 def tail(text: str, lines: int = TAIL) -> str:
     return "\n".join(text.splitlines()[-lines:])
 

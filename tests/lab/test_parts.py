@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.lab.archive import host_mirror
 from tests.lab.firmware import variables_template
 from tests.lab.hardware import Hardware
 from tests.lab.machine import Machine
+from tests.lab.mail import MailServer
 from tests.lab.native import LabError, run
 from tests.lab.repository import Pool, WebServer, describe, make_key
 
@@ -306,3 +308,13 @@ def test_net_boot_runs_the_script_from_tftp_and_fetches_by_http(tmp_path: Path, 
             assert time.monotonic() < deadline, f"asked for: {machine.site.requests}"
             time.sleep(0.5)
         assert any(b"boot.ipxe" in frame for frame in machine.frames())
+
+
+def test_mail_server_keeps_what_is_sent() -> None:
+    messages: list[str] = []
+    server = MailServer(messages)
+    with smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+        for text in ("one", "two\n.dot"):
+            client.sendmail("root@ledger", ["ops@site"], f"Subject: {text}\n\n{text}\n")
+    server.stop()
+    assert [message.splitlines()[0] for message in messages] == ["Subject: one", "Subject: two"]

@@ -188,23 +188,6 @@ class Gate(OnGround):
         ctx.tell(Line(source="run", text=f"approved: {self.plan.title}"))
 
 
-@dataclass(frozen=True, slots=True)
-class RetireRun(OnGround):
-    """Delete a run that is not booted: its staged files first, then its volumes."""
-
-    def do(self, ctx: Context) -> None:
-        store, run = self.ground.store(ctx.host), self.ground.names.run
-        with machine_boot(ctx.host, self.ground) as boot:
-            seen = loader_of(self.ground, ctx.host).view(boot)
-            if run in seen.runs:
-                loader_of(self.ground, ctx.host).restore(boot, run)
-        for snapshot in store.ours():
-            if snapshot.run == run:
-                store.delete(snapshot)
-        store.release()
-        ctx.tell(StateChanged(state=State.RETIRED))
-
-
 def _flip(
     act: Callable[[BootLoader, Boot, str], None],
     reached: Callable[[BootLoader, Boot, str], bool],
@@ -222,5 +205,4 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "arm": _flip(_arm, _is_armed, State.ARMED),
     "keep": _flip(_keep, _keep_asked, State.TRIAL),
     "rollback": _flip(_roll_back, _is_rolled_back, State.FALLBACK),
-    "retire": RetireRun,
 }

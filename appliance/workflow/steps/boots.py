@@ -22,14 +22,14 @@ class BuildTwin(OnGround):
 
     def do(self, ctx: Context) -> None:
         activate(ctx.host, self.ground, WORK)
-        twin = twin_of(ctx.host, self.ground, WORK, ctx.tell)
+        twin = twin_of(ctx, self.ground, WORK)
         twin.prepare()
         if twin.layout.left_out:
             left = ", ".join(twin.layout.left_out)
             ctx.tell(Line(source="run", text=f"not in the twin, since nothing mounts them: {left}"))
 
     def undo(self, ctx: Context) -> None:
-        twin_of(ctx.host, self.ground, WORK, ctx.tell).teardown()
+        twin_of(ctx, self.ground, WORK).teardown()
         deactivate(ctx.host, self.ground, WORK)
 
 
@@ -41,7 +41,7 @@ class ControlBoot(OnGround):
         return self.ground.work.saved("control")
 
     def do(self, ctx: Context) -> None:
-        twin = twin_of(ctx.host, self.ground, WORK, ctx.tell)
+        twin = twin_of(ctx, self.ground, WORK)
         twin.start()
         twin.wait_for_agent()
         ctx.check_cancel()
@@ -67,7 +67,7 @@ class PatchedBoot(OnGround):
         return self.ground.work.saved("patched")
 
     def do(self, ctx: Context) -> None:
-        twin = twin_of(ctx.host, self.ground, WORK, ctx.tell)
+        twin = twin_of(ctx, self.ground, WORK)
         try:
             twin.reboot()
         except TwinFailed as error:

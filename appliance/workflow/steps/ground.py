@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from appliance.boot.base import BootPlace
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
@@ -31,6 +33,13 @@ def boot_place(system: InstalledSystem, runtime: Path) -> BootPlace:
     )
 
 
+def rooted_at(system: InstalledSystem, lv: str, device: str) -> InstalledSystem:
+    """The same system with another volume of its volume group as its root."""
+    root = replace(system.root, lv=lv, device=device)
+    volumes: tuple[Volume, ...] = tuple(root if v.lv == system.root.lv else v for v in system.volumes)
+    return replace(system, root=root, volumes=volumes)
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """Everything follows from the plan; `live` holds what dies with the process, such as a running twin."""
@@ -52,7 +61,11 @@ class Ground:
         return self.work.machine
 
     def store(self, host: Host) -> SnapshotStore:
-        return choose_store(host, self.machine, self.system)
+        group, system = self.machine.vg(self.names.vg), self.system
+        if group is not None and group.lv(system.root.lv) is None:
+            # A retire was cut short: the old root is gone, the kept one not yet renamed.
+            system = rooted_at(system, self.names.trial, self.trial_device)
+        return choose_store(host, self.machine, system)
 
     def snapshot(self, role: SnapshotRole) -> Snapshot:
         """The snapshot that plays `role` for the root volume in this run."""

@@ -25,7 +25,7 @@ class Patch(OnGround):
 
     def do(self, ctx: Context) -> None:
         request = self.ground.whole.request.patch
-        twin = twin_of(ctx.host, self.ground, WORK, ctx.tell)
+        twin = twin_of(ctx, self.ground, WORK)
         guest = twin.guest
         script = b""
         if request.kind is PatchKind.SCRIPT:

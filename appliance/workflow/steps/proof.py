@@ -40,7 +40,7 @@ class ProofBoot(OnGround):
 
     def do(self, ctx: Context) -> None:
         self._lay_out(ctx)
-        twin = twin_of(ctx.host, self.ground, PROOF, ctx.tell)
+        twin = twin_of(ctx, self.ground, PROOF)
         twin.prepare()
         why = ""
         try:
@@ -107,7 +107,7 @@ class ProofBoot(OnGround):
 
     def undo(self, ctx: Context) -> None:
         if PROOF in self.ground.live or self._laid_out(ctx):
-            twin_of(ctx.host, self.ground, PROOF, ctx.tell).teardown()
+            twin_of(ctx, self.ground, PROOF).teardown()
         deactivate(ctx.host, self.ground, PROOF)
         store = self.ground.store(ctx.host)
         for snapshot in volumes_of(self.ground, "proof"):

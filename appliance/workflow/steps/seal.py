@@ -42,7 +42,7 @@ class Seal(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
-        twin = twin_of(ctx.host, ground, WORK, ctx.tell)
+        twin = twin_of(ctx, ground, WORK)
         guest = twin.guest
         if unclean := choose(guest, Setting()).audit():
             raise PatchFailed(
@@ -70,7 +70,7 @@ class StopTwin(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
-        twin = twin_of(ctx.host, ground, WORK, ctx.tell)
+        twin = twin_of(ctx, ground, WORK)
         twin.power_off()
         self._keep_boot_files(ctx, twin.boot_device)
         # As long as the twin's disks stand, the kernel gives nobody else the volumes under them.

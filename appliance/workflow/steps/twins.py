@@ -12,7 +12,7 @@ from appliance.checks.health import script
 from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.model.events import Event, Line
-from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
+from appliance.model.machine import InstalledSystem, Machine, mapper_path
 from appliance.probe.lvm import read_groups
 from appliance.twin.hypervisor import Hypervisor
 from appliance.twin.layout import plan_layout
@@ -20,7 +20,8 @@ from appliance.twin.tools import Tools
 from appliance.twin.twin import Twin, TwinSetup
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose import every_pv
-from appliance.workflow.steps.ground import Ground
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.ground import Ground, rooted_at
 
 WORK, PROOF = "work", "proof"
 HEALTH = Tools().file("health.sh")
@@ -43,11 +44,7 @@ def seen_by(host: Host, ground: Ground, part: str) -> tuple[Machine, InstalledSy
         return ground.machine, ground.system
     groups = read_groups(host, every_pv(ground.machine), ground.work.runtime / "probe")
     machine = replace(ground.machine, volume_groups=tuple(group for group, _ in groups))
-    root = replace(ground.system.root, lv=ground.names.trial, device=ground.trial_device)
-    volumes: tuple[Volume, ...] = tuple(
-        root if v.lv == ground.system.root.lv else v for v in ground.system.volumes
-    )
-    return machine, replace(ground.system, root=root, volumes=volumes)
+    return machine, rooted_at(ground.system, ground.names.trial, ground.trial_device)
 
 
 def scratch_bytes(host: Host, ground: Ground, part: str) -> int:
@@ -60,7 +57,7 @@ def site(ground: Ground) -> str:
     return Tools().file(SITE_CHECKS) if SITE_CHECKS in _files(ground) else ""
 
 
-def twin_of(host: Host, ground: Ground, part: str, tell: Callable[[Event], None]) -> Twin:
+def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
     """The twin `part` of this run; the same object as long as the engine lives."""
     live = ground.live
     found = live.get(part)
@@ -68,9 +65,9 @@ def twin_of(host: Host, ground: Ground, part: str, tell: Callable[[Event], None]
         return found
     hypervisor = live.setdefault("hypervisor", Hypervisor())
     assert isinstance(hypervisor, Hypervisor)
-    twin = Twin(host, hypervisor.open(), _setup(host, ground, part))
+    twin = Twin(ctx.host, hypervisor.open(), _setup(ctx.host, ground, part), cancelled=ctx.cancel.is_set)
     live[part] = twin
-    _follow(twin, live, tell)
+    _follow(twin, live, ctx.tell)
     return twin
 
 

@@ -111,7 +111,7 @@ class Tidy(OnGround):
     def do(self, ctx: Context) -> None:
         store = self.ground.store(ctx.host)
         for part in (PROOF, WORK):
-            twin_of(ctx.host, self.ground, part, ctx.tell).teardown()
+            twin_of(ctx, self.ground, part).teardown()
             deactivate(ctx.host, self.ground, part)
             for snapshot in volumes_of(self.ground, part):
                 store.delete(snapshot)

@@ -43,6 +43,14 @@ def test_a_recorded_run_byte_by_byte_ends_with_all_packages() -> None:
     assert progress.errors == []
 
 
+def test_a_fetch_too_quick_for_apt_to_tell_is_told_when_the_first_package_is_installed() -> None:
+    events, _ = heard(News(b"", b"pmstatus:ledger:50.0:Unpacking ledger\n", None))
+    told = [(e.unit, e.done, e.total) for e in events if isinstance(e, Progress)]
+    assert told == [("bytes", 1000, 1000), ("packages", 0, 2)]
+    nothing_to_fetch, _ = heard(News(b"", b"pmstatus:ledger:50.0:Unpacking ledger\n", None), download=0)
+    assert [e.unit for e in nothing_to_fetch if isinstance(e, Progress)] == ["packages"]
+
+
 def test_errors_are_kept_and_marked() -> None:
     log = b"dpkg: error processing package ledger (--configure):\nE: Sub-process returned an error code (1)"
     events, progress = heard(News(log, b"pmerror:ledger:50.0:exit status 1\n", 100))
@@ -58,7 +66,7 @@ def test_hostile_lines_cannot_reach_a_terminal() -> None:
 def test_foreign_architecture_names_do_not_confuse_the_percentage() -> None:
     events, _ = heard(News(b"", b"pmstatus:libc6:i386:40.0:Installed libc6:i386\n", None), packages=5)
     told = [e for e in events if isinstance(e, Progress)]
-    assert (told[0].done, told[0].total) == (1, 5)
+    assert (told[-1].done, told[-1].total) == (1, 5)
 
 
 def test_time_left_is_not_guessed_early_nor_when_nothing_moves() -> None:

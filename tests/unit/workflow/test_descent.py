@@ -75,6 +75,18 @@ def test_after_keep_the_installed_system_is_the_fallback() -> None:
     assert states == {"root": State.FALLBACK, "root-tb1": State.KEPT}
 
 
+def test_a_kept_system_stays_kept_while_the_next_one_is_on_trial() -> None:
+    found = with_run(machine(), "base", "sealed", "trial")
+    kept = Entry(id="own", title="Debian", kernel="/k", root="/dev/mapper/vg0-root--tb1")
+    other = Entry(id="trial", title="Debian, again", kernel="/k", root="/dev/mapper/vg0-root--tb2")
+    seen = LoaderView(
+        state=BootState.ARMED, run="tb2", own=kept, next_boot=other, fallback=kept, runs=("tb1", "tb2")
+    )
+    told = descend(found, seen, ())
+    states = {n.volume: (n.state, n.fallback) for n in told.lineage.nodes}
+    assert states == {"root": (State.FALLBACK, False), "root-tb1": (State.KEPT, True)}
+
+
 def test_a_trial_that_was_not_kept_is_said_at_the_next_start() -> None:
     spent = replace(view(BootState.TRIAL), result="verdict bad\nwhy ledger.service does not run\n")
     told = descend(with_run(machine(), "base", "sealed", "trial"), spent, ())

@@ -1,0 +1,78 @@
+"""What a retire deletes, named volume by volume while planning, and what stands against it. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from appliance.boot.base import BootState, LoaderView
+from appliance.model.machine import LogicalVolume, VolumeGroup, mapper_path
+from appliance.model.plan import Names
+from appliance.volumes.base import SnapshotRole
+from appliance.volumes.tags import read_tags
+
+_RUN_OF = re.compile(r"(?P<first>.+)-(?P<run>tb\d+)(?:-base)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """`doomed` are the names of the volumes that go. `first_name` is the name the kept volume gets back;
+    empty where a run is retired that the machine does not boot from."""
+
+    doomed: tuple[str, ...]
+    first_name: str = ""
+
+
+def first_name(names: Names) -> str:
+    """The root volume's name before any run: "root" of "root-tb2"."""
+    return names.trial.removesuffix(f"-{names.run}")
+
+
+def plan_retirement(group: VolumeGroup, names: Names, view: LoaderView | None) -> Retirement:
+    """For a kept run the old system and every other run's volumes, else the run's own volumes.
+
+    Other runs go as well, newer ones included: they are made of volumes that go or get another name.
+    """
+    if not is_kept(names, view):
+        return Retirement(tuple(sorted(lv.name for lv in group.lvs if _run_of(group, lv) == names.run)))
+    first = first_name(names)
+    family = _family(group, first)
+    doomed = {lv.name for lv in group.lvs if _run_of(group, lv) in family} - {names.trial}
+    doomed |= {first} if group.lv(first) is not None else set()
+    return Retirement(tuple(sorted(doomed)), first)
+
+
+def is_kept(names: Names, view: LoaderView | None) -> bool:
+    """Whether the machine's next boot is this run's volume for good."""
+    if view is None or view.run != names.run:
+        return False
+    return view.state in (BootState.KEPT, BootState.SETTLING)
+
+
+def why_not(names: Names, view: LoaderView | None) -> tuple[str, ...]:
+    """Sentences on why the run's volumes are still needed."""
+    if view is None or is_kept(names, view):
+        return ()
+    volume = mapper_path(names.vg, names.trial)
+    reasons = []
+    if view.next_boot is not None and view.next_boot.root == volume:
+        reasons.append(f"{names.run} is what this machine boots next: roll back first.")
+    elif view.fallback is not None and view.fallback.root == volume:
+        reasons.append(
+            f"{names.run} is the previous system of {view.run}: it goes when {view.run} is retired."
+        )
+    elif view.own is not None and view.own.root == volume:
+        reasons.append(f"{names.run} is the system that {view.run} was made from: roll back first.")
+    return tuple(reasons)
+
+
+def _run_of(group: VolumeGroup, lv: LogicalVolume) -> str:
+    """The run a volume belongs to; empty for the machine's own volumes and for our state volume."""
+    found = read_tags(group.name, lv.name, lv.tags)
+    return "" if found is None or found.role is SnapshotRole.STATE else found.run
+
+
+def _family(group: VolumeGroup, first: str) -> frozenset[str]:
+    """The runs made of the root volume that was first called `first`."""
+    matches = (_RUN_OF.match(lv.name) for lv in group.lvs if "twinboot" in lv.tags)
+    return frozenset(m["run"] for m in matches if m is not None and m["first"] == first)

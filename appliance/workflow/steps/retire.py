@@ -1,0 +1,176 @@
+"""Retire: delete what the plan named, and give a kept volume the root volume's first name back."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.boot import confirm, fstab
+from appliance.boot.artifacts import owned_names
+from appliance.boot.base import BootState
+from appliance.boot.flip import open_boot
+from appliance.host.files import mounted, mounted_readonly, write_atomic
+from appliance.host.run import Host
+from appliance.model.events import Line, StateChanged
+from appliance.model.lineage import State
+from appliance.model.machine import mapper_path
+from appliance.model.plan import PlannedStep
+from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
+from appliance.workflow.retirement import first_name
+from appliance.workflow.runner import Context, Step
+from appliance.workflow.steps.boot import loader_of, machine_boot
+from appliance.workflow.steps.ground import Ground, OnGround
+
+HOME = "var/lib/twinboot"
+_HOME_OF = re.compile(r"tb(\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Unstage(OnGround):
+    """A run the machine does not boot from: everything of it out of /boot, before its volumes go."""
+
+    def done(self, ctx: Context) -> bool:
+        boot = open_boot(ctx.host, self.ground.boot_place())
+        return self.ground.names.run not in loader_of(self.ground, ctx.host).view(boot).runs
+
+    def do(self, ctx: Context) -> None:
+        ground = self.ground
+        store, loader = ground.store(ctx.host), loader_of(ground, ctx.host)
+        with machine_boot(ctx.host, ground) as boot:
+            loader.restore(boot, ground.names.run, _owned_by_installed(ctx.host, ground))
+        store.release()
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDoomed(OnGround):
+    """Exactly the volumes the plan names; the installed root among them is taken over first."""
+
+    def done(self, ctx: Context) -> bool:
+        there = {s.lv for s in self.ground.store(ctx.host).ours()}
+        first = first_name(self.ground.names)
+        taken = first in self.ground.whole.doomed and self._installed_is_there(ctx)
+        return not taken and not there & set(self.ground.whole.doomed)
+
+    def _installed_is_there(self, ctx: Context) -> bool:
+        return self.ground.store(ctx.host).present(first_name(self.ground.names))
+
+    def do(self, ctx: Context) -> None:
+        store, names = self.ground.store(ctx.host), self.ground.names
+        doomed, first = set(self.ground.whole.doomed), first_name(names)
+        if first in doomed and store.present(first):
+            store.adopt(first, names.run)
+        for snapshot in store.ours():
+            if snapshot.lv in doomed:
+                store.delete(snapshot)
+                ctx.tell(Line(source="run", text=f"deleted {names.vg}/{snapshot.lv}"))
+        store.release()
+        ctx.tell(StateChanged(state=State.RETIRED))
+
+
+@dataclass(frozen=True, slots=True)
+class BootByUuid(OnGround):
+    """First flip: the kept system boots by the UUID of its file system while its volume is renamed."""
+
+    def do(self, ctx: Context) -> None:
+        with machine_boot(ctx.host, self.ground) as boot:
+            loader = loader_of(self.ground, ctx.host)
+            if loader.view(boot).state is BootState.KEPT:
+                loader.settle(boot, self.ground.names.run, self.ground.system.root.fsuuid)
+
+
+@dataclass(frozen=True, slots=True)
+class GiveNameBack(OnGround):
+    """The kept volume's fstab names the first name again, our unit goes, then the volume is renamed."""
+
+    def do(self, ctx: Context) -> None:
+        ground = self.ground
+        store, first = ground.store(ctx.host), first_name(ground.names)
+        trial = ground.snapshot(SnapshotRole.TRIAL)
+        kept = _kept(store, trial)
+        if kept is not None:
+            device, fstype = store.activate(kept), ground.system.root.fstype
+            with mounted(ctx.host, device, fstype, ground.work.scratch / "kept") as root:
+                clear(root)
+            store.deactivate(kept)
+            store.settle(kept, first)
+            ctx.tell(Line(source="run", text=f"{trial.lv} is called {first} again"))
+
+
+@dataclass(frozen=True, slots=True)
+class BootByName(OnGround):
+    """Last flip: the loader's own configuration names the first name, and everything of ours goes."""
+
+    def do(self, ctx: Context) -> None:
+        ground = self.ground
+        vg, first = ground.names.vg, first_name(ground.names)
+        with machine_boot(ctx.host, ground) as boot:
+            loader = loader_of(ground, ctx.host)
+            loader.settled(boot, ground.names.run, ground.trial_device, mapper_path(vg, first))
+        store = ground.store(ctx.host)
+        store.disown(first)
+        store.release()
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRetireDate(OnGround):
+    """The date on which the old system is offered for deletion, in the machine's own history."""
+
+    def do(self, ctx: Context) -> None:
+        write_atomic(self.ground.work.folder / "retire-on", self.ground.whole.request.retire_on.encode())
+
+
+def clear(root: Path) -> None:
+    """Take our edits out of the kept system mounted at `root`. Safe to repeat and half-done.
+
+    Only the root's device in fstab is turned back: what an admin wrote there since stays.
+    """
+    homes = sorted(
+        (int(found[1]), place)
+        for place in (root / HOME).glob("tb*")
+        if (found := _HOME_OF.match(place.name)) and not place.is_symlink()
+    )
+    for _, home in homes:
+        if (home / "fstab.first").is_file():
+            first = fstab.parse((home / "fstab.first").read_bytes())
+            spec = next(entry.spec for entry in first if entry.target == "/")
+            text = (root / "etc/fstab").read_bytes()
+            edited = fstab.with_spec(text, "/", spec)
+            if edited != text:
+                write_atomic(root / "etc/fstab", edited, mode=(root / "etc/fstab").stat().st_mode & 0o7777)
+            break
+    for _, home in homes:
+        confirm.remove(root, home.name)
+    shutil.rmtree(root / HOME, ignore_errors=True)
+
+
+def _kept(store: SnapshotStore, trial: Snapshot) -> Snapshot | None:
+    """The kept volume under its run's name; None where it was renamed already."""
+    if any(s.lv == trial.lv for s in store.ours()):
+        return store.keep(trial)
+    return None
+
+
+def _owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
+    """The files of /boot that the system this run was made from owns by now: it is the one that stays."""
+    store, root = ground.store(host), ground.system.root
+    if not store.present(root.lv):
+        return ()
+    device = store.activate_installed(root.lv)
+    try:
+        with mounted_readonly(host, device, root.fstype, ground.work.scratch / "installed") as place:
+            return owned_names(place)
+    finally:
+        store.deactivate_installed(root.lv)
+
+
+STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
+    "unstage": Unstage,
+    "delete": DeleteDoomed,
+    "by-uuid": BootByUuid,
+    "name-back": GiveNameBack,
+    "by-name": BootByName,
+    "remind": NoteRetireDate,
+}
