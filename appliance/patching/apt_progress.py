@@ -97,7 +97,7 @@ class AptProgress:
     def _progress(self, unit: str, done: float, total: float, fraction: float) -> None:
         if unit != self._phase:
             if unit == "packages" and self._download:
-                # apt installs when all is fetched, and tells nothing of a fetch that took under half a second.
+                # apt installs when all is fetched, and tells nothing of a fetch of under half a second.
                 whole = float(self._download)
                 self._tell(Progress(step=self._step, done=whole, total=whole, unit="bytes", left=0.0))
             self._phase, self._pace = unit, Pace(self._clock)
