@@ -8,13 +8,14 @@ import contextlib
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from appliance import show
-from appliance.errors import ApplianceError, Cancelled
+from appliance.errors import ApplianceError, Cancelled, DamagedData, Refused
 from appliance.model import events as ev
 from appliance.model import messages as m
-from appliance.model.codec import to_json, to_pretty_json
-from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from appliance.model.codec import from_json, to_json, to_pretty_json
+from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
 from appliance.session import Session, socket_path
 
 EXAMPLES = """examples:
@@ -24,6 +25,8 @@ EXAMPLES = """examples:
   twinboot rehearse --packages nginx ledger --bundle june
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
+  twinboot rehearse --all --dry-run --json > june.json
+  twinboot run june.json                    that very plan, on that machine
   twinboot image build                      make dist/twinboot.img (on a workstation)
 
 exit codes: 0 done, 1 failed, 2 wrong arguments, 3 refused (nothing written), 4 another operator,
@@ -31,6 +34,7 @@ exit codes: 0 done, 1 failed, 2 wrong arguments, 3 refused (nothing written), 4 
 """
 
 
+CONFIRM = "the last 4 characters of the machine's serial number"
 ENGINE_WAIT = 60
 """Seconds."""
 
@@ -65,13 +69,19 @@ def parser() -> argparse.ArgumentParser:
         sub = verb(name, text)
         sub.add_argument("run", help='the run, e.g. "tb1"')
         sub.add_argument("--dry-run", action="store_true", help="print every write, make none")
-        sub.add_argument("--confirm", default="", help="the last 4 characters of the machine's serial number")
+        sub.add_argument("--confirm", default="", help=CONFIRM)
         if name == "promote":
             sub.add_argument("--force-bad", action="store_true", help="promote although the verdict is FAIL")
         if name == "keep":
             sub.add_argument(
                 "--retire-on", default="", metavar="DATE", help="remind to retire the old system"
             )
+    carry = verb("run", "Carry out a plan file; a machine that is another or has changed refuses it.")
+    carry.add_argument("plan", help="what --dry-run --json printed")
+    carry.add_argument("--confirm", default="", help=CONFIRM)
+    approval = verb("approve", "Let a run go on that waits for a person, from whichever terminal.")
+    approval.add_argument("run")
+    approval.add_argument("--confirm", default="", help=f"{CONFIRM}; any word where you worked by hand")
     cancel = verb("cancel", "Stop the run that is going on and remove what it made.")
     cancel.add_argument("run")
     verbs.add_parser("image", help="Build the bootable image (on a workstation).", add_help=False)
@@ -105,7 +115,8 @@ def patch_request(args: argparse.Namespace) -> PatchRequest:
         ("script", PatchKind.SCRIPT),
         ("by_hand", PatchKind.BY_HAND),
     ):
-        if getattr(args, name):
+        # An empty name is a mistake to be refused, not the wish to change nothing.
+        if getattr(args, name) not in (None, False):
             kind = value
     return PatchRequest(
         kind=kind,
@@ -135,44 +146,78 @@ def request(args: argparse.Namespace) -> Request:
 
 
 async def act(session: Session, args: argparse.Namespace) -> int:
-    """Plan, start, follow to the end; a gate is passed with --confirm or asked for on a terminal."""
+    """Plan, and carry the plan out; with --dry-run only say what it would write (--json: as a plan file)."""
     planned = await session.plan(request(args))
-    print(show.plan(planned.plan), flush=True)
-    before = (await session.status()).last_seq
-    accepted = await session.start(planned.plan, dry=args.dry_run)
-    if args.dry_run:
-        print(show.would(accepted.would))
-        return 0
+    if not args.dry_run:
+        return await carry_out(session, planned.plan, args)
+    accepted = await session.start(planned.plan, dry=True)
+    if args.json:
+        print(to_pretty_json(planned.plan))
+    else:
+        print(show.plan(planned.plan), show.would(accepted.would), sep="\n")
+    return 0
+
+
+def read_plan(path: str) -> Plan:
+    """A plan file as --dry-run --json prints it. Raises DamagedData naming the key that is wrong."""
+    try:
+        plan: Plan = from_json(Path(path).read_bytes(), Plan, path)
+    except OSError as error:
+        raise DamagedData(f"{path} can not be read: {error.strerror}.") from None
+    return plan
+
+
+async def carry_out(session: Session, plan: Plan, args: argparse.Namespace) -> int:
+    if not args.json:
+        print(show.plan(plan), flush=True)
+    since = (await session.status()).last_seq
+    accepted = await session.start(plan)
+    return await follow(session, accepted.run, since, args)
+
+
+async def approve(session: Session, args: argparse.Namespace) -> int:
+    """Pass the gate at which a run waits, whoever started it, and follow it to its end."""
+    status = await session.status()
+    going = status.running
+    if going is None or going.run != args.run or not going.gate:
+        raise Refused((f"{args.run} does not wait for anybody.",))
+    await pass_gate(session, args.run, going.gate, going.gate_sentence, args)
+    return await follow(session, args.run, status.last_seq, args)
+
+
+async def follow(session: Session, run: str, since: int, args: argparse.Namespace) -> int:
+    """Show what happens until the run ends; Ctrl-C cancels it. A gate takes --confirm, or asks for it."""
     with contextlib.suppress(NotImplementedError):
         asyncio.get_running_loop().add_signal_handler(
-            signal.SIGINT, lambda: asyncio.ensure_future(session.cancel(accepted.run))
+            signal.SIGINT, lambda: asyncio.ensure_future(session.cancel(run))
         )
     failed = False
-    async for event in session.follow(before):
-        if event.run not in ("", accepted.run):
+    async for event in session.follow(since):
+        if event.run not in ("", run):
             continue
         if args.json or args.verbose or not show.is_chatter(event):
             print(to_json(event).decode() if args.json else show.event(event), flush=True)
         if isinstance(event, ev.Waiting):
-            await pass_gate(session, accepted.run, event, args)
+            await pass_gate(session, run, event.gate, event.sentence, args)
         failed = failed or isinstance(event, ev.Failed)
         if isinstance(event, ev.RunFinished):
             break
-    record = await session.record(accepted.run)
-    print(record.text)
+    if not args.json:
+        print((await session.record(run)).text)
     return 1 if failed else 0
 
 
-async def pass_gate(session: Session, run: str, event: ev.Waiting, args: argparse.Namespace) -> None:
+async def pass_gate(session: Session, run: str, gate: str, sentence: str, args: argparse.Namespace) -> None:
     typed = getattr(args, "confirm", "")
     if not typed and sys.stdin.isatty():
-        typed = await asyncio.to_thread(input, f"{event.sentence} Type to confirm: ")
+        typed = await asyncio.to_thread(input, f"{sentence} Type to confirm: ")
     if not typed:
         raise Cancelled(
-            f"The run waits: {event.sentence}",
-            next_actions=(f"twinboot {args.verb} {run} --confirm XXXX", f"twinboot cancel {run}"),
+            f"The run waits: {sentence}",
+            safe="Nothing goes on before somebody approves it.",
+            next_actions=(f"twinboot approve {run} --confirm XXXX", f"twinboot cancel {run}"),
         )
-    await session.approve(run, event.gate, typed)
+    await session.approve(run, gate, typed)
 
 
 async def reach(client: str) -> Session:
@@ -197,6 +242,10 @@ async def run(args: argparse.Namespace) -> int:
             print(to_pretty_json(value) if args.json else text)
         elif args.verb == "cancel":
             await session.cancel(args.run)
+        elif args.verb == "approve":
+            return await approve(session, args)
+        elif args.verb == "run":
+            return await carry_out(session, read_plan(args.plan), args)
         else:
             return await act(session, args)
     return 0

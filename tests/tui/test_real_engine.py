@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,57 +12,12 @@ from msgspec.structs import replace
 
 from appliance.engine.bus import Bus
 from appliance.engine.server import Server
-from appliance.model import events as e
-from appliance.model import messages as m
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan
-from appliance.workflow import rehearse
-from appliance.workflow.descent import descend
 from tests.tui import story
 from tests.tui.conftest import Desk as Here
+from tests.unit.engine.recorded_desk import RecordedDesk
 from tui.console import Console
 from tui.terminal import Mode
-
-
-class RecordedDesk:
-    """The desk without a machine under it: real plans and lineage, steps that only say they are done."""
-
-    version = "test"
-
-    def __init__(self, bus: Bus, machine: Machine) -> None:
-        self.bus, self.machine = bus, machine
-        self.started: list[Plan] = []
-
-    def handle(self, say: m.AnySay, operator: str) -> m.AnyReply:
-        found = descend(self.machine, None, ())
-        match say:
-            case m.Inspect():
-                return m.Found(machine=self.machine)
-            case m.GetStatus():
-                return m.Status(
-                    machine=self.machine,
-                    lineage=found.lineage,
-                    operator=operator,
-                    next_boot=found.next_boot,
-                    next_step=found.next_step,
-                    last_seq=self.bus.last_seq,
-                )
-            case m.MakePlan():
-                return m.Planned(plan=rehearse.build_plan(self.machine, say.request, found.lineage))
-            case m.Start():
-                self.started.append(say.plan)
-                threading.Thread(target=self._play, args=(say.plan,)).start()
-                return m.Accepted(run=say.plan.names.run)
-        return m.Accepted()
-
-    def _play(self, plan: Plan) -> None:
-        self.bus.run = plan.names.run
-        steps = tuple((s.id, s.title, s.weight) for s in plan.steps)
-        self.bus.publish(e.RunStarted(title="Rehearsal", steps=steps))
-        for number, step in enumerate(plan.steps, 1):
-            self.bus.publish(e.StepStarted(step=step.id, title=step.title, number=number, total=len(steps)))
-            self.bus.publish(e.StepFinished(step=step.id, seconds=step.weight))
-        self.bus.publish(e.RunFinished(outcome="done"))
 
 
 @contextlib.asynccontextmanager

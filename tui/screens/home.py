@@ -183,7 +183,7 @@ def _next_step(board: Board, status: Status) -> str:
         first = f"{status.operator} is in control, this terminal watches (T takes over). "
     if run is not None and not run.over:
         where = "is waiting for you" if run.gate else "is going on"
-        first += f"{run.title or run.run} {where}: R shows it. "
-    elif run is not None and run.failed is not None and not run.cancelled:
+        return first + f"{run.title or run.run} {where}: R shows it."
+    if run is not None and run.failed is not None and not run.cancelled:
         first += f"{run.title or run.run} stopped ({run.failed.code}): R shows why. "
     return first + (status.next_step or "N starts a new rehearsal.")

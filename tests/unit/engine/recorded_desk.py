@@ -1,0 +1,83 @@
+"""A desk on a recorded machine: real plans and lineage over the engine's own server, nothing under it."""
+
+from __future__ import annotations
+
+import threading
+
+from appliance.engine.bus import Bus
+from appliance.model import events as e
+from appliance.model import messages as m
+from appliance.model.machine import Machine
+from appliance.model.plan import Plan
+from appliance.workflow import rehearse
+from appliance.workflow.descent import descend
+
+
+class RecordedDesk:
+    """The desk without a machine under it: real plans and lineage, steps that only say they are done."""
+
+    version = "test"
+
+    def __init__(self, bus: Bus, machine: Machine) -> None:
+        self.bus, self.machine = bus, machine
+        self.started: list[Plan] = []
+        self.approved: list[tuple[str, str]] = []
+        self.gate = ""
+        self.go_on = threading.Event()
+
+    def handle(self, say: m.AnySay, operator: str) -> m.AnyReply:
+        found = descend(self.machine, None, ())
+        match say:
+            case m.Inspect():
+                return m.Found(machine=self.machine)
+            case m.GetStatus():
+                return m.Status(
+                    machine=self.machine,
+                    lineage=found.lineage,
+                    operator=operator,
+                    next_boot=found.next_boot,
+                    next_step=found.next_step,
+                    last_seq=self.bus.last_seq,
+                    running=self._waiting(),
+                )
+            case m.MakePlan():
+                return m.Planned(plan=rehearse.build_plan(self.machine, say.request, found.lineage))
+            case m.Start():
+                if say.dry:
+                    return m.Accepted(would=tuple(w.what for s in say.plan.steps for w in s.writes))
+                self.started.append(say.plan)
+                threading.Thread(target=self._play, args=(say.plan,)).start()
+                return m.Accepted(run=say.plan.names.run)
+            case m.Approve():
+                self.approved.append((say.gate, say.typed))
+                self.go_on.set()
+            case m.GetRecord():
+                return m.RecordOf(run=say.run, verdict=None, text=f"the record of {say.run}")
+        return m.Accepted()
+
+    def _play(self, plan: Plan) -> None:
+        self.bus.run = plan.names.run
+        steps = tuple((s.id, s.title, s.weight) for s in plan.steps)
+        self.bus.publish(e.RunStarted(title="Rehearsal", steps=steps))
+        for number, step in enumerate(plan.steps, 1):
+            if step.gate:
+                self.gate = step.id
+                self.bus.publish(e.Waiting(gate=step.id, sentence=step.title))
+                self.go_on.wait(30)
+                self.gate = ""
+            self.bus.publish(e.StepStarted(step=step.id, title=step.title, number=number, total=len(steps)))
+            self.bus.publish(e.StepFinished(step=step.id, seconds=step.weight))
+        self.bus.publish(e.RunFinished(outcome="done"))
+
+    def _waiting(self) -> m.RunView | None:
+        if not self.gate:
+            return None
+        plan = self.started[-1]
+        return m.RunView(
+            run=plan.names.run,
+            verb="rehearse",
+            title="Rehearsal",
+            plan=plan,
+            gate=self.gate,
+            gate_sentence="?",
+        )

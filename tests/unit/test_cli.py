@@ -1,0 +1,120 @@
+"""The command line against the engine's own server: what is printed, what is sent, and the exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.cli import main
+from appliance.engine.bus import Bus
+from appliance.engine.server import Server
+from appliance.model.codec import from_json
+from appliance.model.machine import Machine
+from appliance.model.plan import Plan
+from tests.unit.engine.recorded_desk import RecordedDesk
+
+MACHINE = Path(__file__).parents[1] / "fixtures/machines/thin-uefi.json"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordedDesk]:
+    found: Machine = from_json(MACHINE.read_bytes(), Machine, str(MACHINE))
+    bus, path = Bus(), tmp_path / "engine.sock"
+    desk = RecordedDesk(bus, replace(found, kvm=True))
+    stop = threading.Event()
+
+    async def serve() -> None:
+        task = asyncio.create_task(Server(bus, desk).listen(path))  # type: ignore[arg-type]
+        await asyncio.to_thread(stop.wait)
+        task.cancel()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    while not path.exists():
+        threading.Event().wait(0.01)
+    monkeypatch.setenv("TWINBOOT_SOCKET", str(path))
+    yield desk
+    stop.set()
+    thread.join(10)
+
+
+def plan_file(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Path:
+    assert main(["rehearse", *words, "--dry-run", "--json"]) == 0
+    path = folder / "plan.json"
+    path.write_text(capsys.readouterr().out)
+    return path
+
+
+def test_a_dry_run_names_every_write_and_starts_nothing(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rehearse", "--all", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "Dry run, nothing was written." in said
+    assert "add the sealed snapshot, read-only" in said
+    assert desk.started == []
+
+
+def test_a_plan_file_is_carried_out_as_it_stands(
+    desk: RecordedDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = plan_file(tmp_path, capsys, "--packages", "nginx")
+    written: Plan = from_json(path.read_bytes(), Plan, "plan")
+    assert written.request.patch.packages == ("nginx",)
+    assert main(["run", str(path)]) == 0
+    assert [plan.digest for plan in desk.started] == [written.digest]
+    assert "the record of tb1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content, named",
+    [(b"{}", "missing required field"), (b"nonsense", "does not read as Plan"), (b"\xff", "does not read")],
+)
+def test_a_damaged_plan_file_is_one_clear_error(
+    desk: RecordedDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, named: str
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    assert main(["run", str(path)]) == 1
+    said = capsys.readouterr()
+    assert named in said.err and "DATA-01" in said.err and "What is safe:" in said.err
+    assert (said.out, desk.started) == ("", [])
+
+
+def test_a_plan_file_that_is_not_there(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "/nowhere/plan.json"]) == 1
+    assert "/nowhere/plan.json can not be read: No such file or directory." in capsys.readouterr().err
+
+
+def test_json_is_nothing_but_json(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rehearse", "--nothing", "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[-1]["event"] == "run-finished"
+
+
+def test_every_refusal_is_said_and_the_exit_status_is_three(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.machine = replace(desk.machine, kvm=False)
+    assert main(["rehearse", "--script", ""]) == 3
+    said = capsys.readouterr().err
+    assert "hardware virtualisation" in said and "No script was named" in said
+    assert desk.started == []
+
+
+def test_a_run_that_waits_is_approved_from_another_terminal(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rehearse", "--by-hand"]) == 130
+    assert "twinboot approve tb1" in capsys.readouterr().err
+    assert main(["approve", "tb2", "--confirm", "done"]) == 3
+    assert desk.approved == []
+    assert main(["approve", "tb1", "--confirm", "done"]) == 0
+    assert desk.approved == [("by-hand", "done")]
+    assert "the record of tb1" in capsys.readouterr().out
