@@ -46,6 +46,9 @@ NETWORK_START = """\
 set prefix=$cmdpath
 regexp --set=1:tb_here '^\\([^)]*\\)(.*)$' "$cmdpath"
 configfile $cmdpath/grub.cfg
+echo "Twinboot: $cmdpath/grub.cfg was not found: back to what started GRUB."
+sleep 3
+exit
 """
 
 

@@ -58,6 +58,7 @@ class Attached:
     variables: Path | None
     stick: Path | None
     pxe: Path | None
+    bootfile: str
     port: int
     mail_port: int
     accelerator: str
@@ -170,7 +171,7 @@ def _network(hardware: Hardware, around: Attached) -> list[str]:
         options += ",restrict=on"
     boot = ",romfile="
     if around.pxe is not None:
-        options += f",tftp={around.pxe},bootfile=boot.ipxe"
+        options += f",tftp={around.pxe},bootfile={around.bootfile}"
         boot = ",bootindex=1"
     return [
         *("-netdev", options),

@@ -12,12 +12,14 @@ from tests.lab.acceleration import accelerator
 from tests.lab.console import Console
 from tests.lab.emulator import Emulator, frames
 from tests.lab.firmware import UEFI
-from tests.lab.hardware import Attached, Hardware, command_line
+from tests.lab.hardware import SITE, Attached, Hardware, command_line
 from tests.lab.installed import InstalledSystem
 from tests.lab.mail import MailServer
 from tests.lab.native import LabError, run
 from tests.lab.proof import ProofOfBoot, prove
 from tests.lab.repository import WebServer
+
+IPXE = f"http://{SITE}/pxe/boot.ipxe"
 
 
 class Machine:
@@ -58,6 +60,7 @@ class Machine:
             disks.empty(self.folder / f"extra{number}.qcow2", size)
         self._stick: Path | None = None
         self._pxe: Path | None = None
+        self._bootfile = IPXE
         self._emulator: Emulator | None = None
         self._logged_in = False
 
@@ -106,10 +109,13 @@ class Machine:
         stick, self._stick = self._stick, None
         return stick
 
-    def net_boot(self, folder: Path | None) -> None:
-        """Boot from the network first: TFTP serves `folder` (boot.ipxe), HTTP the same at 10.0.2.100/pxe/."""
+    def net_boot(self, folder: Path | None, bootfile: str = IPXE) -> None:
+        """Boot from the network first: TFTP serves `folder`, HTTP the same at 10.0.2.100/pxe/.
+
+        `bootfile` is what DHCP names: a file by TFTP, or an address for the iPXE in the network card's ROM.
+        """
         self._must_be_off("change the boot order")
-        self._pxe = folder
+        self._pxe, self._bootfile = folder, bootfile
         if folder is None:
             self.site.folders.pop("pxe", None)
         else:
@@ -144,6 +150,7 @@ class Machine:
             self._variables,
             self._stick,
             self._pxe,
+            self._bootfile,
             self.site.port,
             self._mail.port,
             accelerator(self.hardware.acceleration),

@@ -1,0 +1,203 @@
+"""`make bench`: figures of the appliance beside a rival's, measured in one run on the same machine.
+
+Emulated seconds say little by themselves: read the ratios. Processor seconds are QEMU's own.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.appliance import PROGRAM, START, Appliance
+from tests.lab.archive import PrivateApt, host_mirror
+from tests.lab.circle import IMAGE, stick_with_shell
+from tests.lab.firmware import BIOS
+from tests.lab.hardware import Hardware
+from tests.lab.installed import SystemSpec, installed_system
+from tests.lab.machine import Machine
+from tests.lab.native import LabError, run, stage
+
+GB = 1024
+SIZES = (4, 20)
+COMPUTED = 60
+CONSOLE = r"WRITES TO THIS MACHINE: "
+MENU = r"Select a language|Choose language"
+INSTALLER = "debian-installer-12-netboot-amd64"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How long a machine took to its first usable screen, in seconds by the clock and of processor time."""
+
+    what: str
+    seconds: float
+    processor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Seconds from taking the snapshot to the twin's first word, and for a full copy, of a volume in GB."""
+
+    gigabytes: int
+    snapshot: float
+    copy: float
+
+
+def bench() -> None:
+    """Measure everything and print it. Raises LabError."""
+    with tempfile.TemporaryDirectory(prefix="twinboot-bench-", dir="/var/tmp") as name:
+        folder = Path(name)
+        starts = [_debian(folder / "debian"), _console(folder / "console"), _installer(folder / "installer")]
+        used, written, first = _four(folder / "four")
+        second = _snapshot(folder / "twenty", SIZES[1])
+    _print_starts(starts)
+    _print_snapshots([first, second])
+    print(f"\nRAM used at the console    {used} MiB (target 450)")
+    print(f"written at promotion       {written / 1e6:.1f} MB")
+    print(f"\nstick {IMAGE.stat().st_size / 1e6:.0f} MB (target 240), ", end="")
+    print(f"root {(IMAGE.parent / 'pxe/rootfs.squashfs').stat().st_size / 1e6:.0f} MB (target 180)")
+
+
+def _print_starts(starts: list[Start]) -> None:
+    debian = starts[0]
+    print(f"\n{'power-on to':34}{'seconds':>9}{'CPU s':>8}{'against Debian':>16}")
+    for start in starts:
+        ratio = start.seconds / debian.seconds
+        print(f"{start.what:34}{start.seconds:9.1f}{start.processor:8.1f}{ratio:15.2f}x")
+
+
+def _print_snapshots(found: list[Snapshot]) -> None:
+    print(f"\n{'volume':24}{'to the twin power-on, s':>24}{'full copy, s':>14}{'ratio':>8}")
+    low, high = found
+    grows = (high.snapshot - low.snapshot) / (high.gigabytes - low.gigabytes)
+    copies = (high.copy - low.copy) / (high.gigabytes - low.gigabytes)
+    more = COMPUTED - high.gigabytes
+    computed = Snapshot(COMPUTED, high.snapshot + more * grows, high.copy + more * copies)
+    for one, mark in ((low, ""), (high, ""), (computed, " (computed)")):
+        name = f"{one.gigabytes} GB{mark}"
+        print(f"{name:24}{one.snapshot:24.1f}{one.copy:14.1f}{one.copy / one.snapshot:7.1f}x")
+
+
+@contextmanager
+def _watched(machine: Machine, what: str, *patterns: str) -> Iterator[list[Start]]:
+    """Switch on and wait for the first of `patterns` on the serial line."""
+    found: list[Start] = []
+    with machine, stage(what):
+        began = time.monotonic()
+        console = machine.power_on()
+        console.wait_for(*patterns, limit=START)
+        found.append(Start(what, time.monotonic() - began, machine.processor_seconds))
+        yield found
+
+
+def _debian(folder: Path) -> Start:
+    system = installed_system(SystemSpec())
+    with _watched(Machine.with_system(system, folder=folder), "Debian's log-in prompt", "login: ") as found:
+        return found[0]
+
+
+def _console(folder: Path) -> Start:
+    machine = Machine.with_system(installed_system(SystemSpec()), folder=folder)
+    machine.insert_stick(IMAGE)
+    with _watched(machine, "Twinboot's console, machine read", CONSOLE) as found:
+        return found[0]
+
+
+def _installer(folder: Path) -> Start:
+    """Debian's own netboot installer to its first menu, from a package of the archive, by PXE."""
+    apt = PrivateApt(folder / "apt", host_mirror())
+    apt.update()
+    version = apt.candidates(INSTALLER)[0][0]
+    deb = apt.download(INSTALLER, version, folder / "debs")
+    run("dpkg-deb", "-x", deb, folder / "installer")
+    kernel = next((folder / "installer").rglob("debian-installer/amd64/linux"))
+    served = folder / "pxe"
+    served.mkdir()
+    for file in (kernel, kernel.with_name("initrd.gz")):
+        run("cp", file, served)
+    (served / "boot.ipxe").write_text(
+        "#!ipxe\nkernel linux console=ttyS0,115200 DEBIAN_FRONTEND=newt\ninitrd initrd.gz\nboot\n"
+    )
+    machine = Machine.with_system(installed_system(SystemSpec()), folder=folder / "machine")
+    machine.net_boot(served)
+    with _watched(machine, "Debian's installer, first menu", MENU) as found:
+        return found[0]
+
+
+def _machine(folder: Path, gigabytes: int) -> Machine:
+    """A machine with a root volume of that size, and room for a copy of it."""
+    size = gigabytes * GB
+    spec = SystemSpec(BIOS, disk=2 * size + 6 * GB, pool=size * 2 // 3 + GB, root=size)
+    machine = Machine.with_system(installed_system(spec), Hardware(), folder=folder / "machine")
+    machine.insert_stick(stick_with_shell(folder))
+    return machine
+
+
+def _snapshot(folder: Path, gigabytes: int) -> Snapshot:
+    folder.mkdir()
+    with _machine(folder, gigabytes) as machine:
+        return _time_both(Appliance.boot(machine), gigabytes)
+
+
+def _four(folder: Path) -> tuple[int, int, Snapshot]:
+    """Memory used at the console (MiB), bytes written by a promotion, and the small volume's times."""
+    folder.mkdir()
+    with _machine(folder, SIZES[0]) as machine:
+        appliance = Appliance.boot(machine)
+        appliance.status()
+        total, available = (_meminfo(appliance, name) for name in ("MemTotal", "MemAvailable"))
+        times = _time_both(appliance, SIZES[0])
+        appliance.rehearse("--nothing")
+        run_name = appliance.status()["lineage"]["nodes"][-1]["run"]
+        before = _written(appliance)
+        appliance.read("promote", run_name, "--confirm", "0001", limit=900)
+        return (total - available) >> 10, _written(appliance) - before, times
+
+
+def _meminfo(appliance: Appliance, name: str) -> int:
+    """KiB."""
+    return int(appliance.shell.read(f"grep '^{name}:' /proc/meminfo").split()[1])
+
+
+def _written(appliance: Appliance) -> int:
+    """Bytes written to the machine's disk since power-on (Documentation/block/stat.rst, field 7)."""
+    return int(appliance.shell.read("cat /sys/block/vda/stat").split()[6]) * 512
+
+
+def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
+    with stage(f"snapshot of {gigabytes} GB to the twin's first word"):
+        appliance.shell.read(f"{PROGRAM} rehearse --nothing --json >/tmp/events 2>&1 &")
+        deadline = time.monotonic() + START
+        while not (found := _seconds(appliance)):
+            if time.monotonic() > deadline:
+                raise LabError("the twin said nothing:\n" + appliance.shell.run("tail /tmp/events").text)
+            time.sleep(5)
+        run_name = appliance.status()["running"]["run"]
+        appliance.read("cancel", run_name)
+        appliance.shell.read("wait", limit=900)
+    with stage(f"full copy of {gigabytes} GB"):
+        make = f"lvcreate -y -Wn -Zn -an -n copy -L {gigabytes}g vg0 && lvchange -ay vg0/copy vg0/root"
+        appliance.shell.read(make, limit=300)
+        copy = "dd if=/dev/vg0/root of=/dev/vg0/copy bs=4M conv=sparse,fsync"
+        began = time.monotonic()
+        appliance.shell.read(f"sync; echo 3 >/proc/sys/vm/drop_caches; {copy}", limit=3600)
+        copied = time.monotonic() - began
+        appliance.shell.read("lvremove -q -f vg0/copy; lvchange -an vg0/root", limit=300)
+    return Snapshot(gigabytes, found, copied)
+
+
+def _seconds(appliance: Appliance) -> float:
+    """From the beginning of the step "snapshot" to the twin's first line; 0 where it has not spoken yet."""
+    events = [
+        json.loads(line)
+        for line in appliance.shell.run("grep -e '\"snapshot\"' -e '\"vm\"' /tmp/events").text.splitlines()
+        if line.startswith("{")
+    ]
+    began = next((e["at"] for e in events if e["event"] == "step-started" and e["step"] == "snapshot"), 0.0)
+    spoke = next((e["at"] for e in events if e["event"] == "line" and e["source"] == "vm"), 0.0)
+    return float(spoke - began) if began and spoke else 0.0
