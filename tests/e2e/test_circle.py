@@ -1,4 +1,4 @@
-"""The circle: a real machine is rehearsed, promoted, boots from its twin and keeps it, or is given back.
+"""The circle: a real machine is rehearsed, promoted, boots from its twin and keeps it.
 
 One rehearsal, many endings: the kept machine is forked for what may come after.
 """
@@ -22,12 +22,9 @@ from tests.lab.circle import (
     rehearse_and_promote,
     report_of,
     stick_with_shell,
-    trial_given_back,
     trial_kept,
 )
 from tests.lab.console import Console
-from tests.lab.firmware import UEFI
-from tests.lab.hardware import Hardware
 from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
@@ -256,26 +253,3 @@ def test_the_next_kernel_update_works_as_on_any_machine(kept: Kept, tmp_path: Pa
         assert (proof.root, proof.kernel) == (OLD, old)
         assert proof.failed_units == ()
         machine.power_off()
-
-
-def test_good_in_the_twin_bad_on_the_metal_gives_way_by_itself(tmp_path: Path) -> None:
-    """Ledger 1.5, on a UEFI machine with an NVMe disk and the stick left in."""
-    proof, result, report = played(_come_back, tmp_path)
-    assert proof.root == OLD
-    assert proof.ledger == "1.0"
-    assert proof.ledger_answer.startswith("ledger 1.0 ")
-    assert proof.failed_units == ()
-    assert result.splitlines()[:2] == ["verdict bad", "kept no"]
-    assert "why ledger.service failed" in result
-    assert "PASS" in report
-
-
-def _come_back(folder: Path) -> tuple[ProofOfBoot, str, str]:
-    system = installed_system(SystemSpec(UEFI))
-    hardware = Hardware(firmware=UEFI, bus="nvme")
-    with machine_with_stick(system, folder, "1.5", plan_file(("ledger",)), hardware=hardware) as machine:
-        rehearse_and_promote(machine)
-        proof = trial_given_back(machine)
-        result = machine.shell().read("cat /boot/twinboot/tb1/result")
-        machine.power_off()
-        return proof, result, report_of(machine, folder)

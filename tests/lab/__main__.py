@@ -1,4 +1,4 @@
-"""`python -m tests.lab build|boot|record|prune`: the laboratory from the command line."""
+"""`python -m tests.lab build|boot|record|demo|bench`: the laboratory from the command line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 import tty
 from pathlib import Path
 
+from tests.lab.bench import bench
 from tests.lab.circle import go_round, machine_to_drive
 from tests.lab.firmware import BIOS, UEFI
 from tests.lab.hardware import BUSES, Hardware
@@ -44,9 +45,12 @@ def main() -> int:
     demo = verbs.add_parser("demo", help="a machine goes once round; on a terminal: the console on it")
     demo.add_argument("--firmware", choices=(BIOS, UEFI), default=BIOS)
     demo.add_argument("--unattended", action="store_true", help="even on a terminal")
+    verbs.add_parser("bench", help="times and sizes beside a rival's, in one run")
     arguments = parser.parse_args()
     try:
-        verb = {"build": _build, "boot": _boot, "record": _record, "demo": _demo}[arguments.verb]
+        verb = {"build": _build, "boot": _boot, "record": _record, "demo": _demo, "bench": _bench}[
+            arguments.verb
+        ]
         verb(arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
@@ -111,6 +115,10 @@ def _record(arguments: argparse.Namespace) -> None:
         machine.power_on()
         print(record(machine, f"{arguments.firmware}-{arguments.bus}"))
         machine.power_off()
+
+
+def _bench(_: argparse.Namespace) -> None:
+    bench()
 
 
 def _join(machine: Machine) -> None:
