@@ -17,6 +17,9 @@ import msgspec
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
 
+SETTLE = ".settle"
+"""Ends the name under which a run's settling entry is filed in /boot."""
+
 
 class BootState(enum.Enum):
     """What the one sector says; the state names of DESIGN.md in the loader's own terms."""
@@ -121,6 +124,11 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     sourced: bool = False
     runs: tuple[str, ...] = ()
     result: str = ""
+
+    @property
+    def whose(self) -> str:
+        """The run that the state is about: while it settles, its entry has a folder of its own."""
+        return self.run.removesuffix(SETTLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import entries, env
-from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.base import SETTLE, Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.flip import flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
 from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, same, sha256, text_of
@@ -172,11 +172,11 @@ class Grub:
 
     def settle(self, boot: Boot, run: str, fsuuid: str) -> None:
         found = look(boot)
-        if found.state is BootState.SETTLING and found.run == f"{run}.settle":
+        if found.state is BootState.SETTLING and found.run == f"{run}{SETTLE}":
             return
         _in_state(found, run, BootState.KEPT)
         self.check(settle_entry(boot, found, run, fsuuid))
-        _flip(boot, f"{run}.settle", BootState.SETTLING)
+        _flip(boot, f"{run}{SETTLE}", BootState.SETTLING)
 
     def settled(self, boot: Boot, run: str, old_root: str, new_root: str) -> None:
         found = look(boot)
@@ -185,8 +185,8 @@ class Grub:
             take_over(boot, found.run, old_root, new_root)
             _flip(boot, found.run, BootState.PLAIN)
         elif not done:
-            _in_state(found, f"{run}.settle", BootState.PLAIN)
-        _forget(boot, f"{run}.settle", last=True)
+            _in_state(found, f"{run}{SETTLE}", BootState.PLAIN)
+        _forget(boot, f"{run}{SETTLE}", last=True)
 
 
 def _manifest(boot: Boot, run: str) -> Manifest | None:

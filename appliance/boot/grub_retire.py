@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from appliance.boot import entries, env, grubcfg
-from appliance.boot.base import Boot, Entry, LoaderView
+from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.flip import replace
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
@@ -79,7 +79,7 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> str:
     own = found.own
     if own is None:
         raise Refused(("GRUB's own default entry could not be found in grub.cfg.",))
-    base = f"{entries.FOLDER}/{run}.settle"
+    base = f"{entries.FOLDER}/{run}{SETTLE}"
     boot.disk.make_folder(base)
     names = [path.rpartition("/")[2] for path in (own.kernel, *own.initrds)]
     for path, name in zip((own.kernel, *own.initrds), names, strict=True):
@@ -93,7 +93,7 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> str:
         root=f"UUID={fsuuid}",
         prelude=own.prelude,
     )
-    text = entries.settle_cfg(f"{run}.settle", entry)
+    text = entries.settle_cfg(f"{run}{SETTLE}", entry)
     boot.disk.create(f"{base}/env.kept", boot.disk.read(f"{entries.FOLDER}/{run}/env.kept") or b"")
     boot.disk.create(f"{base}/entries.cfg", text.encode())
     boot.disk.settle()

@@ -20,6 +20,10 @@ STATES = {
 }
 
 
+SHOWN = ("kept", "trial", "sealed", "work")
+"""Which of a run's volumes stands for it in the tree: the first that is there."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """What the state volume remembers of one run."""
@@ -76,7 +80,7 @@ def _group_nodes(
         if run := tag_value(lv, "run"):
             runs.setdefault(run, {})[tag_value(lv, "role")] = lv
     for run, by_role in sorted(runs.items(), key=lambda item: int(item[0].removeprefix("tb") or 0)):
-        volume = by_role.get("trial") or by_role.get("sealed") or by_role.get("work")
+        volume = next((by_role[role] for role in SHOWN if role in by_role), None)
         if volume is not None:
             nodes.append(_run_node(run, volume, by_role, group.name, view, records.get(run)))
     if any(n.state is State.KEPT for n in nodes):
@@ -92,10 +96,16 @@ def _run_node(
     view: LoaderView | None,
     record: RunRecord | None,
 ) -> Node:
-    state = State.SEALED if "trial" in by_role else State.TESTED if "sealed" in by_role else State.SNAPPED
+    state = (
+        State.SEALED
+        if "trial" in by_role or "kept" in by_role
+        else State.TESTED
+        if "sealed" in by_role
+        else State.SNAPPED
+    )
     if record is not None and record.failed:
         state = State.FAILED
-    if view is not None and view.run == run and view.state in STATES:
+    if view is not None and view.whose == run and view.state in STATES:
         state = STATES[view.state]
     elif view is not None and view.own is not None and view.own.root == mapper_path(vg, volume.name):
         # Another run is on trial: the loader's own configuration still says what was kept before it.

@@ -75,7 +75,7 @@ def refusals(
     if rehearsed.machine != machine.identity:
         return (f"The run {request.run} was made for {rehearsed.machine}, not for {machine.identity}.",)
     state = view.state if view is not None else BootState.ABSENT
-    theirs = view is not None and view.run == request.run
+    theirs = view is not None and view.whose == request.run
     match request.verb:
         case Verb.PROMOTE:
             return (*_why_not_promote(request, node, verdict, state, theirs), *drifted)

@@ -44,7 +44,7 @@ def plan_retirement(group: VolumeGroup, names: Names, view: LoaderView | None) -
 
 def is_kept(names: Names, view: LoaderView | None) -> bool:
     """Whether the machine's next boot is this run's volume for good."""
-    if view is None or view.run != names.run:
+    if view is None or view.whose != names.run:
         return False
     return view.state in (BootState.KEPT, BootState.SETTLING)
 

@@ -49,13 +49,11 @@ class DeleteDoomed(OnGround):
     """Exactly the volumes the plan names; the installed root among them is taken over first."""
 
     def done(self, ctx: Context) -> bool:
-        there = {s.lv for s in self.ground.store(ctx.host).ours()}
-        first = first_name(self.ground.names)
-        taken = first in self.ground.whole.doomed and self._installed_is_there(ctx)
-        return not taken and not there & set(self.ground.whole.doomed)
-
-    def _installed_is_there(self, ctx: Context) -> bool:
-        return self.ground.store(ctx.host).present(first_name(self.ground.names))
+        store, names = self.ground.store(ctx.host), self.ground.names
+        doomed, first = set(self.ground.whole.doomed), first_name(names)
+        if names.trial not in doomed and not store.present(names.trial):
+            return True  # the kept volume was renamed already, which needs all of them to be gone
+        return not (first in doomed and store.present(first)) and not doomed & {s.lv for s in store.ours()}
 
     def do(self, ctx: Context) -> None:
         store, names = self.ground.store(ctx.host), self.ground.names

@@ -1,0 +1,115 @@
+"""Deleting what the plan named: cut at every command, and again, it ends the same and takes nothing else."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.host.run import Command, Effect, Output
+from appliance.model.events import Event
+from appliance.model.plan import Plan, PlannedStep
+from appliance.volumes.base import SnapshotRole
+from appliance.workflow.runner import Context
+from appliance.workflow.steps.ground import Ground
+from appliance.workflow.steps.retire import DeleteDoomed, GiveNameBack, NoteRetireDate
+from appliance.workflow.workplace import Workplace
+from tests.contract.fake_lvm import FakeLvm
+from tests.unit.workflow.test_promote_plan import REHEARSED
+from tests.unit.workflow.test_retirement import FOUND
+
+STEP = PlannedStep(id="delete", title="Delete", commit=True)
+MADE = (SnapshotRole.BASE, SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.TRIAL)
+OLD = ("root", "root-tb1-base", "root-tb1-sealed", "root-tb1-work")
+
+
+class PowerCut(Exception):
+    pass
+
+
+class Cut(FakeLvm):
+    """Goes dark before the write number `left`."""
+
+    left = 10**6
+
+    def run(self, command: Command) -> Output:
+        if command.effect is Effect.WRITE:
+            if self.left == 0:
+                raise PowerCut
+            self.left -= 1
+        return super().run(command)
+
+
+def machine_with(folder: Path, doomed: tuple[str, ...]) -> tuple[Cut, Ground]:
+    """A group with the installed root, /srv, one run's volumes, and a plan to delete `doomed`."""
+    lvm = Cut()
+    for name in ("root", "srv"):
+        lvm.add(name, 1 << 30, 4)
+    plan: Plan = replace(REHEARSED, doomed=doomed)
+    ground = Ground(plan, Workplace(FOUND, "tb1", folder, folder / "run", folder / "data"))
+    for role in MADE:
+        ground.store(lvm).create(ground.snapshot(role))
+    return lvm, ground
+
+
+def context(lvm: FakeLvm) -> Context:
+    told: list[Event] = []
+    return Context(lvm, told.append, threading.Event())
+
+
+def test_cut_at_every_write_and_begun_again(tmp_path: Path) -> None:
+    for cut in range(12):
+        lvm, ground = machine_with(tmp_path, OLD)
+        step = DeleteDoomed(STEP, ground)
+        lvm.left = cut
+        try:
+            step.do(context(lvm))
+        except PowerCut:
+            assert not step.done(context(lvm)) or set(lvm.lvs) == {"root-tb1", "srv"}
+        lvm.left = 10**6
+        step.do(context(lvm))
+        assert step.done(context(lvm))
+        assert set(lvm.lvs) == {"root-tb1", "srv"}, f"cut at write {cut}"
+        assert lvm.lvs["srv"].tags == frozenset(), "a volume nobody named is not even tagged"
+
+
+def test_once_the_kept_volume_has_the_first_name_all_is_deleted_that_was_to_be(tmp_path: Path) -> None:
+    lvm, ground = machine_with(tmp_path, OLD)
+    ctx = context(lvm)
+    step = DeleteDoomed(STEP, ground)
+    step.do(ctx)
+    store = ground.store(lvm)
+    store.settle(store.keep(ground.snapshot(SnapshotRole.TRIAL)), "root")
+    assert step.done(ctx), "or a recovery would take the renamed volume for the old one"
+    GiveNameBack(STEP, ground).do(ctx)
+    store.disown("root")
+    assert step.done(ctx)
+    assert set(lvm.lvs) == {"root", "srv"}
+
+
+def test_a_run_that_goes_itself_leaves_the_installed_system(tmp_path: Path) -> None:
+    lvm, ground = machine_with(tmp_path, (*OLD[1:], "root-tb1"))
+    step = DeleteDoomed(STEP, ground)
+    step.do(context(lvm))
+    assert step.done(context(lvm))
+    assert set(lvm.lvs) == {"root", "srv"}
+
+
+def test_the_retire_date_is_where_the_history_looks_for_it(tmp_path: Path) -> None:
+    _, ground = machine_with(tmp_path, ())
+    request = replace(ground.whole.request, retire_on="2027-01-31")
+    dated = Ground(replace(ground.whole, request=request), ground.work)
+    NoteRetireDate(STEP, dated).do(context(FakeLvm()))
+    assert (ground.work.folder / "retire-on").read_text() == "2027-01-31"
+
+
+@pytest.mark.parametrize("doomed", [(), ("srv",), ("nothing",)])
+def test_nothing_that_is_not_ours_is_deleted_even_when_it_is_named(
+    tmp_path: Path, doomed: tuple[str, ...]
+) -> None:
+    lvm, ground = machine_with(tmp_path, doomed)
+    before = set(lvm.lvs)
+    DeleteDoomed(STEP, ground).do(context(lvm))
+    assert set(lvm.lvs) == before
