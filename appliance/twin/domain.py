@@ -122,6 +122,8 @@ def _firmware(root: ET.Element, spec: DomainSpec) -> None:
         loader = ET.SubElement(os, "loader", readonly="yes", secure="no", type="pflash")
         loader.text = spec.loader
         ET.SubElement(os, "nvram").text = spec.vars_file
+        # Or OVMF waits three seconds for a key at every start.
+        ET.SubElement(os, "bootmenu", enable="yes", timeout="0")
     ET.SubElement(os, "smbios", mode="sysinfo")
 
 

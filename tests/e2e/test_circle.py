@@ -32,8 +32,8 @@ from tests.lab.proof import ProofOfBoot
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(5400)]
 
 OLD, NEW = "/dev/mapper/vg0-root", "/dev/mapper/vg0-root--tb1"
-QEMU_VENDOR = b"\x52\x55"
-"""First bytes of the addresses of QEMU's own gateway and servers."""
+QEMUS = (b"\x52\x55", b"\x52\x56")
+"""First bytes of the addresses of QEMU's own gateway and servers, for IPv4 and IPv6."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ def test_the_report_says_what_was_done(kept: Kept) -> None:
 
 def test_the_twin_spoke_to_nobody_but_through_the_proxy(kept: Kept) -> None:
     own = bytes.fromhex(kept.machine.hardware.mac.replace(":", ""))
-    assert {sender for sender in kept.senders if not sender.startswith(QEMU_VENDOR)} == {own}
+    assert {sender for sender in kept.senders if not sender.startswith(QEMUS)} == {own}
     assert [r for r in kept.asked_by_the_twin if not r.startswith("GET /lab/")] == []
     assert any("/pool/ledger_1.1_all.deb" in r for r in kept.asked_by_the_twin)
 

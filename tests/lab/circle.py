@@ -131,12 +131,7 @@ def trial_given_back(machine: Machine, run: str = "tb1") -> ProofOfBoot:
 
 
 def played(play: Callable[[Path], T], folder: Path) -> T:
-    """What `play` returns. Where QEMU itself crashed it is played once more, from the start, and said.
-
-    QEMU up to 10 at least aborts when an emulated machine's own guest writes CR8 while a virtual interrupt
-    is pending (helper_write_crN raises it without the lock tcg_handle_interrupt asserts): OVMF does so at
-    the end of every interrupt, and a busy machine makes it likely.
-    """
+    """What `play` returns. Where QEMU itself crashed it is played once more, from the start, and said."""
     try:
         return play(folder / "first")
     except EmulatorDied as death:

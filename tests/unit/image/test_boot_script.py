@@ -116,6 +116,13 @@ def test_a_fetched_root_with_the_right_hash_is_used(tmp_path: Path, sh: Sh) -> N
     assert done.returncode == 0 and done.stdout.endswith("a root"), done.stdout + done.stderr
 
 
+def test_a_folder_named_as_the_parent_of_its_script_is_fetched_from(tmp_path: Path, sh: Sh) -> None:
+    url = f"twinboot.root=http://site/pxe/boot.ipxe/../rootfs.squashfs twinboot.sha256={DIGEST}"
+    done = sh(arguments(url) + fetching(tmp_path, GOOD) + "tb_find_image")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "traffic").read_text().split()[-1] == "http://site/pxe/rootfs.squashfs"
+
+
 def test_a_fetched_root_with_another_hash_is_deleted_and_stops(tmp_path: Path, sh: Sh) -> None:
     url = f"twinboot.root=http://site/rootfs.squashfs twinboot.sha256={DIGEST}"
     done = sh(arguments(url) + fetching(tmp_path, b"A root") + "tb_find_image")
