@@ -12,6 +12,7 @@ from appliance.host.run import Host, read, write
 from appliance.model.machine import BootEntry, BootOrder
 
 _ENTRY = re.compile(r"Boot([0-9A-Fa-f]{4})(\*?) ([^\t]*)(?:\t(.*))?\Z")
+_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+")
 _NUMBER = re.compile(r"[0-9A-F]{4}\Z")
 
 
@@ -42,6 +43,15 @@ def parse(text: str) -> BootOrder:
 
 def boot_order(host: Host) -> BootOrder:
     return parse(host.run(read("efibootmgr", "-v", timeout=30)).stdout)
+
+
+def grub_path(path: str) -> str:
+    r"""A firmware's path (\EFI\debian\shimx64.efi) as GRUB writes it, for the stick's hand-over.
+
+    Empty where it has characters that an env block cannot hold: the stick then looks for the usual loaders.
+    """
+    turned = path.replace("\\", "/")
+    return turned if _PLAIN_PATH.fullmatch(turned) else ""
 
 
 def set_boot_next(host: Host, number: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.boot.artifacts import find_artifacts
 from appliance.boot.base import Boot, BootLoader, BootState, StagedSystem
 from appliance.boot.choose import choose_loader
+from appliance.boot.efi import grub_path
 from appliance.boot.flip import open_boot
 from appliance.errors import Refused
 from appliance.host.files import mounted, mounted_readonly
@@ -61,7 +62,7 @@ def staged_system(ground: Ground, root: Path, *extra: str) -> StagedSystem:
         old_root=mapper_path(system.root.vg, system.root.lv),
         artifacts=find_artifacts(root, root / KEPT_FILES),
         machine_esp=system.esp.fsuuid if system.esp else "",
-        efi_loader=system.loader.efi_path,
+        efi_loader=grub_path(system.loader.efi_path),
         extra=extra,
     )
 

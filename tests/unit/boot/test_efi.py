@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from appliance.boot import efi
+from appliance.boot import efi, env
+from appliance.boot.base import BootState
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Command, Effect, Output
 
@@ -66,3 +67,20 @@ def test_an_entry_that_is_not_there_is_not_written() -> None:
     with pytest.raises(BootConfigFailed, match="no boot entry"):
         efi.set_boot_next(firmware, "0009")
     assert all(command.effect is Effect.READ for command in firmware.ran)
+
+
+@pytest.mark.parametrize(
+    "path, turned",
+    [
+        ("\\EFI\\debian\\shimx64.efi", "/EFI/debian/shimx64.efi"),
+        ("\\EFI\\BOOT\\BOOTX64.EFI", "/EFI/BOOT/BOOTX64.EFI"),
+        ("", ""),
+        ("\\EFI\\some vendor\\grub.efi", ""),
+        ("\\EFI\\x$(reboot)\\grub.efi", ""),
+        ("shimx64.efi", ""),
+    ],
+)
+def test_a_loaders_path_as_grub_writes_it(path: str, turned: str) -> None:
+    assert efi.grub_path(path) == turned
+    encoded = env.decode(env.block(BootState.ARMED, "tb1", "7A3B-91C4", efi.grub_path(path)))
+    assert encoded["tb_loader"] == turned
