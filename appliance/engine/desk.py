@@ -13,7 +13,7 @@ from appliance.errors import Refused, StalePlan
 from appliance.host.run import Host, write
 from appliance.model import messages as m
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan, Request, fingerprint
+from appliance.model.plan import Plan, Request
 from appliance.probe.machine import probe
 from appliance.workflow import catalogue
 from appliance.workflow.descent import Descent
@@ -122,10 +122,8 @@ class Desk:
 
     def start(self, plan: Plan, dry: bool) -> m.Accepted:
         machine = self.machine(STILL_TRUE)
-        if plan.machine != machine.identity:
-            raise StalePlan((f"This plan is for {plan.machine}; this machine is {machine.identity}.",))
-        if plan.fingerprint != fingerprint(machine):
-            raise StalePlan(("The machine's disks or volumes have changed since the plan was made.",))
+        if reasons := catalogue.why_stale(plan, machine, self.descent().lineage):
+            raise StalePlan(reasons)
         if dry:
             return m.Accepted(would=tuple(w.what for s in plan.steps for w in s.writes))
         return m.Accepted(run=self.runs.start(plan, machine, self.forget))

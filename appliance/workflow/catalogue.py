@@ -9,12 +9,14 @@ from appliance.boot.choose import choose_loader
 from appliance.boot.flip import open_boot
 from appliance.errors import ApplianceError, Refused
 from appliance.host.run import Host
+from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import RecordOf
-from appliance.model.plan import Plan, Request, Verb
+from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow import promote, rehearse
 from appliance.workflow.descent import Descent, descend
+from appliance.workflow.naming import next_run
 from appliance.workflow.places import Places
 from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.runner import Step
@@ -57,6 +59,18 @@ def build_plan(machine: Machine, request: Request, descent: Descent, host: Host,
         choose_loader(machine, rehearsed.system, host),
         drift(host, ground) if request.verb is Verb.PROMOTE else (),
     )
+
+
+def why_stale(plan: Plan, machine: Machine, lineage: Lineage) -> tuple[str, ...]:
+    """Sentences on why a plan made earlier is not for this machine as it is now. Pure."""
+    if plan.machine != machine.identity:
+        return (f"This plan is for {plan.machine}; this machine is {machine.identity}.",)
+    if plan.fingerprint != fingerprint(machine):
+        return ("The machine's disks or volumes have changed since the plan was made.",)
+    run = plan.names.run
+    if plan.request.verb is Verb.REHEARSE and run != next_run(machine, plan.names.vg, lineage):
+        return (f"The machine has had a run {run} since the plan was made: its volumes would be mistaken.",)
+    return ()
 
 
 def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:

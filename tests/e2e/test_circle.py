@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import side_effects
-from tests.lab.appliance import Appliance
+from tests.lab.appliance import PROGRAM, Appliance
 from tests.lab.circle import (
     machine_with_stick,
     plan_file,
@@ -199,6 +199,22 @@ def test_a_second_rehearsal_on_the_kept_system_and_all_the_way_back(kept: Kept, 
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
         machine.power_off()
+
+
+@pytest.mark.full
+def test_ctrl_c_while_the_twin_boots_leaves_nothing_behind(kept: Kept, tmp_path: Path) -> None:
+    with (
+        kept.machine.fork() as machine,
+        appliance_on(machine, stick_with_shell(tmp_path)) as appliance,
+    ):
+        before = appliance.volumes()
+        interrupted = appliance.shell.run(f"timeout -s INT 90 {PROGRAM} rehearse --nothing", limit=600)
+        assert "step 5 of 15: Control boot" in interrupted.text
+        assert "CANCEL-01" in interrupted.text
+        assert "Traceback" not in interrupted.text
+        assert appliance.volumes() == before
+        assert appliance.shell.read("dmsetup ls | grep -c twinboot || true").strip() == "0"
+        assert appliance.shell.read("virsh list --all --name").strip() == ""
 
 
 @contextlib.contextmanager

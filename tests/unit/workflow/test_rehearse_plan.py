@@ -12,6 +12,7 @@ from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine, Storage, Trouble
 from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
+from appliance.workflow.catalogue import why_stale
 from appliance.workflow.naming import next_run
 from appliance.workflow.rehearse import build_plan
 
@@ -142,3 +143,17 @@ def test_run_numbers_are_not_used_again_while_a_tag_stands() -> None:
     assert next_run(used, group.name, Lineage()) == "tb8"
     failed = Lineage(nodes=(Node(volume="", state=State.FAILED, run="tb9"),))
     assert next_run(used, group.name, failed) == "tb10"
+
+
+def test_a_plan_is_good_for_the_machine_it_was_made_on_until_that_has_had_another_run() -> None:
+    found = replace(machine(), kvm=True)
+    made = plan(found)
+    assert why_stale(made, found, Lineage()) == ()
+    assert "is for LAB-0001; this machine is X" in why_stale(made, replace(found, identity="X"), Lineage())[0]
+    (group,) = found.volume_groups
+    grown = replace(found, volume_groups=(replace(group, uuid="another"),))
+    assert "have changed" in why_stale(made, grown, Lineage())[0]
+    again = Lineage(nodes=(Node(volume="root-tb1", state=State.SEALED, run="tb1"),))
+    assert "has had a run tb1 since" in why_stale(made, found, again)[0]
+    failed = Lineage(nodes=(Node(volume="(tb1: removed)", state=State.FAILED, run="tb1"),))
+    assert "has had a run tb1 since" in why_stale(made, found, failed)[0]
