@@ -16,6 +16,7 @@ from appliance.model import events as ev
 from appliance.model import messages as m
 from appliance.model.codec import from_json, to_json, to_pretty_json
 from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
+from appliance.model.verdict import Result
 from appliance.session import Session, socket_path
 
 EXAMPLES = """examples:
@@ -29,8 +30,8 @@ EXAMPLES = """examples:
   twinboot run june.json                    that very plan, on that machine
   twinboot image build                      make dist/twinboot.img (on a workstation)
 
-exit codes: 0 done, 1 failed, 2 wrong arguments, 3 refused (nothing written), 4 another operator,
-            130 cancelled
+exit codes: 0 done, 1 failed or the verdict is FAIL, 2 wrong arguments, 3 refused (nothing written),
+            4 another operator, 130 cancelled
 """
 
 
@@ -191,7 +192,7 @@ async def follow(session: Session, run: str, since: int, args: argparse.Namespac
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGINT, lambda: asyncio.ensure_future(session.cancel(run))
         )
-    failed = False
+    failed, verdict = False, Result.PASS
     async for event in session.follow(since):
         if event.run not in ("", run):
             continue
@@ -200,11 +201,13 @@ async def follow(session: Session, run: str, since: int, args: argparse.Namespac
         if isinstance(event, ev.Waiting):
             await pass_gate(session, run, event.gate, event.sentence, args)
         failed = failed or isinstance(event, ev.Failed)
+        if isinstance(event, ev.VerdictReached):
+            verdict = event.verdict.result
         if isinstance(event, ev.RunFinished):
             break
     if not args.json:
         print((await session.record(run)).text)
-    return 1 if failed else 0
+    return 1 if failed or verdict is Result.FAIL else 0
 
 
 async def pass_gate(session: Session, run: str, gate: str, sentence: str, args: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from appliance.engine.server import Server
 from appliance.model.codec import from_json
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan
+from appliance.model.verdict import Result, Verdict
 from tests.unit.engine.recorded_desk import RecordedDesk
 
 MACHINE = Path(__file__).parents[1] / "fixtures/machines/thin-uefi.json"
@@ -96,6 +97,11 @@ def test_json_is_nothing_but_json(desk: RecordedDesk, capsys: pytest.CaptureFixt
     assert main(["rehearse", "--nothing", "--json"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[-1]["event"] == "run-finished"
+
+
+def test_a_bad_verdict_is_an_exit_status_a_script_can_see(desk: RecordedDesk) -> None:
+    desk.verdict = Verdict(result=Result.FAIL, checks=())
+    assert main(["rehearse", "--nothing"]) == 1
 
 
 def test_every_refusal_is_said_and_the_exit_status_is_three(

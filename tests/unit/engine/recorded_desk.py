@@ -9,6 +9,7 @@ from appliance.model import events as e
 from appliance.model import messages as m
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan
+from appliance.model.verdict import Result, Verdict
 from appliance.workflow import rehearse
 from appliance.workflow.descent import descend
 
@@ -22,6 +23,7 @@ class RecordedDesk:
         self.bus, self.machine = bus, machine
         self.started: list[Plan] = []
         self.approved: list[tuple[str, str]] = []
+        self.verdict = Verdict(result=Result.PASS, checks=())
         self.gate = ""
         self.go_on = threading.Event()
 
@@ -67,6 +69,7 @@ class RecordedDesk:
                 self.gate = ""
             self.bus.publish(e.StepStarted(step=step.id, title=step.title, number=number, total=len(steps)))
             self.bus.publish(e.StepFinished(step=step.id, seconds=step.weight))
+        self.bus.publish(e.VerdictReached(verdict=self.verdict))
         self.bus.publish(e.RunFinished(outcome="done"))
 
     def _waiting(self) -> m.RunView | None:
