@@ -69,12 +69,12 @@ def worse(verdict: dict[str, Any]) -> dict[str, str]:
 def test_a_service_that_does_not_come_up_is_named_and_not_promoted(story: Story, ledger: str) -> None:
     run, verdict = story.rehearse(ledger)
     assert verdict["result"] == "FAIL"
-    assert "service ledger.service" in worse(verdict)
+    assert set(worse(verdict)) == {"service ledger", "socket tcp:8377"}
     assert all(worse(verdict).values()), "every check that got worse says why"
     refused = story.appliance.twinboot("promote", run, "--confirm", "0001")
     assert refused.status == 3
     assert "--force-bad" in refused.text
-    assert "ledger.service" in refused.text
+    assert "service ledger: It fails after the patch" in refused.text
 
 
 def test_a_half_configured_package_is_never_sealed(story: Story) -> None:
