@@ -29,7 +29,7 @@ from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(5400)]
 
 OLD, NEW = "/dev/mapper/vg0-root", "/dev/mapper/vg0-root--tb1"
 QEMUS = (b"\x52\x55", b"\x52\x56")

@@ -23,7 +23,7 @@ from tests.lab.hardware import Hardware
 from tests.lab.installed import SystemSpec, installed_system
 from tests.lab.proof import ProofOfBoot
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(5400)]
 
 
 @dataclass(frozen=True, slots=True)
