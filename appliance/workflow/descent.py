@@ -105,8 +105,8 @@ def _run_node(
     )
     if record is not None and record.failed:
         state = State.FAILED
-    if view is not None and view.whose == run and view.state in STATES:
-        state = STATES[view.state]
+    if view is not None and view.whose == run:
+        state = STATES.get(view.state, state)
     elif view is not None and view.own is not None and view.own.root == mapper_path(vg, volume.name):
         # Another run is on trial: the loader's own configuration still says what was kept before it.
         state = State.KEPT

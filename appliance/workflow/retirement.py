@@ -61,7 +61,7 @@ def why_not(names: Names, view: LoaderView | None) -> tuple[str, ...]:
         reasons.append(
             f"{names.run} is the previous system of {view.run}: it goes when {view.run} is retired."
         )
-    elif view.own is not None and view.own.root == volume:
+    elif view.whose != names.run and view.own is not None and view.own.root == volume:
         reasons.append(f"{names.run} is the system that {view.run} was made from: roll back first.")
     return tuple(reasons)
 

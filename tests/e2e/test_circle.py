@@ -213,7 +213,7 @@ def test_ctrl_c_while_the_twin_boots_leaves_nothing_behind(kept: Kept, tmp_path:
         assert "CANCEL-01" in interrupted.text
         assert "Traceback" not in interrupted.text
         assert appliance.volumes() == before
-        assert appliance.shell.read("dmsetup ls | grep -c twinboot || true").strip() == "0"
+        assert appliance.shell.read("dmsetup ls | grep -c ^twinboot- || true").strip() == "0"
         assert appliance.shell.read("pgrep -c qemu-system || true").strip() == "0"
 
 

@@ -87,6 +87,16 @@ def test_a_kept_system_stays_kept_while_the_next_one_is_on_trial() -> None:
     assert states == {"root": (State.FALLBACK, False), "root-tb1": (State.KEPT, True)}
 
 
+def test_a_kept_system_that_was_rolled_back_is_kept_no_more() -> None:
+    """keep had made grub.cfg name it, and the sector pins the previous system."""
+    new = Entry(id="own", title="Debian", kernel="/k", root="/dev/mapper/vg0-root--tb1")
+    seen = replace(view(BootState.ROLLED_BACK), own=new)
+    told = descend(with_run(machine(), "base", "sealed", "trial"), seen, ())
+    node = told.lineage.node("tb1")
+    assert node is not None and node.state is State.SEALED
+    assert [n.volume for n in told.lineage.nodes if n.boots_next] == ["root"]
+
+
 def test_a_trial_that_was_not_kept_is_said_at_the_next_start() -> None:
     spent = replace(view(BootState.TRIAL), result="verdict bad\nwhy ledger.service does not run\n")
     told = descend(with_run(machine(), "base", "sealed", "trial"), spent, ())

@@ -93,6 +93,20 @@ def test_an_old_system_that_is_gone_already_is_not_named() -> None:
     assert "root" not in going.doomed
 
 
+def test_a_kept_run_that_was_rolled_back_may_go_though_grub_cfg_still_names_it() -> None:
+    seen = replace(view(BootState.KEPT), state=BootState.ROLLED_BACK, next_boot=view(BootState.KEPT).fallback)
+    assert seen.own is not None and seen.own.root.endswith("root--tb1")
+    assert why_not(names("tb1"), seen) == ()
+    assert plan_retirement(group(*run_volumes("tb1")), names("tb1"), seen).doomed == OF_TB1
+
+
+def test_what_a_later_trial_was_made_from_is_refused() -> None:
+    seen = view(BootState.ARMED, "tb2", old="root", new="root--tb2")
+    kept = Entry(id="own", title="own", kernel="k", root="/dev/mapper/vg0-root--tb1")
+    (sentence,) = why_not(names("tb1"), replace(seen, own=kept))
+    assert "is the system that tb2 was made from" in sentence
+
+
 @pytest.mark.parametrize(
     "seen, reason",
     [
