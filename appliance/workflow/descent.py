@@ -107,8 +107,7 @@ def _run_node(
         state = State.FAILED
     if view is not None and view.whose == run:
         state = STATES.get(view.state, state)
-    elif view is not None and view.own is not None and view.own.root == mapper_path(vg, volume.name):
-        # Another run is on trial: the loader's own configuration still says what was kept before it.
+    elif view is not None and mapper_path(vg, volume.name) in _kept_before(view):
         state = State.KEPT
     base = by_role.get("base")
     node = Node(
@@ -122,6 +121,11 @@ def _run_node(
         retire_on=record.retire_on if record else "",
     )
     return _marked(node, vg, view)
+
+
+def _kept_before(view: LoaderView) -> frozenset[str]:
+    """Roots that were kept before the run the sector names: its own previous system, GRUB's own default."""
+    return frozenset(entry.root for entry in (view.fallback, view.own) if entry is not None)
 
 
 def _failed(record: RunRecord) -> Node:

@@ -97,6 +97,17 @@ def test_a_kept_system_that_was_rolled_back_is_kept_no_more() -> None:
     assert [n.volume for n in told.lineage.nodes if n.boots_next] == ["root"]
 
 
+def test_rolled_back_to_a_kept_system_that_one_is_what_is_rehearsed_next() -> None:
+    kept = Entry(id="previous", title="Previous", kernel="/k", root="/dev/mapper/vg0-root--tb1")
+    spent = Entry(id="own", title="Debian", kernel="/k", root="/dev/mapper/vg0-root--tb2")
+    seen = LoaderView(
+        state=BootState.ROLLED_BACK, run="tb2", own=spent, next_boot=kept, fallback=kept, runs=("tb1", "tb2")
+    )
+    told = descend(with_run(machine(), "base", "sealed", "trial"), seen, ())
+    states = {n.volume: (n.state, n.boots_next) for n in told.lineage.nodes}
+    assert states == {"root": (State.FALLBACK, False), "root-tb1": (State.KEPT, True)}
+
+
 def test_a_trial_that_was_not_kept_is_said_at_the_next_start() -> None:
     spent = replace(view(BootState.TRIAL), result="verdict bad\nwhy ledger.service does not run\n")
     told = descend(with_run(machine(), "base", "sealed", "trial"), spent, ())
