@@ -40,8 +40,7 @@ class Story:
         """The run and its verdict."""
         self.offer(ledger)
         verdict = self.appliance.rehearse("--packages", "ledger")
-        runs = [n["run"] for n in self.appliance.status()["lineage"]["nodes"] if n["run"]]
-        return max(runs, key=lambda run: int(run.removeprefix("tb"))), verdict
+        return self.appliance.newest_run(), verdict
 
 
 def regions(machine: Machine) -> dict[str, str]:
@@ -104,7 +103,7 @@ def test_a_data_migration_is_named_twice_and_the_ahci_machine_boots_what_was_tes
     (written,) = verdict["data_writes"]
     assert written["target"] == "/srv"
     assert any("ledger" in path for path in written["paths"])
-    run = appliance.status()["lineage"]["nodes"][-1]["run"]
+    run = appliance.newest_run()
     told = appliance.read("promote", run, "--confirm", "0001", limit=900)
     assert "The patch wrote to /srv" in told
     appliance.shell.send("systemctl reboot\n")

@@ -64,11 +64,16 @@ class Appliance:
     def rehearse(self, *words: str) -> dict[str, Any]:
         """Rehearse to the end; the verdict. The run's exit status is not judged: a verdict may be bad."""
         answer = self.twinboot("rehearse", *words, limit=REHEARSAL)
-        run = self.status()["lineage"]["nodes"][-1]["run"]
+        run = self.newest_run()
         verdict = self.shell.run(f"cat {RUNS}/{run}/verdict.json")
         if verdict.status != 0:
             raise LabError(f"{run} has no verdict:\n{tail(answer.text, 80)}")
         return dict(json.loads(verdict.text))
+
+    def newest_run(self) -> str:
+        """The run with the highest number; one that failed stands last in the tree, whatever its number."""
+        runs = [node["run"] for node in self.status()["lineage"]["nodes"] if node["run"]]
+        return max(runs, key=lambda run: int(run.removeprefix("tb")))
 
     def volumes(self) -> set[str]:
         """Names of all logical volumes, without the pool."""

@@ -153,7 +153,7 @@ def _four(folder: Path) -> tuple[int, int, Snapshot]:
         total, available = (_meminfo(appliance, name) for name in ("MemTotal", "MemAvailable"))
         times = _time_both(appliance, SIZES[0])
         appliance.rehearse("--nothing")
-        run_name = appliance.status()["lineage"]["nodes"][-1]["run"]
+        run_name = appliance.newest_run()
         before = _written(appliance)
         appliance.read("promote", run_name, "--confirm", "0001", limit=900)
         return (total - available) >> 10, _written(appliance) - before, times
