@@ -33,7 +33,7 @@ check: deps ## the three-minute loop: lint, types, imports, unit, crash and cons
 image: deps ## build dist/twinboot.img (USB) and dist/pxe/
 	$(PY) -m appliance.image build
 
-test: deps ## all tests of a submission: check, then image and machines (half an hour emulated)
+test: deps ## all tests of a submission: check, then image and machines (some 40 minutes emulated)
 	$(MAKE) --no-print-directory check
 	$(PY) -m appliance.image build --fast
 	$(PY) -m tests.lab build bios uefi
