@@ -68,7 +68,11 @@ def point_root(root: Path, spec: str, first: Path) -> None:
         write_atomic(path, edited, mode=path.stat().st_mode & 0o7777)
 
 
-def put_first_back(root: Path, first: Path) -> None:
-    """Undo of point_root: byte for byte what was there. Fine where there is no first copy."""
-    if first.exists() and (root / "etc/fstab").read_bytes() != first.read_bytes():
-        write_atomic(root / "etc/fstab", first.read_bytes())
+def turn_root_back(root: Path, first: Path) -> None:
+    """Make "/" name what it named in `first`; what an admin wrote into fstab since stays. Safe to repeat."""
+    spec = next(entry.spec for entry in parse(first.read_bytes()) if entry.target == "/")
+    path = root / "etc/fstab"
+    text = path.read_bytes()
+    edited = with_spec(text, "/", spec)
+    if edited != text:
+        write_atomic(path, edited, mode=path.stat().st_mode & 0o7777)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab.appliance import Appliance
 from tests.lab.circle import (
+    go_round,
     machine_with_stick,
     plan_file,
     played,
@@ -24,6 +25,8 @@ from tests.lab.installed import SystemSpec, installed_system
 from tests.lab.proof import ProofOfBoot
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(5400)]
+
+NVME = Hardware(firmware=UEFI, bus="nvme")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,18 @@ def test_good_in_the_twin_bad_on_the_metal_gives_way_by_itself(tmp_path: Path) -
     assert "The old system has run since" in came.again.text
 
 
+@pytest.mark.full
+def test_good_on_both_the_nvme_machine_keeps_it(tmp_path: Path) -> None:
+    came = played(lambda folder: go_round(folder, NVME, kernel=False), tmp_path)
+    assert "PASS" in came.report
+    assert came.proof.root == "/dev/mapper/vg0-root--tb1"
+    assert came.proof.ledger_answer.startswith("ledger 1.1 ")
+    assert came.proof.failed_units == ()
+
+
 def _come_back(folder: Path) -> CameBack:
     system = installed_system(SystemSpec(UEFI))
-    hardware = Hardware(firmware=UEFI, bus="nvme")
-    with machine_with_stick(system, folder, "1.5", plan_file(("ledger",)), hardware=hardware) as machine:
+    with machine_with_stick(system, folder, "1.5", plan_file(("ledger",)), hardware=NVME) as machine:
         rehearse_and_promote(machine)
         proof = trial_given_back(machine)
         result = machine.shell().read("cat /boot/twinboot/tb1/result")

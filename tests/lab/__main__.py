@@ -44,6 +44,7 @@ def main() -> int:
     keep.add_argument("--bus", choices=BUSES, default="virtio")
     demo = verbs.add_parser("demo", help="a machine goes once round; on a terminal: the console on it")
     demo.add_argument("--firmware", choices=(BIOS, UEFI), default=BIOS)
+    demo.add_argument("--bus", choices=BUSES, default="virtio")
     demo.add_argument("--unattended", action="store_true", help="even on a terminal")
     verbs.add_parser("bench", help="times and sizes beside a rival's, in one run")
     arguments = parser.parse_args()
@@ -63,13 +64,14 @@ def _demo(arguments: argparse.Namespace) -> None:
     if not arguments.unattended and sys.stdin.isatty() and sys.stdout.isatty():
         system = installed_system(SystemSpec(arguments.firmware))
         with tempfile.TemporaryDirectory(prefix="twinboot-demo-", dir="/var/tmp") as folder:
-            machine = machine_to_drive(system, Path(folder))
+            machine = machine_to_drive(system, Path(folder), arguments.bus)
             with machine:
                 machine.power_on()
                 _join(machine)
         return
     with tempfile.TemporaryDirectory(prefix="twinboot-demo-", dir="/var/tmp") as folder:
-        came = go_round(Path(folder), arguments.firmware)
+        hardware = Hardware(firmware=arguments.firmware, bus=arguments.bus)
+        came = go_round(Path(folder), hardware)
     print(came.report)
     print("The metal, asked after the trial:")
     print(f"  root {came.proof.root}, kernel {came.proof.kernel}, ledger {came.proof.ledger}")

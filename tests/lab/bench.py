@@ -10,12 +10,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.appliance import PROGRAM, START, Appliance
 from tests.lab.archive import PrivateApt, host_mirror
 from tests.lab.circle import IMAGE, stick_with_shell
+from tests.lab.figures import Figures, Snapshot, Start
 from tests.lab.firmware import BIOS
 from tests.lab.hardware import Hardware
 from tests.lab.installed import SystemSpec, installed_system
@@ -24,28 +24,9 @@ from tests.lab.native import LabError, run, stage
 
 GB = 1024
 SIZES = (4, 20)
-COMPUTED = 60
 CONSOLE = r"WRITES TO THIS MACHINE: "
 MENU = r"Select a language|Choose language"
 INSTALLER = "debian-installer-12-netboot-amd64"
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How long a machine took to its first usable screen, in seconds by the clock and of processor time."""
-
-    what: str
-    seconds: float
-    processor: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Seconds from taking the snapshot to the twin's first word, and for a full copy, of a volume in GB."""
-
-    gigabytes: int
-    snapshot: float
-    copy: float
 
 
 def bench() -> None:
@@ -55,32 +36,9 @@ def bench() -> None:
         starts = [_debian(folder / "debian"), _console(folder / "console"), _installer(folder / "installer")]
         used, written, first = _four(folder / "four")
         second = _snapshot(folder / "twenty", SIZES[1])
-    _print_starts(starts)
-    _print_snapshots([first, second])
-    print(f"\nRAM used at the console    {used} MiB (target 450)")
-    print(f"written at promotion       {written / 1e6:.1f} MB")
-    print(f"\nstick {IMAGE.stat().st_size / 1e6:.0f} MB (target 240), ", end="")
-    print(f"root {(IMAGE.parent / 'pxe/rootfs.squashfs').stat().st_size / 1e6:.0f} MB (target 180)")
-
-
-def _print_starts(starts: list[Start]) -> None:
-    debian = starts[0]
-    print(f"\n{'power-on to':34}{'seconds':>9}{'CPU s':>8}{'against Debian':>16}")
-    for start in starts:
-        ratio = start.seconds / debian.seconds
-        print(f"{start.what:34}{start.seconds:9.1f}{start.processor:8.1f}{ratio:15.2f}x")
-
-
-def _print_snapshots(found: list[Snapshot]) -> None:
-    print(f"\n{'volume':24}{'to the twin power-on, s':>24}{'full copy, s':>14}{'ratio':>8}")
-    low, high = found
-    grows = (high.snapshot - low.snapshot) / (high.gigabytes - low.gigabytes)
-    copies = (high.copy - low.copy) / (high.gigabytes - low.gigabytes)
-    more = COMPUTED - high.gigabytes
-    computed = Snapshot(COMPUTED, high.snapshot + more * grows, high.copy + more * copies)
-    for one, mark in ((low, ""), (high, ""), (computed, " (computed)")):
-        name = f"{one.gigabytes} GB{mark}"
-        print(f"{name:24}{one.snapshot:24.1f}{one.copy:14.1f}{one.copy / one.snapshot:7.1f}x")
+    root = IMAGE.parent / "pxe/rootfs.squashfs"
+    sizes = IMAGE.stat().st_size, root.stat().st_size
+    print("\n" + Figures(tuple(starts), (first, second), used, written, *sizes).text())
 
 
 @contextmanager
@@ -170,12 +128,12 @@ def _written(appliance: Appliance) -> int:
 
 
 def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
-    with stage(f"snapshot of {gigabytes} GB to the twin's first word"):
+    with stage(f"snapshot of {gigabytes} GB to the twin's power-on"):
         appliance.shell.read(f"{PROGRAM} rehearse --nothing --json >/tmp/events 2>&1 &")
         deadline = time.monotonic() + START
         while not (found := _seconds(appliance)):
             if time.monotonic() > deadline:
-                raise LabError("the twin said nothing:\n" + appliance.shell.run("tail /tmp/events").text)
+                raise LabError("the twin was not started:\n" + appliance.shell.run("tail /tmp/events").text)
             time.sleep(5)
         run_name = appliance.status()["running"]["run"]
         appliance.read("cancel", run_name)
@@ -192,12 +150,11 @@ def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
 
 
 def _seconds(appliance: Appliance) -> float:
-    """From the beginning of the step "snapshot" to the twin's first line; 0 where it has not spoken yet."""
+    """From the beginning of the step "snapshot" to that of "control", which starts the twin; 0 before it."""
     events = [
         json.loads(line)
-        for line in appliance.shell.run("grep -e '\"snapshot\"' -e '\"vm\"' /tmp/events").text.splitlines()
+        for line in appliance.shell.run("grep step-started /tmp/events").text.splitlines()
         if line.startswith("{")
     ]
-    began = next((e["at"] for e in events if e["event"] == "step-started" and e["step"] == "snapshot"), 0.0)
-    spoke = next((e["at"] for e in events if e["event"] == "line" and e["source"] == "vm"), 0.0)
-    return float(spoke - began) if began and spoke else 0.0
+    began = {event["step"]: float(event["at"]) for event in events}
+    return began["control"] - began["snapshot"] if "control" in began else 0.0

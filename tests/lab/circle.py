@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.lab.appliance import DEBUG_SHELL, REHEARSAL
-from tests.lab.firmware import BIOS
 from tests.lab.hardware import Hardware
 from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine, ProofOfBoot
@@ -80,11 +79,11 @@ def stick_with_shell(folder: Path) -> Path:
     return prepare(IMAGE, folder / "shell.img", {}, DEBUG_SHELL)
 
 
-def machine_to_drive(system: InstalledSystem, folder: Path) -> Machine:
+def machine_to_drive(system: InstalledSystem, folder: Path, bus: str) -> Machine:
     """The same machine for a person: the stick without a plan, ledger 1.1 and the kernel update on offer."""
     debs = system.offers.select("1.1", system.offers.update)
     lab = system.offers.pool.publish(folder / "lab", debs)
-    hardware = Hardware(firmware=system.spec.firmware)
+    hardware = Hardware(firmware=system.spec.firmware, bus=bus)
     machine = Machine.with_system(system, hardware, folder=folder / "machine", site={"lab": lab})
     machine.insert_stick(IMAGE)
     return machine
@@ -139,11 +138,12 @@ def played(play: Callable[[Path], T], folder: Path) -> T:
         return play(folder / "again")
 
 
-def go_round(folder: Path, firmware: str = BIOS, *, kernel: bool = True, ledger: str = "1.1") -> Round:
+def go_round(folder: Path, hardware: Hardware, *, kernel: bool = True, ledger: str = "1.1") -> Round:
     """The whole circle on a machine of its own; `folder` is scratch. Raises LabError."""
-    system = installed_system(SystemSpec(firmware))
+    system = installed_system(SystemSpec(hardware.firmware))
     packages = ("ledger", "linux-image-amd64") if kernel else ("ledger",)
-    machine = machine_with_stick(system, folder, ledger, plan_file(packages), kernel=kernel)
+    plan = plan_file(packages)
+    machine = machine_with_stick(system, folder, ledger, plan, kernel=kernel, hardware=hardware)
     with machine:
         rehearse_and_promote(machine)
         proof = trial_kept(machine)

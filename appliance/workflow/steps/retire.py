@@ -121,10 +121,7 @@ class NoteRetireDate(OnGround):
 
 
 def clear(root: Path) -> None:
-    """Take our edits out of the kept system mounted at `root`. Safe to repeat and half-done.
-
-    Only the root's device in fstab is turned back: what an admin wrote there since stays.
-    """
+    """Take our edits out of the kept system mounted at `root`. Safe to repeat and half-done."""
     homes = sorted(
         (int(found[1]), place)
         for place in (root / HOME).glob("tb*")
@@ -132,12 +129,7 @@ def clear(root: Path) -> None:
     )
     for _, home in homes:
         if (home / "fstab.first").is_file():
-            first = fstab.parse((home / "fstab.first").read_bytes())
-            spec = next(entry.spec for entry in first if entry.target == "/")
-            text = (root / "etc/fstab").read_bytes()
-            edited = fstab.with_spec(text, "/", spec)
-            if edited != text:
-                write_atomic(root / "etc/fstab", edited, mode=(root / "etc/fstab").stat().st_mode & 0o7777)
+            fstab.turn_root_back(root, home / "fstab.first")
             break
     for _, home in homes:
         confirm.remove(root, home.name)

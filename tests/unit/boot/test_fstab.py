@@ -65,8 +65,8 @@ def test_point_root_keeps_the_first_text_and_gives_it_back(tmp_path: Path) -> No
     fstab.point_root(tmp_path, "UUID=aa-bb", first)
     assert first.read_bytes() == DEBIAN
     assert b"\nUUID=aa-bb /  " in (tmp_path / "etc/fstab").read_bytes()
-    fstab.put_first_back(tmp_path, first)
-    fstab.put_first_back(tmp_path, first)
+    fstab.turn_root_back(tmp_path, first)
+    fstab.turn_root_back(tmp_path, first)
     assert (tmp_path / "etc/fstab").read_bytes() == DEBIAN
 
 
