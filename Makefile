@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+SYSTEMS := bios uefi
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellcheck \
         sudo mmdebstrap debootstrap squashfs-tools fdisk gdisk kpartx mtools dosfstools e2fsprogs parted \
@@ -9,7 +10,7 @@ DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellc
         qemu-system-x86 qemu-utils ovmf ipxe-qemu apt-utils dpkg-dev cpio zstd xz-utils tmux \
         systemd-container btrfs-progs tinyproxy-bin qemu-guest-agent curl
 
-.PHONY: help deps check test test-full image demo bench clean
+.PHONY: help deps check test test-full image fast-image lab-systems demo bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,25 +29,30 @@ check: deps ## the three-minute loop: lint, types, imports, unit, crash and cons
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	git ls-files -z 'appliance/*.sh' | xargs -0 -r shellcheck -s sh -S warning
-	$(PY) -m pytest -q -m 'not lab and not full and not root' tests
+	$(PY) -m pytest -q -n 2 --dist loadfile -m 'not lab and not full and not root' tests
 
 image: deps ## build dist/twinboot.img (USB) and dist/pxe/
 	$(PY) -m appliance.image build
 
 test: deps ## all tests of a submission: check, then image and machines (some 40 minutes emulated)
 	$(MAKE) --no-print-directory check
-	$(PY) -m appliance.image build --fast
-	$(PY) -m tests.lab build bios uefi
+	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m '(lab or root) and not full' tests
 
 test-full: deps ## every scenario, hours
-	$(PY) -m appliance.image build --fast
-	$(PY) -m tests.lab build bios uefi
+	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'lab or root or full' tests
 
 demo: deps ## build everything and watch a machine go once round
-	$(PY) -m appliance.image build --fast
+	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems SYSTEMS=bios
 	$(PY) -m tests.lab demo
+
+fast-image:
+	$(PY) -m appliance.image build --fast
+
+lab-systems:
+	$(PY) -m tests.lab build $(SYSTEMS)
 
 bench: deps ## times and sizes beside a rival's, measured in one run (half an hour emulated)
 	$(PY) -m appliance.image build
