@@ -10,7 +10,7 @@ DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellc
         qemu-system-x86 qemu-utils ovmf ipxe-qemu apt-utils dpkg-dev cpio zstd xz-utils tmux \
         systemd-container btrfs-progs tinyproxy-bin qemu-guest-agent curl
 
-.PHONY: help deps check test test-full image fast-image lab-systems demo bench clean
+.PHONY: help deps check test test-full image fast-image lab-systems demo console bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ fast-image:
 
 lab-systems:
 	$(PY) -m tests.lab build $(SYSTEMS)
+
+console: ## the console without hardware, no root: MACHINE=name, or RUN=file of a recorded run; PACE=n STATE= ENDING= ERROR=
+	@$(PY) -c 'import textual, msgspec, pyte, jinja2' 2>/dev/null || { echo "Installing Python packages into .venv"; \
+	  python3 -m venv .venv && $(PY) -m pip install -q -e .; }
+	@$(PY) -m tests.tui.play $(if $(RUN),--run '$(RUN)') $(if $(PACE),--pace $(PACE)) $(if $(STATE),--state $(STATE)) \
+	  $(if $(ENDING),--ending $(ENDING)) $(if $(ERROR),--error $(ERROR)) $(MACHINE)
 
 bench: deps ## times and sizes beside a rival's, measured in one run (half an hour emulated)
 	$(PY) -m appliance.image build

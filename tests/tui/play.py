@@ -1,214 +1,142 @@
-"""The real console on a recorded machine: `python -m tests.tui.play tests/fixtures/machines/thin-uefi.json`.
+"""The real console without hardware: on a recorded machine, or a recorded run played back.
 
-A FakeEngine in the same process replays a rehearsal, a promotion and what follows, in seconds instead of
-minutes. For designers and for screenshots; nothing of the host is read or written.
+    python -m tests.tui.play [MACHINE]          e.g. thin-uefi; without a name a list is offered
+    python -m tests.tui.play --run FILE         the record of a run: its folder or the exported archive
+
+Nothing of this computer is read or written, and no rights are needed: the engine is played.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import os
+import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from appliance.errors import Refused
-from appliance.model import events as e
-from appliance.model import messages as m
+from appliance.errors import ApplianceError
 from appliance.model.codec import from_json
 from appliance.model.lineage import State
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan, Verb
-from appliance.model.verdict import Result
-from tests.tui import story
-from tests.tui.engine import FakeEngine
+from tests.tui.clock import Clock
+from tests.tui.player import ENDINGS, ERRORS, Player
+from tests.tui.replay import Act, Replay, opened
+from tests.tui.story import MACHINES
 from tui import app as script
 from tui import terminal
 
-AFTER = {Verb.PROMOTE: State.ARMED, Verb.KEEP: State.KEPT, Verb.ROLLBACK: State.SEALED, Verb.RETIRE: None}
-SENTENCES = {
-    None: (
-        "the installed system, as its own loader says",
-        "",
-        "Rehearse a patch on a twin of this machine (N).",
-    ),
-    State.SEALED: ("the installed system", "", "tb1 was tested and can be promoted (P)."),
-    State.ARMED: (
-        "tb1, once, on trial",
-        "Previous system (/dev/vg0/root)",
-        "Restart: the machine tries tb1 once (Q).",
-    ),
-    State.KEPT: (
-        "tb1",
-        "Previous system (/dev/vg0/root)",
-        "Retire the old system when it is not wanted (B).",
-    ),
-}
+STATES = ("SEALED", "ARMED", "TRIAL", "KEPT")
 
 
-class Player(FakeEngine):
-    """Plays whatever plan it is given, `pace` times as fast as its weights say."""
-
-    def __init__(self, path: Path, machine: Machine, ending: str, pace: float) -> None:
-        super().__init__(path, machine, story.lineage(None))
-        self.ending, self.pace = ending, pace
-        self.gate = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self.runs = itertools.count(1)
-        self.result = Result.FAIL if ending == "bad" else Result.PASS
-        self.script = {
-            m.MakePlan: self.make_plan,
-            m.Start: self.begin,
-            m.Approve: self.approve,
-            m.Cancel: self.cancel,
-            m.GetRecord: lambda say: m.RecordOf(run=say.run, verdict=self.verdict(), text="recorded"),
-        }
-        self.say_state(None)
-
-    def verdict(self) -> object:
-        return story.verdict(self.result, migrated=self.ending == "migrated")
-
-    def say_state(self, state: State | None) -> None:
-        following, fallback, step = SENTENCES[state]
-        self.status = replace(
-            self.status,
-            lineage=story.lineage(state, result=self.result),
-            next_boot=following,
-            fallback=fallback,
-            next_step=step,
-        )
-
-    def make_plan(self, say: m.MakePlan) -> m.Planned:
-        reasons = [
-            t.sentence
-            for t in (*self.machine.trouble, *(t for s in self.machine.systems for t in s.trouble))
-            if t.refuses
-        ]
-        if say.request.verb is Verb.REHEARSE and not self.machine.kvm and not say.request.emulate:
-            reasons.append(
-                "This machine offers no hardware virtualisation (KVM); switch it on in the firmware."
-            )
-        if say.request.verb is Verb.PROMOTE and self.result is Result.FAIL and not say.request.force_bad:
-            reasons.append(
-                "The verdict of tb1 is FAIL (service ledger). To promote it all the same: --force-bad."
-            )
-        if reasons:
-            raise Refused(tuple(reasons))
-        words = f"twinboot {say.request.verb.value} {say.request.run}".rstrip()
-        return m.Planned(plan=story.plan(self.machine, say.request), command_line=words)
-
-    def begin(self, say: m.Start) -> m.Accepted:
-        if say.dry:
-            return m.Accepted(would=tuple(w.what for s in say.plan.steps for w in s.writes) or ("nothing",))
-        self.task = asyncio.create_task(self.play(say.plan))
-        return m.Accepted(run=say.plan.names.run)
-
-    def approve(self, say: m.Approve) -> m.Accepted:
-        self.gate.set()
-        return m.Accepted()
-
-    def cancel(self, say: m.Cancel) -> m.Accepted:
-        if self.task is not None:
-            self.task.cancel()
-        self.push(
-            e.Failed(
-                at=time.time(),
-                run=say.run,
-                code="CANCEL-01",
-                what="The run was cancelled.",
-                safe="What it had made was removed.",
-                next_actions=("Start again when ready.",),
-            ),
-            e.RunFinished(at=time.time(), run=say.run, outcome="failed"),
-        )
-        self.status = replace(self.status, running=None)
-        return m.Accepted()
-
-    async def play(self, plan: Plan) -> None:
-        run, verb = plan.names.run, plan.request.verb
-        title = f"{verb.value.capitalize()} {run}"
-        view = m.RunView(run=run, verb=verb.value, title=title, plan=plan, started=time.time())
-        self.status = replace(self.status, running=view)
-        self.tell(
-            e.RunStarted(run=run, title=title, steps=tuple((s.id, s.title, s.weight) for s in plan.steps))
-        )
-        for number, step in enumerate(plan.steps, 1):
-            if step.gate:
-                await self.wait(view, step.id, step.title)
-                continue
-            self.tell(
-                e.StepStarted(run=run, step=step.id, title=step.title, number=number, total=len(plan.steps))
-            )
-            if self.ending == "fails" and step.id == "patch":
-                await asyncio.sleep(1)
-                self.tell(*story.failure(run))
-                return
-            await self.step(run, step.id, step.weight / self.pace)
-            self.tell(e.StepFinished(run=run, step=step.id, seconds=step.weight / self.pace))
-        self.status = replace(
-            self.status, running=replace(view, finished=True), writes=self.status.writes + 7
-        )
-        state = State.SEALED if verb is Verb.REHEARSE else AFTER[verb]
-        self.say_state(state)
-        if verb is Verb.REHEARSE:
-            self.tell(*story.ending(run, self.result, self.ending == "migrated"))
-        else:
-            self.tell(e.RunFinished(run=run, outcome="done"))
-
-    async def wait(self, view: m.RunView, gate: str, sentence: str) -> None:
-        self.gate.clear()
-        self.status = replace(self.status, running=replace(view, gate=gate, gate_sentence=sentence))
-        self.tell(e.Waiting(run=view.run, gate=gate, sentence=sentence))
-        await self.gate.wait()
-        self.status = replace(self.status, running=view)
-        self.tell(
-            e.RunStarted(
-                run=view.run,
-                title=view.title,
-                steps=tuple((s.id, s.title, s.weight) for s in view.plan.steps),
-            )
-        )
-
-    async def step(self, run: str, step: str, seconds: float) -> None:
-        said = story._during(run, step, seconds)
-        for event in said:
-            self.tell(event)
-            await asyncio.sleep(seconds / len(said))
-
-    def tell(self, *events: e.AnyEvent) -> None:
-        self.push(*(replace(event, at=time.time()) for event in events))
+def names() -> list[str]:
+    """The recorded machines, the two everything else derives from first."""
+    found = sorted(p.stem for p in MACHINES.glob("*.json"))
+    return sorted(found, key=lambda name: not name.startswith("thin-"))
 
 
-async def play(options: argparse.Namespace) -> None:
+def read_machine(name: str) -> Machine:
+    """A recorded machine by name or by file. Raises SystemExit with the names there are."""
+    path = Path(name) if name.endswith(".json") else MACHINES / f"{name}.json"
+    if not path.is_file():
+        raise SystemExit(f'There is no recorded machine "{name}". There are: {", ".join(names())}.')
+    machine: Machine = from_json(path.read_bytes(), Machine, str(path))
+    return machine
+
+
+def in_a_line(name: str) -> str:
+    """What a recorded machine is, for the list."""
+    machine = read_machine(name)
+    systems = len(machine.systems)
+    kvm = "KVM" if machine.kvm else "no KVM"
+    facts = f"{machine.firmware.value.upper()}, {systems} system{'' if systems == 1 else 's'}, {kvm}"
+    troubles = [t for t in (*machine.trouble, *(t for s in machine.systems for t in s.trouble)) if t.refuses]
+    return f"{name:20} {facts}{', refused: ' + troubles[0].code if troubles else ''}"
+
+
+def choose_machine(ask: bool) -> str:
+    """Offer the list and read a number; without a terminal the first one is taken."""
+    known = names()
+    if not ask:
+        return known[0]
+    print("Recorded machines:")
+    for number, name in enumerate(known, 1):
+        print(f"  {number:2}  {in_a_line(name)}")
+    while True:
+        said = input(f"Which one, 1 to {len(known)} [1]: ").strip() or "1"
+        if said in known:
+            return said
+        if said.isdigit() and 1 <= int(said) <= len(known):
+            return known[int(said) - 1]
+        print("Type one of the numbers.")
+
+
+async def show(options: argparse.Namespace, socket: Path) -> None:
     from tui.console import Console
 
-    recorded = from_json(Path(options.machine).read_bytes(), Machine, options.machine)
+    name, mode = script.choose(options)
+    await Console(name, mode, socket).run_async(mouse=False)
+
+
+async def play(options: argparse.Namespace, machine: Machine) -> None:
+    """The console on a machine whose engine plays what it is told to do."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = Player(Path(folder) / "engine.sock", recorded, options.ending, options.pace)
+        engine = Player(
+            Path(folder) / "engine.sock", machine, options.ending, options.pace or 20.0, options.error
+        )
         await engine.start()
         if options.state:
             engine.say_state(State(options.state))
-        name, mode = script.choose(options)
-        await Console(name, mode, engine.path).run_async(mouse=False)
+        found = asyncio.create_task(engine.recover())
+        await show(options, engine.path)
+        found.cancel()
         await engine.stop()
 
 
-def main() -> None:
-    parser = script._parser()
-    parser.add_argument("machine", help="a recorded machine, tests/fixtures/machines/*.json")
-    parser.add_argument("--ending", choices=("good", "bad", "fails", "migrated"), default="good")
-    parser.add_argument("--pace", type=float, default=20.0, help="how many times faster than a usual machine")
-    parser.add_argument(
-        "--state", choices=("SEALED", "ARMED", "KEPT"), default="", help="what is there already"
-    )
-    options = parser.parse_args()
-    script.prepare(terminal.choose_mode(terminal.own_name(), os.environ.get("TERM", ""), "utf-8"))
-    asyncio.run(play(options))
+async def replay(options: argparse.Namespace, acts: Sequence[Act]) -> None:
+    """The console as it was while the acts were recorded, its clock too."""
+    pace = 20.0 if options.pace is None else options.pace
+    clock = Clock(acts[0].record.started, pace)
+    with tempfile.TemporaryDirectory() as folder, clock.told():
+        engine = Replay(Path(folder) / "engine.sock", acts, pace, clock)
+        await engine.start()
+        playing = asyncio.create_task(engine.play())
+        await show(options, engine.path)
+        playing.cancel()
+        await engine.stop()
+
+
+def parser() -> argparse.ArgumentParser:
+    result = script._parser()
+    result.prog, result.description = "python -m tests.tui.play", "The console without hardware."
+    result.add_argument("machine", nargs="?", default="", help=f"one of {', '.join(names())}")
+    result.add_argument("--run", type=Path, metavar="FILE", help="play back this record of a run")
+    result.add_argument("--pace", type=float, help="times as fast as it was or would be (20); 0: at once")
+    result.add_argument("--ending", choices=ENDINGS, default="good", help="how a rehearsal ends")
+    result.add_argument("--error", choices=sorted(ERRORS), default="", help="the error a run stops with")
+    result.add_argument("--state", choices=STATES, default="", help="what is there already")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        if options.run is None:
+            machine = read_machine(options.machine or choose_machine(sys.stdin.isatty()))
+            script.prepare(terminal.choose_mode(terminal.own_name(), os.environ.get("TERM", ""), "utf-8"))
+            asyncio.run(play(options, machine))
+            return 0
+        with opened(options.run) as acts:
+            script.prepare(terminal.choose_mode(terminal.own_name(), os.environ.get("TERM", ""), "utf-8"))
+            asyncio.run(replay(options, acts))
+        return 0
+    except ApplianceError as error:
+        print(f"{error.code}: {error.what}", file=sys.stderr)
+        return error.exit_code
+    except (EOFError, KeyboardInterrupt):
+        return 130
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.model.lineage import State
 from appliance.model.machine import Machine, Role
 from appliance.model.plan import fingerprint
 from appliance.probe import lvm_metadata
+from appliance.workflow.descent import descend
 from tests.fixtures.machines.derive import HERE, RECORDED, load, text_of, variants
 
 
@@ -44,6 +46,9 @@ def test_each_variant_differs_in_what_it_is_named_for() -> None:
         "junk-serial": set(),
         "foreign-custom-cfg": {"foreign-custom-cfg"},
         "no-system": set(),
+        "unfinished-job": set(),
     }
     assert len(found["two-systems"].systems) == 2 and not found["no-kvm"].kvm
+    (left,) = [n for n in descend(found["unfinished-job"], None, ()).lineage.nodes if n.run]
+    assert (left.run, left.state) == ("tb1", State.SNAPPED)
     assert fingerprint(found["junk-serial"]) != fingerprint(load("thin-bios"))
