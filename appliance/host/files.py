@@ -58,9 +58,13 @@ def mounted_readonly(host: Host, device: str, fstype: str, at: Path) -> Iterator
 
 @contextlib.contextmanager
 def mounted(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
-    """Mount for writing: only volumes of our own, or /boot and the ESP inside a promotion."""
+    """Mount for writing: only volumes of our own, or /boot and the ESP inside a promotion.
+
+    Snapshots of one volume may be mounted side by side, which XFS accepts with nouuid only (xfs(5)).
+    """
     at.mkdir(parents=True, exist_ok=True)
-    host.run(write("mount", "-t", fstype, "-o", "nodev,nosuid,noexec", device, str(at), timeout=60))
+    options = "nodev,nosuid,noexec" + (",nouuid" if fstype == "xfs" else "")
+    host.run(write("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
     try:
         yield at
     finally:

@@ -60,7 +60,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     `base` is the read-only snapshot taken first (what the origin was), `work` the twin's writable root,
     `sealed` what was tested, `trial` what the metal boots, `proof` the throw-away of the proof boot,
     `scratch` the thin volume that takes the twin's writes to everything else. Data volumes map their LV
-    name to ours.
+    name to ours; `data_before` are the twin's data volumes as the control boot left them.
     """
 
     run: str
@@ -74,6 +74,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     proof_scratch: str
     data_work: tuple[tuple[str, str], ...] = ()
     data_proof: tuple[tuple[str, str], ...] = ()
+    data_before: tuple[tuple[str, str], ...] = ()
     data_safety: tuple[tuple[str, str], ...] = ()
     domain: str = ""
     boot_folder: str = ""

@@ -22,6 +22,7 @@ class SnapshotRole(enum.Enum):
     SCRATCH = "scratch"
     DATA_WORK = "data-work"
     DATA_PROOF = "data-proof"
+    DATA_BEFORE = "data-before"
     SAFETY = "safety"
     STATE = "state"
     KEPT = "kept"

@@ -35,6 +35,7 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
         proof_scratch=f"{run}-proof-scratch",
         data_work=tuple((lv, f"{lv}-{run}-work") for lv in data),
         data_proof=tuple((lv, f"{lv}-{run}-proof") for lv in data),
+        data_before=tuple((lv, f"{lv}-{run}-before") for lv in data),
         data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in data),
         domain=f"twinboot-{run}",
         boot_folder=f"twinboot/{run}",

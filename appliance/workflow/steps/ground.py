@@ -92,6 +92,20 @@ class Ground:
         }[role]
         return tuple(Snapshot(self.names.vg, lv, origin, self.names.run, role) for origin, lv in pairs)
 
+    def data_before(self) -> tuple[tuple[Snapshot, Snapshot], ...]:
+        """(what the control boot left, the twin's own) of every data volume: what the patch writes is between."""
+        named = dict(self.names.data_before)
+        return tuple(
+            (
+                Snapshot(
+                    self.names.vg, named[work.origin], work.lv, self.names.run, SnapshotRole.DATA_BEFORE
+                ),
+                work,
+            )
+            for work in self.data_snapshots(SnapshotRole.DATA_WORK)
+            if work.origin in named
+        )
+
     def data_volume(self, origin: str) -> Volume:
         return next(v for v in self.system.data if v.lv == origin)
 

@@ -62,6 +62,8 @@ class ProofBoot(OnGround):
         ground = self.ground
         store = ground.store(ctx.host)
         store.create(ground.snapshot(SnapshotRole.PROOF))
+        for data in ground.data_snapshots(SnapshotRole.DATA_PROOF):
+            store.create(data)
         store.create(ground.proof_scratch(), scratch_bytes(ctx.host, ground, PROOF))
         activate(ctx.host, ground, PROOF)
 

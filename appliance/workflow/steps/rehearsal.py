@@ -8,6 +8,7 @@ from appliance.model.plan import PlannedStep
 from appliance.workflow.runner import Step
 from appliance.workflow.steps.boot import Gate
 from appliance.workflow.steps.boots import BuildTwin, Compare, ControlBoot, PatchedBoot
+from appliance.workflow.steps.data import RememberData
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.patch import Patch
 from appliance.workflow.steps.proof import ProofBoot
@@ -21,6 +22,7 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "snapshot": TakeSnapshots,
     "twin": BuildTwin,
     "control": ControlBoot,
+    "data": RememberData,
     "by-hand": Gate,
     "patch": Patch,
     "patched": PatchedBoot,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from appliance.boot import confirm, fstab
 from appliance.boot.artifacts import find_artifacts
-from appliance.checks.data import data_write
 from appliance.checks.expected import gateways, render
 from appliance.checks.health import script
 from appliance.checks.history import failed_before
@@ -23,6 +22,7 @@ from appliance.patching.choose import choose
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import KEPT_FILES
+from appliance.workflow.steps.data import written_since
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import WORK, twin_of
 
@@ -75,24 +75,7 @@ class StopTwin(OnGround):
         self._keep_boot_files(ctx, twin.boot_device)
         # As long as the twin's disks stand, the kernel gives nobody else the volumes under them.
         twin.teardown()
-        store, found = ground.store(ctx.host), []
-        for before, after in zip(
-            ground.data_snapshots(SnapshotRole.DATA_PROOF),
-            ground.data_snapshots(SnapshotRole.DATA_WORK),
-            strict=True,
-        ):
-            store.create(before)
-            volume = ground.data_volume(before.origin)
-            here = ground.work.scratch / "data"
-            with (
-                mounted(ctx.host, store.activate(before), volume.fstype, here / "before") as old,
-                mounted(ctx.host, store.activate(after), volume.fstype, here / "after") as new,
-            ):
-                written = data_write(volume.target, old, new)
-            if written is not None:
-                found.append(written)
-                ctx.tell(Line(source="run", text=f"the twin wrote to {volume.target}: {written.bytes} bytes"))
-        ground.work.save("data-writes", tuple(found))
+        ground.work.save("data-writes", written_since(ctx, ground))
 
     def _keep_boot_files(self, ctx: Context, twin_boot: str) -> None:
         """Copy what the sealed system owns in the twin's /boot out of it, before that is thrown away."""
@@ -109,9 +92,6 @@ class StopTwin(OnGround):
         store.deactivate(sealed)
 
     def undo(self, ctx: Context) -> None:
-        store = self.ground.store(ctx.host)
-        for snapshot in self.ground.data_snapshots(SnapshotRole.DATA_PROOF):
-            store.delete(snapshot)
         shutil.rmtree(boot_files(self.ground), ignore_errors=True)
 
 

@@ -54,6 +54,7 @@ def test_the_order_of_steps_is_the_product() -> None:
         "snapshot",
         "twin",
         "control",
+        "data",
         "patch",
         "patched",
         "checks",
