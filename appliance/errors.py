@@ -44,15 +44,19 @@ class DamagedData(ApplianceError):
 
 
 class Refused(ApplianceError):
-    """The machine or the request is one we do not act on. `reasons` are full sentences, all at once."""
+    """The machine or the request is one we do not act on. `reasons` are full sentences, all at once.
+
+    `warnings` are sentences that would stand beside the plan: they are to be read before trying again.
+    """
 
     code = "REFUSED-01"
     exit_code = 3
     next_actions = ("Read the reasons: each names what would have to change.",)
 
-    def __init__(self, reasons: tuple[str, ...]) -> None:
+    def __init__(self, reasons: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
         super().__init__(" ".join(reasons))
         self.reasons = reasons
+        self.warnings = warnings
 
 
 class StalePlan(Refused):

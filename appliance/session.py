@@ -33,6 +33,7 @@ class SaidNo(ApplianceError):
         super().__init__(refusal.what, safe=refusal.safe, next_actions=refusal.next_actions)
         self.code = refusal.code
         self.reasons = refusal.reasons
+        self.warnings = refusal.warnings
         self.exit_code = refusal.exit_code
 
 

@@ -141,6 +141,8 @@ def _words(happened: ev.AnyEvent) -> str:
 def error(problem: ApplianceError) -> str:
     reasons = getattr(problem, "reasons", ())
     what = "".join(f"\n  - {r}" for r in reasons) if reasons else f" {problem.what}"
-    lines = [f"{problem.code}:{what}", f"What is safe: {problem.safe}"]
+    lines = [f"{problem.code}:{what}"]
+    lines += [f"  note: {text}" for text in getattr(problem, "warnings", ())]
+    lines.append(f"What is safe: {problem.safe}")
     lines += [f"  {n} {text}" for n, text in enumerate(problem.next_actions, 1)]
     return clean("\n".join(lines))

@@ -17,7 +17,7 @@ from textual.screen import Screen
 
 from appliance.errors import ApplianceError
 from appliance.model.events import Failed
-from appliance.model.plan import Plan, Request
+from appliance.model.plan import Plan, Request, Verb
 from appliance.session import SaidNo
 from tui.board import Board
 from tui.filters import BasicText, SafeText
@@ -25,6 +25,7 @@ from tui.link import Link
 from tui.runboard import RunBoard
 from tui.screens.act import Act
 from tui.screens.boot import Boot
+from tui.screens.countdown import Countdown
 from tui.screens.error import ErrorPanel
 from tui.screens.help import HelpPage
 from tui.screens.home import Home
@@ -75,7 +76,8 @@ class Console(App[None]):
         self._safe, self._basic = SafeText(), BasicText()
         self._tick = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
         self._shown_failure: Failed | None = None
-        self._arrived = False
+        self._watched: tuple[str, str, float] | None = None
+        self._armed: Plan | None = None
         self._confirmed: tuple[Plan, str] | None = None
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -109,18 +111,38 @@ class Console(App[None]):
         page = self.screen
         if isinstance(page, Page):
             page.tick()
-        self._return_to_run()
+        self._go_to_run()
+        self._offer_restart()
         self._tell_failure()
         self._pass_confirmed_gate()
 
-    def _return_to_run(self) -> None:
-        """A console that starts while a run goes on shows it: who lost the line is back where they were."""
-        if self._arrived or self.board.status is None:
+    def _go_to_run(self) -> None:
+        """A run that goes on is shown, once: who lost the line is back where they were, and a run that was
+        started elsewhere (another terminal, a plan file) is seen. Nobody is torn away while typing."""
+        running = self.board.status.running if self.board.status is not None else None
+        if running is None or running.finished:
             return
-        self._arrived = True
-        running = self.board.status.running
-        if running is not None and not running.finished and len(self.screen_stack) == 1:
+        seen = (running.run, running.verb, running.started)
+        if seen == self._watched:
+            return
+        page = self.screen
+        if isinstance(page, Running):
+            self._watched = seen
+        elif isinstance(page, Page) and not page.holds_keys() and not page.asking:
+            self._watched = seen
             self.open_running()
+
+    def _offer_restart(self) -> None:
+        """The promotion confirmed here has armed the trial: offer the restart, counting down."""
+        plan, run, status = self._armed, self.board.run, self.board.status
+        if plan is None or run is None or status is None or status.running is None:
+            return
+        if status.running.plan != plan or not (run.over and status.running.finished):
+            return
+        self._armed = None
+        mine = status.operator in ("", self.client)
+        if mine and run.failed is None and run.outcome == "done" and isinstance(self.screen, Running):
+            self.push_screen(Countdown())
 
     def _pass_confirmed_gate(self) -> None:
         """The very plan confirmed here by typing comes to its gate: what was typed opens it, once.
@@ -216,6 +238,7 @@ class Console(App[None]):
     def started(self, plan: Plan, typed: str = "") -> None:
         """A plan was accepted: watch it. `typed` confirmed its writes, so its own gate need not ask again."""
         self._confirmed = (plan, typed) if typed else None
+        self._armed = plan if typed and plan.request.verb is Verb.PROMOTE else None
         self.link.refresh()
         self.open_running()
 

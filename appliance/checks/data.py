@@ -14,9 +14,9 @@ MOST_PATHS = 50
 def data_write(target: str, before: Path, after: Path) -> DataWrite | None:
     """None where nothing differs between two read-only mounts of the data volume at `target`.
 
-    For the patch's own writes `before` is the state after the control boot: what the services themselves write
-    at every boot is in it. `paths` are as the system
-    sees them, the first fifty; `bytes` are those of all added and changed files.
+    For the patch's own writes `before` is the state after the control boot: what the services themselves
+    write at every boot is in it. `paths` are as the system sees them, the first fifty;
+    `bytes` are those of all added and changed files.
     """
     found = [d for d in differences(before, after) if not (d.folder and d.act == "changed")]
     if not found:

@@ -26,6 +26,7 @@ def refusal(error: ApplianceError) -> m.Refusal:
         safe=error.safe,
         next_actions=error.next_actions,
         reasons=error.reasons if isinstance(error, Refused) else (),
+        warnings=error.warnings if isinstance(error, Refused) else (),
         exit_code=error.exit_code,
     )
 

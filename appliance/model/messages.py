@@ -165,6 +165,7 @@ class Refusal(Reply, frozen=True, tag="error"):
     safe: str
     next_actions: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     exit_code: int = 1
 
 

@@ -33,12 +33,13 @@ def build_plan(
     `rehearsed` is the run's own plan, `drifted` what changed on the machine since its snapshot.
     """
     node = lineage.node(request.run)
-    reasons = refusals(machine, request, node, rehearsed, verdict, view, drifted)
-    if reasons:
-        raise Refused(reasons)
     group = machine.vg(rehearsed.names.vg)
     if group is None:
         raise Refused((f"The volume group {rehearsed.names.vg} was not found.",))
+    warned = warnings(request, verdict, rehearsed, group)
+    reasons = refusals(machine, request, node, rehearsed, verdict, view, drifted)
+    if reasons:
+        raise Refused(reasons, warned)
     going = plan_retirement(group, rehearsed.names, view)
     match request.verb:
         case Verb.PROMOTE:
@@ -56,7 +57,7 @@ def build_plan(
         fingerprint=fingerprint(machine),
         system=rehearsed.system,
         steps=steps,
-        warnings=warnings(request, verdict, rehearsed, group),
+        warnings=warned,
         doomed=going.doomed if request.verb is Verb.RETIRE else (),
     )
 

@@ -24,9 +24,9 @@ TITLES = {
 def build_plan(machine: Machine, request: Request, lineage: Lineage) -> Plan:
     """What a rehearsal will do on `machine`. Raises Refused with every reason at once."""
     system = choose_system(machine, request, lineage)
-    reasons = refusals(machine, system, request)
+    reasons, warnings = refusals(machine, system, request), warnings_of(machine, system)
     if reasons:
-        raise Refused(reasons)
+        raise Refused(reasons, warnings)
     run = next_run(machine, system.root.vg, lineage)
     return Plan(
         request=request,
@@ -35,8 +35,13 @@ def build_plan(machine: Machine, request: Request, lineage: Lineage) -> Plan:
         fingerprint=fingerprint(machine),
         system=system,
         steps=planned_steps(request),
-        warnings=tuple(t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses),
+        warnings=warnings,
     )
+
+
+def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """What does not stand in the way and is to be read before starting, as sentences."""
+    return tuple(t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses)
 
 
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:

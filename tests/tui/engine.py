@@ -27,6 +27,7 @@ def refusal(error: ApplianceError) -> m.Refusal:
         safe=error.safe,
         next_actions=error.next_actions,
         reasons=getattr(error, "reasons", ()),
+        warnings=getattr(error, "warnings", ()),
         exit_code=error.exit_code,
     )
 

@@ -79,7 +79,9 @@ async def test_promotion_starts_and_passes_its_own_gate_once(engine: FakeEngine)
         engine.status = replace(
             engine.status, running=replace(view, finished=True), next_boot="tb1, once, on trial"
         )
-        await here.sees("Armed: the next boot tries it once", "tb1, once, on trial")
+        await here.sees("Armed: this machine restarts", "any key stops this")
+        await here.press("x")
+        await here.sees("Armed: the next boot tries it once", "tb1, once, on trial", "restart was stopped")
         await here.press("q")
         await here.sees("Armed: restart now")
         await here.press("r", "y", "e", "s", "enter")

@@ -71,12 +71,13 @@ async def test_each_kind_of_patch_is_asked_for_as_chosen(
 
 async def test_all_refusals_are_shown_at_once_and_nothing_can_be_started(engine: FakeEngine) -> None:
     def refuse(say: m.MakePlan) -> m.Planned:
-        raise Refused(REASONS)
+        raise Refused(REASONS, ("The last shut down was not clean.",))
 
     engine.script[m.MakePlan] = refuse
     async with desk(engine) as here:
         await here.press("n", "enter")
         await here.sees("3 reasons, code REFUSED-01", "no hardware virtualisation", "96% full", "hibernated")
+        await here.sees("does not stand in the way", "[!] The last shut down was not clean.")
         await here.press("y", "e", "s", "enter")
         planning(engine)
         await here.press("f5")

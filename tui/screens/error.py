@@ -64,6 +64,9 @@ can be done, the suggested first. Quote the code when you ask for support.
     def on_mount(self) -> None:
         self.query_one(Scroll).focus()
 
+    def holds_keys(self) -> bool:
+        return True
+
     def draw(self) -> None:
         self.pane("main").show(self._lines())
 

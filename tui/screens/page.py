@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.css.query import NoMatches
 from textual.screen import Screen
+from textual.widgets import Input
 
 from appliance.errors import ApplianceError
 from appliance.session import SaidNo, Session
@@ -20,6 +21,7 @@ from tui.look import Line, line
 from tui.terminal import LEAST_COLUMNS, LEAST_ROWS
 from tui.widgets.keyline import KeyLine
 from tui.widgets.pane import Pane
+from tui.widgets.typed import Typed
 from tui.words import fit
 
 if TYPE_CHECKING:
@@ -126,6 +128,13 @@ class Page(Screen[None]):
                 self.redraw()
             elif self.ready and not self.has_class("small"):
                 self.pane("header").show([self._header()])
+
+    def holds_keys(self) -> bool:
+        """Whether somebody is in the middle of something that must not be taken from under their fingers."""
+        field = self.focused
+        if isinstance(field, Typed):  # it has the keys whenever its page is open; empty, nothing was begun
+            return bool(field.value)
+        return isinstance(field, Input)
 
     def shows_time(self) -> bool:
         return False

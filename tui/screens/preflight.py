@@ -110,6 +110,9 @@ def refusal_lines(error: ApplianceError, width: int) -> list[Line]:
     rows.append(line((f" {count(len(reasons), 'reason')}, code {error.code}:", "title")))
     for number, reason in enumerate(reasons, 1):
         rows += [line((row, "warn")) for row in wrap(reason, width - 2, "      ", f"   {number}  ")]
+    if warnings := error.warnings if isinstance(error, SaidNo) else ():
+        rows += [line(""), line((" To be read as well; it does not stand in the way:", "title"))]
+        rows += [line(row) for text in warnings for row in wrap(text, width - 2, "     ", " [!] ")]
     rows += [line(""), *[line(row) for row in wrap(error.safe, width - 2, " ")], line("")]
     rows.append(line((" What you can do", "title")))
     for action in error.next_actions:

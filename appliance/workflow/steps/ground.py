@@ -93,7 +93,7 @@ class Ground:
         return tuple(Snapshot(self.names.vg, lv, origin, self.names.run, role) for origin, lv in pairs)
 
     def data_before(self) -> tuple[tuple[Snapshot, Snapshot], ...]:
-        """(what the control boot left, the twin's own) of every data volume: what the patch writes is between."""
+        """(as the control boot left it, as it is) of every data volume: what the patch writes is between."""
         named = dict(self.names.data_before)
         return tuple(
             (

@@ -29,7 +29,7 @@ class FakeDesk:
             case m.GetStatus():
                 return m.Status(machine=None, lineage=Lineage(), operator=operator)
             case m.MakePlan():
-                raise Refused(("The pool is full.", "There is no KVM."))
+                raise Refused(("The pool is full.", "There is no KVM."), ("The clock is wrong.",))
             case m.Cancel():
                 raise OutOfSpace("The stick is full.")
             case m.Power():
@@ -60,6 +60,7 @@ async def test_refusals_arrive_whole(tmp_path: Path) -> None:
         with pytest.raises(SaidNo) as refused:
             await session.plan(Request(verb=Verb.REHEARSE))
         assert refused.value.reasons == ("The pool is full.", "There is no KVM.")
+        assert refused.value.warnings == ("The clock is wrong.",)
         assert refused.value.exit_code == 3
 
 

@@ -80,7 +80,9 @@ def test_the_base_is_taken_of_the_twins_own_volume_after_the_control_boot(
     assert told == []
     lvm.write("srv-tb1-work", 10)  # the patch
     store = ground.store(lvm)
-    assert store.difference("srv", "srv-tb1-work").bytes == 2 * store.difference("srv", "srv-tb1-before").bytes
+    assert (
+        store.difference("srv", "srv-tb1-work").bytes == 2 * store.difference("srv", "srv-tb1-before").bytes
+    )
     assert store.difference("srv-tb1-before", "srv-tb1-work").bytes > 0
     step.undo(context(lvm, told))
     step.undo(context(lvm, told))

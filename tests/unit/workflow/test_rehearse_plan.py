@@ -91,13 +91,15 @@ def test_no_kvm_is_refused_without_emulate_and_accepted_with_it() -> None:
 def test_all_refusals_come_at_once() -> None:
     found = machine()
     trouble = Trouble(code="hibernated", sentence="The system is hibernated.", refuses=True)
-    system = replace(found.systems[0], trouble=(trouble,))
+    note = Trouble(code="dirty", sentence="The last shut down was not clean.", refuses=False)
+    system = replace(found.systems[0], trouble=(trouble, note))
     worse = replace(found, kvm=False, systems=(system,))
     with pytest.raises(Refused) as refused:
         plan(worse, request(patch=PatchRequest(kind=PatchKind.PACKAGES)))
     text = " ".join(refused.value.reasons)
     assert len(refused.value.reasons) == 3
     assert "hibernated" in text and "KVM" in text and "--packages" in text
+    assert refused.value.warnings == ("The last shut down was not clean.",)
 
 
 def test_a_root_that_is_not_thin_is_refused() -> None:
