@@ -85,6 +85,13 @@ def parser() -> argparse.ArgumentParser:
     approval.add_argument("--confirm", default="", help=f"{CONFIRM}; any word where you worked by hand")
     cancel = verb("cancel", "Stop the run that is going on and remove what it made.")
     cancel.add_argument("run")
+    export = verb(
+        "export", "Take the record of RUN away, without secrets; without RUN machine and log alone."
+    )
+    export.add_argument("run", nargs="?", default="")
+    export.add_argument(
+        "--to", default="stick", metavar="PLACE", help="stick (default), http(s)://… by PUT, or a /folder"
+    )
     verbs.add_parser("image", help="Build the bootable image (on a workstation).", add_help=False)
     return top
 
@@ -245,6 +252,9 @@ async def run(args: argparse.Namespace) -> int:
             print(to_pretty_json(value) if args.json else text)
         elif args.verb == "cancel":
             await session.cancel(args.run)
+        elif args.verb == "export":
+            exported = await session.export(args.run, args.to)
+            print(to_pretty_json(exported) if args.json else show.exported(exported))
         elif args.verb == "approve":
             return await approve(session, args)
         elif args.verb == "run":

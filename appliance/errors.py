@@ -108,6 +108,17 @@ class BootConfigFailed(ApplianceError):
     next_actions = ("Do not switch off yet: run `twinboot status`.",)
 
 
+class ExportFailed(ApplianceError):
+    """A record could not be taken away: no stick, one that takes nothing, an address that does not answer."""
+
+    code = "EXPORT-01"
+    safe = "The record is still in the appliance and on the machine. Nothing half-written was left behind."
+    next_actions = (
+        "Export to another place: stick, an address, a folder of the appliance.",
+        "Look at the log: it holds what was tried.",
+    )
+
+
 class NeedsRescue(ApplianceError):
     """The journal is damaged in the middle or an undo failed: no guess is made."""
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from appliance.errors import ApplianceError, DamagedData, EngineGone
 from appliance.model import messages as m
+from appliance.model import service_messages as sm
 from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent
 from appliance.model.machine import Machine
@@ -124,6 +125,9 @@ class Session:
 
     async def power(self, act: str) -> None:
         await self._ask(m.Power(act=act), m.Accepted)
+
+    async def export(self, run: str = "", to: str = sm.STICK) -> sm.Exported:
+        return await self._ask(sm.Export(run=run, to=to), sm.Exported)
 
     async def follow(self, since: int = 0) -> AsyncIterator[AnyEvent]:
         """Events after number `since`, until the engine closes the connection."""

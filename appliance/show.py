@@ -10,6 +10,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import Plan
+from appliance.model.service_messages import Exported
 
 GIB = 1024**3
 
@@ -96,6 +97,18 @@ def would(commands: tuple[str, ...]) -> str:
     return clean("\n".join(["Dry run, nothing was written. These writes would be made:", *commands]))
 
 
+def exported(done: Exported) -> str:
+    kinds = ", ".join(f"{kind} {number}" for kind, number in done.masked)
+    lines = [
+        f"Exported  {done.file}, {done.size / 1024:.0f} KiB, {done.files} files",
+        f"To        {done.where}",
+        f"Secrets   masked at {sum(number for _, number in done.masked)} places"
+        + (f": {kinds}" if kinds else ""),
+    ]
+    lines += [f"Pictures  {', '.join(done.unread)}: went in as they are"] if done.unread else []
+    return clean("\n".join(lines))
+
+
 def is_chatter(happened: ev.AnyEvent) -> bool:
     """Commands that went well, and the twin's console: there with --verbose, and in the record always."""
     return (
@@ -136,6 +149,8 @@ def _words(happened: ev.AnyEvent) -> str:
             return f"FAILED {happened.code}: {happened.what} {happened.safe} {steps}"
         case ev.RunFinished():
             return f"run {happened.run} {happened.outcome}"
+        case ev.ServiceProgress():
+            return f"{happened.service}: {happened.words}"
 
 
 def error(problem: ApplianceError) -> str:

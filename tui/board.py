@@ -30,6 +30,7 @@ class Board:
         self.status: Status | None = None
         self.machine: Machine | None = None
         self.run: RunBoard | None = None
+        self.services: dict[str, e.ServiceProgress] = {}
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.unread = 0
         self.read_until = 0.0
@@ -94,6 +95,9 @@ class Board:
         self.version += 1
         if isinstance(event, e.Line):
             self._line(event)
+            return
+        if isinstance(event, e.ServiceProgress):
+            self.services[event.service] = event
             return
         if isinstance(event, e.RunStarted):
             self._run_started(event)

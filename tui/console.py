@@ -27,6 +27,7 @@ from tui.screens.act import Act
 from tui.screens.boot import Boot
 from tui.screens.countdown import Countdown
 from tui.screens.error import ErrorPanel
+from tui.screens.export import ExportPage
 from tui.screens.help import HelpPage
 from tui.screens.home import Home
 from tui.screens.log import LogPage
@@ -214,6 +215,9 @@ class Console(App[None]):
 
     def open_log(self) -> None:
         self.push_screen(LogPage())
+
+    def open_export(self, run: str = "") -> None:
+        self.push_screen(ExportPage(run))
 
     def open_power(self, armed: bool = False) -> None:
         self.push_screen(PowerPage(armed))

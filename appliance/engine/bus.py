@@ -28,6 +28,11 @@ class Bus:
     def last_seq(self) -> int:
         return self._dropped + len(self._events)
 
+    def kept(self) -> tuple[AnyEvent, ...]:
+        """Every event that is still known, oldest first."""
+        with self._lock:
+            return tuple(self._events)
+
     def publish(self, event: Event) -> None:
         """Stamp the event with time, number and run, and tell every listener, in order."""
         with self._lock:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from appliance.engine.bus import Bus
 from appliance.engine.runs import Runs
+from appliance.engine.services import Services
 from appliance.errors import Refused, StalePlan
 from appliance.host.run import Host, write
 from appliance.model import messages as m
@@ -32,6 +33,7 @@ class Desk:
         self.runs = runs
         self.places = places
         self.writes = writes
+        self.services = Services(host, bus, places)
         self.version = importlib.metadata.version("twinboot")
         self._machine: Machine | None = None
         self._descent: Descent | None = None
@@ -60,7 +62,7 @@ class Desk:
             case m.Power():
                 self.power(say.act)
             case _:
-                raise Refused((f"The engine does not know {type(say).__name__}.",))
+                return self.services.handle(say, self.machine())
         return m.Accepted()
 
     @property

@@ -149,6 +149,9 @@ class Runs:
         going.changed()
         self.bus.publish(RunFinished(outcome=outcome, report=report))
 
+    def _keep_boot_files(self, going: Going, when: str) -> None:
+        catalogue.save_boot_files(self.host, going.plan, going.work, going.folder / f"boot-{when}")
+
     def _launch(self, going: Going, how: How) -> None:
         going.thread = threading.Thread(target=self._work, args=(going, how), name=going.plan.names.run)
         going.thread.start()
@@ -163,7 +166,10 @@ class Runs:
         context = Context(self.host, bus.publish, going.cancel)
         try:
             with self.disks:
+                self._keep_boot_files(going, "before")
                 outcome: Outcome = how(going.steps, going.journal, context)
+                if outcome is not Outcome.WAITING:
+                    self._keep_boot_files(going, "after")
             if outcome is not Outcome.WAITING:
                 self._finish(going, outcome.value)
         except ApplianceError as error:

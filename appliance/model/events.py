@@ -86,6 +86,16 @@ class RunFinished(Event, frozen=True, tag="run-finished"):
     report: str = ""
 
 
+class ServiceProgress(Event, frozen=True, tag="service-progress"):
+    """How far the appliance is with something that is no step of a run: `done` of `total` in `unit`."""
+
+    service: str
+    words: str
+    done: float
+    total: float
+    unit: str = ""
+
+
 AnyEvent = (
     RunStarted
     | StepStarted
@@ -98,4 +108,5 @@ AnyEvent = (
     | Waiting
     | Failed
     | RunFinished
+    | ServiceProgress
 )

@@ -12,13 +12,12 @@ from appliance.model.events import AnyEvent
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request
+from appliance.model.service_messages import AnyServiceReply, AnyServiceSay
 from appliance.model.verdict import Verdict
+from appliance.model.wire import Reply as Reply
+from appliance.model.wire import Say as Say
 
 PROTOCOL = 1
-
-
-class Say(msgspec.Struct, frozen=True, kw_only=True, tag_field="say"):
-    """Base of all requests."""
 
 
 class Hello(Say, frozen=True, tag="hello"):
@@ -88,17 +87,24 @@ class Power(Say, frozen=True, tag="power"):
 
 
 AnySay = (
-    Hello | Inspect | GetStatus | MakePlan | Start | Approve | Cancel | TakeOver | Follow | GetRecord | Power
+    Hello
+    | Inspect
+    | GetStatus
+    | MakePlan
+    | Start
+    | Approve
+    | Cancel
+    | TakeOver
+    | Follow
+    | GetRecord
+    | Power
+    | AnyServiceSay
 )
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     say: AnySay
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="reply"):
-    """Base of all answers."""
 
 
 class Welcome(Reply, frozen=True, tag="welcome"):
@@ -169,7 +175,7 @@ class Refusal(Reply, frozen=True, tag="error"):
     exit_code: int = 1
 
 
-AnyReply = Welcome | Found | Status | Planned | Accepted | RecordOf | Refusal
+AnyReply = Welcome | Found | Status | Planned | Accepted | RecordOf | Refusal | AnyServiceReply
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):

@@ -1,4 +1,4 @@
-"""The export archive: a run's whole folder as one .tar.gz, without secrets, and how many were masked."""
+"""The export archive: a run's record as one .tar.gz, without secrets, and how many were masked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import io
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,20 @@ from appliance.host.files import sync_folder
 from appliance.report.mask import Masks, mask, mask_json, mask_lines
 
 NOT_TEXT = frozenset({".png", ".gz", ".xz", ".zst", ".bin", ".img"})
+Tell = Callable[[int, int], None]
+"""Told how many of how many are done."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class Part:
+    """One file of the archive: `name` is its path in it, `content` the text itself or the file it is in."""
+
+    name: str
+    content: Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
     """`masked` counts places by kind; `unread` are files that hold no text and went in as they are."""
 
     archive: Path
@@ -31,18 +42,30 @@ class Exported:
     unread: tuple[str, ...]
 
 
-def export(folder: Path, archive: Path) -> Exported:
-    """Pack `folder` into `archive`. The archive appears whole or not at all. Raises OutOfSpace.
+def _nothing(_: int, __: int) -> None:
+    return None
 
-    Symbolic links and special files are left out: an archive for support holds content only.
+
+def parts_of(folder: Path, below: str = "") -> tuple[Part, ...]:
+    """Every file of `folder`, named `below`/…; symbolic links and special files are left out.
+
+    An archive for support holds content only.
+    """
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink())
+    return tuple(Part(str(Path(below) / p.relative_to(folder)), p) for p in files)
+
+
+def pack(parts: Sequence[Part], archive: Path, name: str, tell: Tell = _nothing) -> Packed:
+    """Pack `parts` into `archive`, in it under the folder `name`. It appears whole or not at all.
+
+    Raises OutOfSpace.
     """
     masks = Masks()
     unread: list[str] = []
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink()]
     fd, temp = tempfile.mkstemp(dir=archive.parent, prefix=".twinboot-", suffix=".part")
     try:
         with os.fdopen(fd, "wb") as out:
-            _pack(out, folder, files, masks, unread)
+            _pack(out, parts, name, masks, unread, tell)
             out.flush()
             os.fsync(out.fileno())
         os.replace(temp, archive)
@@ -52,34 +75,40 @@ def export(folder: Path, archive: Path) -> Exported:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temp)
     sync_folder(archive.parent)
-    return Exported(archive, len(files), tuple(sorted(masks.items())), tuple(unread))
+    return Packed(archive, len(parts), tuple(sorted(masks.items())), tuple(unread))
 
 
 def _pack(
-    out: io.BufferedWriter, folder: Path, files: Iterable[Path], masks: Masks, unread: list[str]
+    out: io.BufferedWriter, parts: Sequence[Part], name: str, masks: Masks, unread: list[str], tell: Tell
 ) -> None:
     with (
         gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for file in files:
-            name = file.relative_to(folder)
-            data, text = without_secrets(file, masks)
+        for number, part in enumerate(parts, 1):
+            data, text = without_secrets(part, masks)
             if not text:
-                unread.append(str(name))
-            entry = tarfile.TarInfo(f"{folder.name}/{name}")
-            entry.size, entry.mode, entry.mtime = len(data), 0o600, int(file.stat().st_mtime)
+                unread.append(part.name)
+            entry = tarfile.TarInfo(f"{name}/{part.name}")
+            entry.size, entry.mode, entry.mtime = len(data), 0o600, _modified(part)
             tar.addfile(entry, io.BytesIO(data))
+            tell(number, len(parts))
 
 
-def without_secrets(file: Path, masks: Masks) -> tuple[bytes, bool]:
-    """The file's content, masked, and whether it is text."""
-    data = file.read_bytes()
-    if file.suffix in NOT_TEXT or b"\x00" in data[:8192]:
+def _modified(part: Part) -> int:
+    """Seconds since the epoch."""
+    return int(part.content.stat().st_mtime if isinstance(part.content, Path) else time.time())
+
+
+def without_secrets(part: Part, masks: Masks) -> tuple[bytes, bool]:
+    """The part's content, masked, and whether it is text."""
+    suffix = Path(part.name).suffix
+    data = part.content.read_bytes() if isinstance(part.content, Path) else part.content
+    if suffix in NOT_TEXT or b"\x00" in data[:8192]:
         return data, False
-    if file.suffix == ".jsonl":
+    if suffix == ".jsonl":
         return mask_lines(data, masks), True
-    if file.suffix == ".json":
+    if suffix == ".json":
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             return mask_json(data, masks), True
     return mask(data.decode(errors="replace"), masks).encode(), True

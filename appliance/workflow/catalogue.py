@@ -15,6 +15,7 @@ from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow import promote, rehearse
+from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.naming import next_run
 from appliance.workflow.places import Places

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import ApplianceError, NeedsRescue
+from appliance.errors import NeedsRescue
 from appliance.host.files import write_atomic
-from appliance.host.run import Host, read
+from appliance.host.run import Host
 from appliance.model.codec import from_json
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan
@@ -118,19 +117,3 @@ class Places:
         volume.mount(self.state)
         (self.state / "unattended").mkdir(exist_ok=True)
         write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
-
-    def export(self, host: Host, run: str) -> Path | None:
-        """Copy the run's record to the stick's folder reports; none where there is no stick."""
-        source, reports = self.runs / run, self.data / "reports"
-        if not source.is_dir() or not reports.is_dir():
-            return None
-        target = reports / run
-        try:
-            shutil.copytree(source, target, dirs_exist_ok=True)
-            host.run(read("sync", "--file-system", str(target), timeout=120))
-        except OSError as error:
-            raise ApplianceError(
-                f"The report could not be written to the stick: {error.strerror}.",
-                next_actions=("Free space on the stick and export again.",),
-            ) from None
-        return target

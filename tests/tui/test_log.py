@@ -37,6 +37,19 @@ async def test_one_source_or_only_warnings(engine: FakeEngine) -> None:
         await here.press("s", "s", "s", "s", "s", "e")
         await here.sees("[all]", "warnings and errors", "denied example")
         assert "line 59" not in here.text
+        await here.press("e")
+        await here.sees("errors, following")
+        assert "denied example" not in here.text
+
+
+async def test_long_lines_are_cut_or_wrapped(engine: FakeEngine) -> None:
+    engine.push(e.Line(source="vm", text="word " * 20 + "the end", at=1.0))
+    async with desk(engine) as here:
+        await here.press("l")
+        await here.sees("word word")
+        assert "the end" not in here.text
+        await here.press("w")
+        await here.sees("the end")
 
 
 async def test_find_goes_up_and_says_when_there_is_no_more(engine: FakeEngine) -> None:
@@ -49,5 +62,9 @@ async def test_find_goes_up_and_says_when_there_is_no_more(engine: FakeEngine) -
         await here.sees(f">{moment(1004.0)} disk  line 4")
         await here.press("n")
         await here.sees("is not in the lines above")
+        await here.press("N")
+        await here.sees(f">{moment(1040.0)} disk  line 40", "n goes further up, N down")
+        await here.press("n")
+        await here.sees(f">{moment(1004.0)} disk  line 4")
         await here.press("slash", "escape", "escape")
         await here.sees("What this machine can start")

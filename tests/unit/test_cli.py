@@ -124,3 +124,22 @@ def test_a_run_that_waits_is_approved_from_another_terminal(
     assert main(["approve", "tb1", "--confirm", "done"]) == 0
     assert desk.approved == [("by-hand", "done")]
     assert "the record of tb1" in capsys.readouterr().out
+
+
+def test_an_export_says_where_how_much_and_what_was_hidden(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "tb1"]) == 0
+    said = capsys.readouterr().out
+    assert "x.tar.gz, 2 KiB, 3 files" in said and "To        stick" in said
+    assert "masked at 2 places: token 2" in said
+    assert main(["export", "--to", "/tmp", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["where"] == "/tmp"
+
+
+def test_an_export_that_fails_is_one_clear_error(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "tb9"]) == 1
+    said = capsys.readouterr()
+    assert "EXPORT-01: There is no stick." in said.err and "What is safe:" in said.err and said.out == ""

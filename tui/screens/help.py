@@ -71,7 +71,7 @@ def page_keys(page: Page) -> list[tuple[str, str]]:
             if binding.description and not binding.action.startswith(("screen.", "app.")):
                 keys, _ = acts.setdefault(binding.action, ([], binding.description))
                 shown = key_name(name)
-                if shown not in keys:
+                if shown not in keys and shown.removeprefix("Shift+") not in keys:
                     keys.append(shown)
     return [(" ".join(keys), label) for keys, label in acts.values()]
 

@@ -34,6 +34,7 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
         key("p", "promote", "promote"),
         key("f", "fold", "fold the same ones"),
         key("l", "log", "log"),
+        key("x", "export", "export"),
         key("escape", "back", "back"),
         key("1", "look('checks')", "checks", show=False),
         key("2", "look('packages')", "packages", show=False),
@@ -134,6 +135,9 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
 
     def action_promote(self) -> None:
         self.desk.open_act("promote", self.run_name)
+
+    def action_export(self) -> None:
+        self.desk.open_export(self.run_name)
 
     def action_log(self) -> None:
         self.desk.open_log()

@@ -19,11 +19,16 @@ NAMES = {
 
 
 def key_name(key: str) -> str:
-    """How a key is written on the screen: letters as capitals, "f5" as "F5", "ctrl+l" as "Ctrl+L"."""
+    """How a key is written on the screen: letters as capitals, "f5" as "F5", "ctrl+l" as "Ctrl+L".
+
+    A capital alone is another key than its letter: "N" is written "Shift+N".
+    """
     if key in NAMES:
         return NAMES[key]
     if key.startswith("ctrl+"):
         return "Ctrl+" + key[5:].upper()
+    if len(key) == 1 and key.isupper():
+        return f"Shift+{key}"
     return key.upper() if len(key) == 1 or (key[:1] == "f" and key[1:].isdigit()) else key.capitalize()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 
 from appliance.engine.bus import Bus
+from appliance.errors import ExportFailed
 from appliance.model import events as e
 from appliance.model import messages as m
+from appliance.model import service_messages as s
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan
 from appliance.model.verdict import Result, Verdict
@@ -53,6 +55,10 @@ class RecordedDesk:
             case m.Approve():
                 self.approved.append((say.gate, say.typed))
                 self.go_on.set()
+            case s.Export():
+                if say.run == "tb9":
+                    raise ExportFailed("There is no stick.")
+                return s.Exported(where=say.to, file="x.tar.gz", size=2048, files=3, masked=(("token", 2),))
             case m.GetRecord():
                 return m.RecordOf(run=say.run, verdict=None, text=f"the record of {say.run}")
         return m.Accepted()

@@ -17,7 +17,7 @@ from appliance.errors import DamagedData, OutOfSpace
 from appliance.model.codec import to_json
 from appliance.model.events import Failed, Line, RunStarted, StepFinished, StepStarted
 from appliance.model.verdict import CheckResult, Outcome, PackageChange
-from appliance.report.bundle import export
+from appliance.report.bundle import pack, parts_of
 from appliance.report.html import render_html
 from appliance.report.record import (
     CONSOLE_LINES,
@@ -189,7 +189,7 @@ def test_export_masks_every_kind_of_file_and_counts(tmp_path: Path) -> None:
     (folder / "broken.json").write_bytes(b'{"password": "canary-four"')
     (folder / "screen.png").write_bytes(b"\x89PNG\x00\x01")
     (folder / "link").symlink_to("/etc/shadow")
-    exported = export(folder, tmp_path / "tb1.tar.gz")
+    exported = pack(parts_of(folder), tmp_path / "tb1.tar.gz", "tb1")
     assert sum(n for _, n in exported.masked) == 4
     assert exported.unread == ("screen.png",)
     with tarfile.open(exported.archive) as tar:
@@ -214,7 +214,7 @@ def test_export_onto_a_full_medium_says_so_and_leaves_nothing(tmp_path: Path) ->
 
         (folder / "random.bin").write_bytes(os.urandom(1 << 20))
         with pytest.raises(OutOfSpace):
-            export(folder, medium / "x.tar.gz")
+            pack(parts_of(folder), medium / "x.tar.gz", "tb1")
         assert list(medium.iterdir()) == []
     finally:
         subprocess.run(("umount", str(medium)), check=True)

@@ -1,0 +1,53 @@
+"""What the appliance does beside runs: export."""
+
+from __future__ import annotations
+
+import time
+
+from appliance.engine.bus import Bus
+from appliance.errors import Refused
+from appliance.host.run import Host
+from appliance.model import service_messages as s
+from appliance.model.events import ServiceProgress
+from appliance.model.machine import Machine
+from appliance.workflow.export import Exporter
+from appliance.workflow.places import Places
+
+TELL_EVERY = 0.25
+"""Seconds between two words on how far something is."""
+
+
+class Services:
+    """Answers the service messages; holds what lasts as long as this start of the appliance."""
+
+    def __init__(self, host: Host, bus: Bus, places: Places, exporter: Exporter | None = None) -> None:
+        self.host = host
+        self.bus = bus
+        self.exporter = exporter or Exporter(host, places)
+
+    def handle(self, say: object, machine: Machine) -> s.AnyServiceReply:
+        """Raises ApplianceError; Refused for a message this engine does not know."""
+        match say:
+            case s.Export():
+                return self.export(machine, say.run, say.to)
+            case _:
+                raise Refused((f"The engine does not know {type(say).__name__}.",))
+
+    def export(self, machine: Machine, run: str, to: str) -> s.Exported:
+        return self.exporter.export(machine, run, to, self.bus.kept(), Teller(self.bus, "export"))
+
+
+class Teller:
+    """Publishes progress, at most four times a second and always the end."""
+
+    def __init__(self, bus: Bus, service: str) -> None:
+        self.bus, self.service = bus, service
+        self._said = 0.0
+
+    def __call__(self, words: str, done: int, total: int, unit: str) -> None:
+        if done < total and time.monotonic() - self._said < TELL_EVERY:
+            return
+        self._said = time.monotonic()
+        self.bus.publish(
+            ServiceProgress(service=self.service, words=words, done=done, total=total, unit=unit)
+        )
