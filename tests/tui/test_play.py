@@ -60,7 +60,7 @@ def rehearsed(folder: Path) -> Path:
     said = [started, waiting, started, armed, e.RunFinished(run="tb1", outcome="done")]
     recorded(folder / "tb1/promote-1", Verb.PROMOTE, said, None, BEGAN + 86_400)
     archive = folder / "tb1.tar.gz"
-    bundle.export(folder / "tb1", archive)
+    bundle.pack(bundle.parts_of(folder / "tb1"), archive, "tb1")
     return archive
 
 
