@@ -59,3 +59,12 @@ def columns(cells: Iterable[tuple[str, int]], style: str = "") -> Line:
     """Texts in columns of fixed width; width 0 takes what the text needs."""
     text = " ".join(fit(clean(t), w) if w else clean(t) for t, w in cells)
     return ((text, style),)
+
+
+def beside(rows: Iterable[Line]) -> list[Line]:
+    """Lines of a pane that stands right of another one, with a line between them."""
+    found = list(rows)
+    if found and found[0] and found[0][0][0].startswith("─"):
+        found[0] = (("┬" + found[0][0][0][1:], found[0][0][1]), *found[0][1:])
+        return [found[0], *((("│", ""), *row) for row in found[1:])]
+    return [(("│", ""), *row) for row in found]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from appliance.model.verdict import ChangeKind, CheckResult, Outcome, PackageChange, Result, Verdict
+from appliance.model.verdict import (
+    ChangeKind,
+    CheckResult,
+    ConfigDiff,
+    Outcome,
+    PackageChange,
+    Result,
+    Verdict,
+)
 from tui.look import Line, columns, line, lines, rule
 from tui.widgets.rows import Row
 from tui.words import clean, size, wrap
 
-VIEWS = ("checks", "packages", "files", "data")
+VIEWS = ("checks", "packages", "files", "data", "config")
+LIMIT_FROM = 96
+"""Columns from which the limits have a column of their own; the selected check's is in its pane as well."""
 OUTCOME_STYLES = {Outcome.WORSE: "bad", Outcome.SAME: "good", Outcome.NOT_TESTED: "warn"}
 OUTCOME_WORDS = {Outcome.WORSE: "WORSE", Outcome.SAME: "same", Outcome.NOT_TESTED: "NOT TESTED"}
 
@@ -36,6 +46,7 @@ def top(verdict: Verdict, run: str, view: str, width: int) -> list[Line]:
         "packages": len(verdict.packages),
         "files": len(verdict.files),
         "data": len(verdict.data_writes),
+        "config": len(verdict.configs),
     }
     tabs = "  ".join(
         f"[{i} {v} {sizes[v]}]" if v == view else f" {i} {v} {sizes[v]} " for i, v in enumerate(VIEWS, 1)
@@ -64,6 +75,10 @@ def rows_of(verdict: Verdict, view: str, folded: bool, width: int) -> list[Row]:
             files = sorted(verdict.files, key=lambda f: (order[f.kind], f.path))
             head = Row(columns([(" KIND", 13), ("ACT", 8), ("FILE", 0)], "title"))
             return [head, *(Row(_file_line(f.kind, f.act, f.path, f.by), f.path) for f in files)]
+        case "config":
+            rows = [Row(columns([(" ACT", 9), ("LINES", 11), ("FILE", 0)], "title"))]
+            rows += [Row(_config_line(diff), diff.path) for diff in verdict.configs]
+            return rows if verdict.configs else [Row(line(" No configuration file below /etc was changed."))]
         case _:
             rows = []
             for write in verdict.data_writes:
@@ -74,15 +89,18 @@ def rows_of(verdict: Verdict, view: str, folded: bool, width: int) -> list[Row]:
 
 def _check_rows(verdict: Verdict, folded: bool, width: int) -> list[Row]:
     order = {Outcome.WORSE: 0, Outcome.NOT_TESTED: 1, Outcome.SAME: 2}
-    name = max(30, width - 46)
-    rows = [Row(columns([(" RESULT", 11), ("CHECK", name), ("BEFORE", 15), ("AFTER", 15)], "title"))]
+    limit = 15 if width >= LIMIT_FROM else 0
+    name = max(30, width - 46 - limit)
+    head = [(" RESULT", 11), ("CHECK", name), ("BEFORE", 15), ("AFTER", 15)]
+    rows = [Row(columns([*head, ("LIMIT", limit)] if limit else head, "title"))]
     checks = sorted(verdict.checks, key=lambda c: order[c.outcome])
     same = [c for c in checks if c.outcome is Outcome.SAME]
     for check in checks:
         if folded and check.outcome is Outcome.SAME and len(same) > 6 and check not in same[:3]:
             continue
         word = OUTCOME_WORDS[check.outcome]
-        rest = columns([("", 0), (check.name, name), (check.before, 15), (check.after, 15)])
+        cells = [("", 0), (check.name, name), (check.before, 15), (check.after, 15)]
+        rest = columns([*cells, (check.limit, limit)] if limit else cells)
         rows.append(Row(((f" {word:10}", OUTCOME_STYLES[check.outcome]), *rest), check.name))
     if folded and len(same) > 6:
         rows.append(Row(line(f"            and {len(same) - 3} more that are the same (F unfolds)")))
@@ -128,6 +146,35 @@ def _file_line(kind: ChangeKind, act: str, path: str, by: str) -> Line:
     style = "bad" if kind is ChangeKind.UNEXPLAINED else ""
     word = "UNEXPLAINED" if kind is ChangeKind.UNEXPLAINED else kind.value
     return line((f" {word:12} ", style), f"{act:8} {path}{'  (' + by + ')' if by else ''}")
+
+
+def _config_line(diff: ConfigDiff) -> Line:
+    added, removed = changed_lines(diff)
+    note = f"  ({diff.note})" if diff.note else ""
+    cells = [(f" {diff.act}", 9), (f"+{added} -{removed}" if diff.text else "", 11), (diff.path + note, 0)]
+    return columns(cells, "warn" if diff.act == "kept" else "")
+
+
+def changed_lines(diff: ConfigDiff) -> tuple[int, int]:
+    """Lines added and removed; the first two lines of a diff are its header."""
+    body = diff.text.splitlines()[2:]
+    return sum(row.startswith("+") for row in body), sum(row.startswith("-") for row in body)
+
+
+def diff_lines(diff: ConfigDiff, width: int) -> list[Line]:
+    """One diff to read: + and - say what was added and taken away; long lines go on below."""
+    rows: list[Line] = []
+    if diff.act == "kept":
+        words = "The site's own version stays in force. This is what the package's new version would change."
+        rows += lines(wrap(words, width - 2, " "))
+    if diff.hidden:
+        rows += lines(wrap(f"{diff.hidden} secrets are hidden here.", width - 2, " "), "warn")
+    if diff.note:
+        rows += lines(wrap(f"{diff.note[:1].upper()}{diff.note[1:]}.", width - 2, " "), "warn")
+    for text in diff.text.splitlines()[2:]:
+        style = {"+": "good", "-": "bad", "@": "title"}.get(text[:1], "")
+        rows += [line((" " + text[i : i + width - 2], style)) for i in range(0, max(1, len(text)), width - 2)]
+    return rows
 
 
 def why_check(check: CheckResult, width: int) -> list[Line]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance.checks.compare import Limits, compare
 from appliance.model.verdict import (
     CheckResult,
+    ConfigDiff,
     DataWrite,
     Facts,
     FileChange,
@@ -24,6 +25,7 @@ def assemble(
     not_applied: tuple[str, ...] = (),
     files: tuple[FileChange, ...] = (),
     data_writes: tuple[DataWrite, ...] = (),
+    configs: tuple[ConfigDiff, ...] = (),
     accel: str = "",
     seal: str = "",
     proof_boot: bool = False,
@@ -48,6 +50,7 @@ def assemble(
         files=files,
         data_writes=data_writes,
         kept_conffiles=kept_conffiles,
+        configs=configs,
         not_applied=not_applied,
         accel=accel,
         seal=seal,

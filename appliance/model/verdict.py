@@ -92,6 +92,20 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
 
 
+class ConfigDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed inside one configuration file, as a unified diff; `hidden` counts secrets left out of it.
+
+    `act` is added, changed, removed, or kept: the site's own version stayed and is compared with the new one
+    beside it. `note` says why there is no diff, or not all of it.
+    """
+
+    path: str
+    act: str
+    text: str
+    hidden: int = 0
+    note: str = ""
+
+
 class DataWrite(msgspec.Struct, frozen=True, kw_only=True):
     """A data volume the patch wrote to: a migration makes the way back a lie. `bytes` counts new blocks."""
 
@@ -114,6 +128,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileChange, ...] = ()
     data_writes: tuple[DataWrite, ...] = ()
     kept_conffiles: tuple[str, ...] = ()
+    configs: tuple[ConfigDiff, ...] = ()
     not_applied: tuple[str, ...] = ()
     accel: str = ""
     seal: str = ""

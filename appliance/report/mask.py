@@ -45,6 +45,10 @@ _KINDS = (
     _kind("password", r"(\s(?:-u|--user)[ =])[^\s:]{1,100}:[^\s<\"']+", rf"\1{MASK}"),
     _kind("password", rf"(--?(?:password|passphrase|token|secret|pass)[ =]){_VALUE}", rf"\1{MASK}"),
     _kind("password", rf"(\bsshpass\s+-p\s*|\bmysql\S{{0,10}}\s.{{0,200}}?-p){_VALUE}", rf"\1{MASK}"),
+    # Directives of well-known daemons (redis, nslcd, slapd, ldap) whose value follows after a space.
+    _kind(
+        "password", r"^([ \t]*(?:requirepass|masterauth|(?:root)?(?:bind|db|mod)?pw)[ \t]+)\S+", rf"\1{MASK}"
+    ),
     _kind("password", rf"({_WORDS}[\"']?\s*(?:[:=]|\bis\b)\s*){_VALUE}", rf"\1{MASK}"),
 )
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import textwrap
 
 from appliance.model.plain import plain
-from appliance.model.verdict import ChangeKind, CheckResult, Facts, Outcome, PackageChange, Verdict
+from appliance.model.verdict import (
+    ChangeKind,
+    CheckResult,
+    ConfigDiff,
+    Facts,
+    Outcome,
+    PackageChange,
+    Verdict,
+)
 from appliance.report.record import Record
 from appliance.report.words import clock, counts, duration, labels, package_marks
 
@@ -51,6 +59,7 @@ def _verdict(verdict: Verdict) -> list[str]:
         _packages(verdict.packages),
         _list("NOT APPLIED", verdict.not_applied),
         _list("CONFIGURATION FILES KEPT (the new one lies beside the old)", verdict.kept_conffiles),
+        _configs(verdict.configs),
         _files(verdict),
         _data(verdict),
         _boots(verdict.control, verdict.patched),
@@ -80,6 +89,18 @@ def _packages(changes: tuple[PackageChange, ...]) -> str:
 
 def _list(title: str, entries: tuple[str, ...]) -> str:
     return "\n".join([title, *(_wrap(entry) for entry in entries)]) if entries else ""
+
+
+def _configs(configs: tuple[ConfigDiff, ...]) -> str:
+    """The diffs with long lines whole: they are read with the file beside them. Forty lines of each."""
+    lines = ["CONFIGURATION FILES CHANGED (secrets masked before comparing)"] if configs else []
+    for config in configs:
+        note = f" ({config.note})" if config.note else ""
+        lines.append(f"  {config.act:<8} {config.path}{note}")
+        shown = config.text.splitlines()[2:]
+        lines += [f"      {row}" for row in shown[:40]]
+        lines += [f"      ({len(shown) - 40} more lines: see the HTML report)"] if len(shown) > 40 else []
+    return "\n".join(lines)
 
 
 def _files(verdict: Verdict) -> str:

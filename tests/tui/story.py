@@ -118,6 +118,24 @@ def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
     )
 
 
+CONFIGS = (
+    v.ConfigDiff(
+        path="/etc/nginx/nginx.conf",
+        act="kept",
+        text="--- /etc/nginx/nginx.conf before\n+++ /etc/nginx/nginx.conf.dpkg-dist after\n"
+        "@@ -1,2 +1,2 @@\n user www-data;\n-worker_processes 9;\n+worker_processes auto;\n",
+    ),
+    v.ConfigDiff(
+        path="/etc/ledger/ledger.conf",
+        act="changed",
+        text="--- /etc/ledger/ledger.conf before\n+++ /etc/ledger/ledger.conf after\n"
+        "@@ -1,3 +1,4 @@\n port = 7000\n-format = 1\n+format = 2\n+compress = yes\n password = [masked]\n",
+        hidden=2,
+    ),
+    v.ConfigDiff(path="/etc/shadow", act="changed", text="", note="not shown: it holds secrets"),
+)
+
+
 def verdict(result: v.Result = v.Result.PASS, migrated: bool = False) -> v.Verdict:
     same, worse, untested = v.Outcome.SAME, v.Outcome.WORSE, v.Outcome.NOT_TESTED
     services = ("ssh", "nginx", "cron", "ledger", "rsyslog", "dbus", "chrony", "getty@tty1", "smartd")
@@ -186,7 +204,8 @@ def verdict(result: v.Result = v.Result.PASS, migrated: bool = False) -> v.Verdi
         data_writes=(v.DataWrite(target="/srv", bytes=3_400_000, paths=("/srv/ledger/data.v2",)),)
         if migrated
         else (),
-        kept_conffiles=("/etc/nginx/nginx.conf",),
+        kept_conffiles=("/etc/nginx/nginx.conf.dpkg-dist",),
+        configs=CONFIGS,
         not_applied=("boot loader: grub-efi-amd64 2.06-13+deb12u2 is held in a rehearsal",),
         accel="KVM",
         seal="frozen",

@@ -58,6 +58,43 @@ async def test_packages_files_and_data_have_their_views(engine: FakeEngine) -> N
         await here.sees("/srv: 3.2 MiB written", "/srv/ledger/data.v2", "does not roll")
 
 
+async def test_changed_configuration_is_read_file_by_file(engine: FakeEngine) -> None:
+    judged(engine, story.verdict())
+    async with desk(engine) as here:
+        await here.press("v", "5")
+        await here.sees(
+            "[5 config 3]", "> kept     +1 -1       /etc/nginx/nginx.conf", "The site's own version"
+        )
+        await here.press("down")
+        await here.sees("> changed  +2 -1       /etc/ledger/ledger.conf", "2 secrets are hidden here.")
+        await here.press("enter")
+        await here.sees(
+            "changed, +2 -1, 2 of 3 files", " -format = 1", " +compress = yes", "password = [masked]"
+        )
+        await here.press("n")
+        await here.sees("--- /etc/shadow", "Not shown: it holds secrets.")
+        await here.press("n")
+        await here.sees("This is what the package's new version", "+worker_processes auto;")
+        await here.press("b")
+        await here.sees("--- /etc/shadow")
+        await here.press("escape")
+        await here.sees("tb1: PASS")
+    assert engine.said(m.Start, m.Approve, m.Cancel, m.Power) == []
+
+
+async def test_a_wide_screen_shows_the_reason_beside_the_list(engine: FakeEngine) -> None:
+    judged(engine, story.verdict(Result.FAIL))
+    async with desk(engine, size=(132, 43)) as here:
+        await here.press("v")
+        await here.sees("> WORSE      service ledger", "| Why: ledger.service: main process exited")
+        row = next(r for r in here.text.splitlines() if "> WORSE" in r)
+        assert "|" in row and row.index("|") > 60
+        await here.press("5", "down")
+        await here.sees("| +format = 2")
+        await here.press("1")
+        await here.sees("service ledger")
+
+
 async def test_a_run_without_a_verdict_says_so_and_cannot_be_promoted(engine: FakeEngine) -> None:
     judged(engine, None)
     async with desk(engine) as here:

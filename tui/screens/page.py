@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tui.console import Console
 
 R = TypeVar("R")
+WIDE = 120
+"""Columns from which panes stand side by side."""
 
 
 def key(keys: str, action: str, label: str, show: bool = True) -> Binding:
@@ -74,6 +76,11 @@ class Page(Screen[None]):
     @property
     def width(self) -> int:
         return max(self.app.size.width, LEAST_COLUMNS)
+
+    @property
+    def wide(self) -> bool:
+        """Whether there is room for panes side by side."""
+        return self.app.size.width >= WIDE
 
     def compose(self) -> ComposeResult:
         yield Pane(id="header")

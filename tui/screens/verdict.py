@@ -6,12 +6,23 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal
 
 from appliance.errors import ApplianceError
 from appliance.model.messages import RecordOf
-from appliance.model.verdict import ChangeKind, Verdict
-from tui.look import Line, line, lines, rule
-from tui.reading import VIEWS, not_applied, package_key, package_line, rows_of, top, why_check
+from appliance.model.verdict import ChangeKind, ConfigDiff, Verdict
+from tui.look import Line, beside, line, lines, rule
+from tui.reading import (
+    VIEWS,
+    diff_lines,
+    not_applied,
+    package_key,
+    package_line,
+    rows_of,
+    top,
+    why_check,
+)
+from tui.screens.diff import DiffPage
 from tui.screens.page import Page, key
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
@@ -27,10 +38,12 @@ The twin was booted before the patch and after it; only differences count.
 WORSE is what the patch broke. NOT TESTED is what the twin cannot show (a device
 it has not, a network it must not reach): the trial on the machine tests it.
 The lower part says why, and what to do, for the selected line.
-Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
+Tab or 1 2 3 4 5 shows packages, changed files, data the patch wrote, and what
+changed inside configuration files: Enter reads one, secrets are hidden.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("tab", "view", "checks, packages, files, data"),
+        key("tab", "view", "next view"),
+        key("enter,d", "diff", "read the change"),
         key("p", "promote", "promote"),
         key("f", "fold", "fold the same ones"),
         key("l", "log", "log"),
@@ -40,6 +53,7 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
         key("2", "look('packages')", "packages", show=False),
         key("3", "look('files')", "files", show=False),
         key("4", "look('data')", "data", show=False),
+        key("5", "look('config')", "configuration", show=False),
     ]
 
     def __init__(self, run: str) -> None:
@@ -52,7 +66,9 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
 
     def body(self) -> ComposeResult:
         yield Pane(id="top")
-        yield Rows(id="rows", classes="rest")
+        with Horizontal(classes="half"):
+            yield Rows(id="rows", classes="rest")
+            yield Pane(id="side")
         yield Pane(id="why", classes="five")
 
     def on_mount(self) -> None:
@@ -83,8 +99,13 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
             rows.fill([Row(row) for row in lines(self.record.text.splitlines())] if self.record else [])
             return
         self.pane("top").show(top(verdict, self.run_name, self.view, width))
-        rows.fill(rows_of(verdict, self.view, self.folded, width))
-        self.pane("why").show(self._why(verdict, rows.selected, width))
+        aside = width - width * 55 // 100 if self.wide else 0
+        self.pane("side").display, self.pane("why").display = self.wide, not self.wide
+        self.pane("side").styles.width = aside
+        rows.fill(rows_of(verdict, self.view, self.folded, width - aside))
+        why = self._why(verdict, rows.selected, (aside or width) - 1)
+        self.pane("side").show(beside(why) if self.wide else [])
+        self.pane("why").show([] if self.wide else why)
 
     def _why(self, verdict: Verdict, chosen: str | None, width: int) -> list[Line]:
         if self.view == "checks":
@@ -101,6 +122,10 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
                 *lines(wrap(words, width - 2, " ")),
                 *lines(wrap(kept, width - 2, " ")),
             ]
+        if self.view == "config":
+            diff = self.diff
+            shown = diff_lines(diff, width) if diff else [line(" Nothing to read.")]
+            return [rule(diff.path if diff else "", width), *shown]
         if self.view == "data":
             words = (
                 "What the patch wrote to data volumes. Rolling back the system does not roll this back: a"
@@ -111,12 +136,28 @@ Tab or 1 2 3 4 shows packages, changed files and data the patch wrote.
         shown = [rule("Selected", width), *package_line(change, width)] if change else [rule("", width)]
         return [*shown, *lines(not_applied(verdict, width))]
 
+    @property
+    def diff(self) -> ConfigDiff | None:
+        """The selected configuration file."""
+        chosen = self.query_one(Rows).selected
+        configs = self.verdict.configs if self.verdict and self.view == "config" else ()
+        return next((c for c in configs if c.path == chosen), None)
+
+    def on_rows_chosen(self) -> None:
+        self.action_diff()
+
+    def action_diff(self) -> None:
+        if self.verdict is not None and (diff := self.diff) is not None:
+            self.desk.push_screen(DiffPage(self.verdict.configs, self.verdict.configs.index(diff)))
+
     def on_rows_moved(self) -> None:
         self.redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "promote":
             return self.verdict is not None
+        if action == "diff":
+            return self.is_mounted and self.diff is not None
         return action != "fold" or self.view == "checks"
 
     def action_view(self) -> None:

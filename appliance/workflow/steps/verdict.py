@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.checks.configs import config_diffs
 from appliance.checks.files import changed_files
 from appliance.checks.verdict import assemble
 from appliance.host.files import mounted_readonly
 from appliance.model.events import VerdictReached
-from appliance.model.verdict import DataWrite, Facts, FileChange, PackageChange, Verdict
+from appliance.model.verdict import ConfigDiff, DataWrite, Facts, FileChange, PackageChange, Verdict
+from appliance.report.mask import Masks, mask
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
@@ -68,13 +70,15 @@ class ReachVerdict(OnGround):
         proof: str = work.load("proof", str)
         trouble = [("package manager", known.failure)] if known.failure else []
         trouble += [("proof boot", proof)] if proof else []
+        files, configs = self._changed_files(ctx, known)
         verdict = assemble(
             work.load("control", Facts),
             work.load("patched", Facts),
             changes=known.changes,
             kept_conffiles=known.kept_conffiles,
             not_applied=known.not_applied,
-            files=self._changed_files(ctx, known.changes),
+            files=files,
+            configs=configs,
             data_writes=work.load("data-writes", tuple[DataWrite, ...]),
             accel=accel(self.ground),
             seal=work.load("seal", str),
@@ -84,7 +88,10 @@ class ReachVerdict(OnGround):
         work.save("verdict", verdict)
         ctx.tell(VerdictReached(verdict=verdict))
 
-    def _changed_files(self, ctx: Context, changes: tuple[PackageChange, ...]) -> tuple[FileChange, ...]:
+    def _changed_files(
+        self, ctx: Context, known: Remembered
+    ) -> tuple[tuple[FileChange, ...], tuple[ConfigDiff, ...]]:
+        """Between the origin's snapshot and the sealed one: every file, and inside those of /etc."""
         ground = self.ground
         store, fstype = ground.store(ctx.host), ground.system.root.fstype
         base, sealed = ground.snapshot(SnapshotRole.BASE), ground.snapshot(SnapshotRole.SEALED)
@@ -94,10 +101,17 @@ class ReachVerdict(OnGround):
                 mounted_readonly(ctx.host, store.activate(base), fstype, here / "base") as before,
                 mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed") as after,
             ):
-                return changed_files(before, after, changes)
+                files = changed_files(before, after, known.changes)
+                return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
         finally:
             store.deactivate(base)
             store.deactivate(sealed)
+
+
+def without_secrets(text: str) -> tuple[str, int]:
+    """`text` as it may be shown, and the number of places masked in it."""
+    masks = Masks()
+    return mask(text, masks), masks.places
 
 
 @dataclass(frozen=True, slots=True)
