@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ EXAMPLES = """examples:
   twinboot rollback tb1                     next boot: the old system
   twinboot rehearse --all --dry-run --json > june.json
   twinboot run june.json                    that very plan, on that machine
+  twinboot --plain                          everything by menus on plain lines
   twinboot image build                      make dist/twinboot.img (on a workstation)
 
 exit codes: 0 done, 1 failed or the verdict is FAIL, 2 wrong arguments, 3 refused (nothing written),
@@ -267,6 +269,9 @@ async def run(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `twinboot`."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--plain"]:
+        # The console is no part of this program: this process becomes it.
+        os.execv(sys.executable, [sys.executable, "-m", "tui.app", *words])
     if words[:1] == ["image"]:
         from appliance.image.cli import main as image_main
 

@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     looks = parser.add_mutually_exclusive_group()
     looks.add_argument("--rich", action="store_true", help="colours and lines")
     looks.add_argument("--basic", action="store_true", help="pure ASCII, no colour")
+    looks.add_argument("--plain", action="store_true", help="line mode: menus and prompts on plain lines")
     return parser
 
 
@@ -55,11 +56,12 @@ def prepare(mode: terminal.Mode) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the console. Status 2 where the terminal cannot show it."""
+    """Run the console; the line mode where that is asked for, or where the terminal cannot place a cursor."""
     options = _parser().parse_args(arguments)
-    if not terminal.can_show(os.environ.get("TERM", "")):
-        print("This terminal cannot show the console. Use the commands: twinboot --help", file=sys.stderr)
-        return 2
+    if options.plain or not terminal.can_show(os.environ.get("TERM", "")) or not sys.stdin.isatty():
+        from tui.plain.menu import main as plain
+
+        return plain(options.client or terminal.own_name())
     name, mode = choose(options)
     prepare(mode)
     from tui.console import Console

@@ -8,8 +8,7 @@ from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
 from appliance.model.messages import Status
 from appliance.model.verdict import Result
-from tui.look import Line, columns, line, pair, rule
-from tui.widgets.rows import Row
+from tui.look import Line, Row, columns, line, pair, rule
 from tui.words import count, day, size, state_sentence, state_word, wrap
 
 STATE_STYLES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tui.words import clean, fit
 
@@ -25,6 +26,14 @@ STYLES = {
 }
 
 EMPTY: Line = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a list; `key` names what it stands for, None is a remark that cannot be selected."""
+
+    line: Line
+    key: str | None = None
 
 
 def line(*parts: str | Span) -> Line:

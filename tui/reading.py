@@ -11,8 +11,7 @@ from appliance.model.verdict import (
     Result,
     Verdict,
 )
-from tui.look import Line, columns, line, lines, rule
-from tui.widgets.rows import Row
+from tui.look import Line, Row, columns, line, lines, rule
 from tui.words import clean, size, wrap
 
 VIEWS = ("checks", "packages", "files", "data", "config")

@@ -117,7 +117,9 @@ class FakeEngine:
         holder = self.status.operator
         if isinstance(say, ACTS):
             if holder and holder != client:
-                return m.Refusal(code="BUSY-01", what=f"{holder} is in control.", safe="Nothing was changed.")
+                return m.Refusal(
+                    code="BUSY-01", what=f"{holder} is in control.", safe="Nothing was changed.", exit_code=4
+                )
             self.status = replace(self.status, operator=client)
         if isinstance(say, m.TakeOver):
             self.status = replace(self.status, operator=client)

@@ -25,7 +25,7 @@ from tests.tui.conftest import desk
 from tests.tui.engine import FakeEngine
 from tests.tui.test_running import begin
 from tui import terminal
-from tui.app import _parser, choose, main
+from tui.app import _parser, choose
 from tui.terminal import Mode
 
 ROOT = Path(__file__).parents[2]
@@ -51,14 +51,6 @@ def test_each_terminal_gets_its_mode(name: str, term: str, locale: str, mode: Mo
 def test_options_choose_over_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(_parser().parse_args(["--client", "ttyS1", "--rich"])) == ("ttyS1", Mode.RICH)
     assert choose(_parser().parse_args(["--client", "tty2", "--basic"])) == ("tty2", Mode.BASIC)
-
-
-def test_a_dumb_terminal_is_told_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    assert main([]) == 2
-    assert "twinboot --help" in capsys.readouterr().err
 
 
 def answering(answer: bytes) -> tuple[int, int]:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from tui.look import EMPTY, Line
+from tui.look import EMPTY
+from tui.look import Row as Row
 from tui.widgets.pane import Pane
-
-
-@dataclass(frozen=True)
-class Row:
-    """`key` names what the row stands for; None is a heading or a remark that cannot be selected."""
-
-    line: Line
-    key: str | None = None
 
 
 class Rows(Pane, can_focus=True):

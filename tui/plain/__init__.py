@@ -1,0 +1,1 @@
+"""The line mode: menus and prompts on plain lines, for dumb terminals, screen readers, scripts."""

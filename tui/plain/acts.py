@@ -1,0 +1,266 @@
+"""What can be done from the line mode, each act with its questions. Nothing changes without a typed word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from appliance.errors import ApplianceError
+from appliance.model.lineage import Node, State
+from appliance.model.machine import Machine
+from appliance.model.messages import Planned
+from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
+from appliance.model.verdict import Result
+from tui.link import Link
+from tui.plain import told
+from tui.plain.talk import Talk
+from tui.plain.watch import Ear, Watch
+from tui.words import moment
+
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}|")
+OFFERED = {
+    Verb.PROMOTE: (State.SEALED, State.STAGED),
+    Verb.ROLLBACK: (State.ARMED, State.TRIAL, State.KEPT),
+    Verb.KEEP: (State.TRIAL,),
+}
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One thing the twin can get; `question` is asked where it needs a name."""
+
+    kind: PatchKind
+    title: str
+    question: str = ""
+
+
+PATCHES = {
+    "nothing": Patch(PatchKind.NOTHING, "change nothing, only test the reboot"),
+    "all": Patch(PatchKind.ALL, "all pending updates, from the system's own sources"),
+    "security": Patch(PatchKind.SECURITY, "security updates only, from the system's own sources"),
+    "packages": Patch(PatchKind.PACKAGES, "chosen packages", "Package names, with spaces between:"),
+    "bundle": Patch(PatchKind.ALL, "a bundle on the stick", "Folder on the stick:"),
+    "script": Patch(PatchKind.SCRIPT, "a script on the stick", "Script on the stick:"),
+    "by-hand": Patch(PatchKind.BY_HAND, "by hand: the twin waits while you work in it"),
+}
+
+
+class Acts:
+    """`status` is the exit status so far: that of the last act that did not go well."""
+
+    def __init__(self, talk: Talk, link: Link, ear: Ear) -> None:
+        self.talk, self.link, self.ear = talk, link, ear
+        self.status = 0
+
+    # -- what is there -----------------------------------------------------------------------------------
+
+    @property
+    def machine(self) -> Machine | None:
+        return self.ear.machine
+
+    def nodes(self, verb: Verb | None = None) -> list[Node]:
+        """The runs an act can be meant for, newest last; the engine decides whether it is allowed."""
+        status = self.ear.status
+        found = [
+            n for n in (status.lineage.nodes if status else ()) if n.run and n.state is not State.RETIRED
+        ]
+        if verb in OFFERED:
+            found = [n for n in found if n.state in OFFERED[verb]]
+        if verb is Verb.RETIRE:
+            found = [n for n in found if n.state is State.KEPT or not n.boots_next]
+        return sorted(found, key=lambda n: n.made)
+
+    async def _run_for(self, verb: Verb | None) -> str:
+        found = self.nodes(verb)
+        if len(found) < 2:
+            return found[0].run if found else ""
+        return await self.talk.choose("Which run?", [(n.run, told.volume(n)) for n in found])
+
+    async def guarded(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Whatever goes wrong is told in its four parts, and kept as the exit status."""
+        try:
+            await act()
+        except ApplianceError as problem:
+            self.status = problem.exit_code
+            self.talk.say("", *told.error(problem))
+
+    # -- a new rehearsal ---------------------------------------------------------------------------------
+
+    async def rehearse(self) -> None:
+        systems = self.machine.systems if self.machine else ()
+        if not systems:
+            self.talk.say("There is no system to rehearse: none was found on these disks.")
+            return
+        system = systems[0].id
+        if len(systems) > 1:
+            options = [(s.id, f"{s.hostname}, {s.os_name}") for s in systems]
+            system = await self.talk.choose("Which system?", options)
+        options = [(word, patch.title) for word, patch in PATCHES.items()]
+        word = await self.talk.choose("What shall the twin get?", options) if system else ""
+        if not word:
+            return
+        request = await self._request(system, word)
+        if request is not None:
+            await self._plan_and_start(request, "yes", "To start, type yes")
+
+    async def _request(self, system: str, word: str) -> Request | None:
+        patch, name = PATCHES[word], ""
+        if patch.question:
+            name = " ".join((await self.talk.ask(patch.question)).split())
+            if not name:
+                self.talk.say("Nothing was named.")
+                return None
+        unsigned = word == "bundle" and await self._yes(
+            "To accept unsigned packages, too, type yes, else Enter:"
+        )
+        emulate = False
+        if self.machine is not None and not self.machine.kvm:
+            self.talk.say(
+                "This machine offers no KVM: its twin would run emulated, some twenty times slower."
+            )
+            emulate = await self._yes("To emulate, type yes, else Enter:")
+        chosen = PatchRequest(
+            kind=patch.kind,
+            packages=tuple(name.split()) if word == "packages" else (),
+            script=name if word == "script" else "",
+            bundle=name if word == "bundle" else "",
+            allow_unsigned=unsigned,
+        )
+        return Request(verb=Verb.REHEARSE, system=system, patch=chosen, emulate=emulate)
+
+    async def _yes(self, prompt: str) -> bool:
+        return (await self.talk.ask(prompt)).casefold() == "yes"
+
+    # -- acts on a run -----------------------------------------------------------------------------------
+
+    async def act(self, verb: Verb) -> None:
+        """Promote, roll back, keep or retire: every write first, then the machine's own characters."""
+        run = await self._run_for(verb)
+        if not run:
+            return
+        retire_on = ""
+        if verb is Verb.KEEP:
+            retire_on = await self.talk.ask(
+                "Offer the old system for deletion on (YYYY-MM-DD, Enter: no date):"
+            )
+            if not DATE.fullmatch(retire_on):
+                self.talk.wrong(retire_on, ["a date like 2026-12-31"])
+                return
+        force = verb is Verb.PROMOTE and await self._force(run)
+        request = Request(verb=verb, run=run, retire_on=retire_on, force_bad=force)
+        last, prompt = self._secret(f"To {verb.value}")
+        await self._plan_and_start(request, last, prompt)
+
+    async def _force(self, run: str) -> bool:
+        verdict = (await self.link.call(lambda s: s.record(run))).verdict
+        if verdict is None:
+            return False
+        self.talk.say("", *told.verdict(run, verdict))
+        if verdict.result is Result.PASS:
+            return False
+        return await self._yes("The verdict is FAIL. To promote it all the same, type yes, else Enter:")
+
+    def _secret(self, words: str) -> tuple[str, str]:
+        """The last characters of the machine's identity, and the words that ask for them."""
+        identity = self.machine.identity if self.machine else ""
+        return identity[-4:], f"{words}, type the last {len(identity[-4:])} characters of {identity}"
+
+    async def _plan_and_start(self, request: Request, expected: str, prompt: str) -> None:
+        self.talk.say("", "The engine reads the disks and works out every step ...")
+        planned = await self.link.call(lambda s: s.plan(request))
+        self.talk.say("", *told.plan(planned))
+        if not await self._confirmed(planned, expected, prompt):
+            return
+        Watch.forget(self.ear)
+        accepted = await self.link.call(lambda s: s.start(planned.plan))
+        typed = (planned.plan, expected) if request.verb is not Verb.REHEARSE else None
+        await self.watch(accepted.run, typed)
+
+    async def _confirmed(self, planned: Planned, expected: str, prompt: str) -> bool:
+        while True:
+            said = await self.talk.ask(f"{prompt} (commands: what would be run; Enter: back):")
+            if said.casefold() == "commands":
+                would = (await self.link.call(lambda s: s.start(planned.plan, dry=True))).would
+                self.talk.say(*(f"   {command}" for command in would))
+                continue
+            if expected and said.casefold() == expected.casefold():
+                return True
+            if said:
+                self.talk.wrong(said, [expected if expected == "yes" else "those characters", "commands"])
+            self.talk.say("Nothing was done.")
+            return False
+
+    # -- a run that goes on ------------------------------------------------------------------------------
+
+    async def watch(self, run: str, confirmed: tuple[Plan, str] | None = None) -> None:
+        self.status = await Watch(self.talk, self.link, self.ear, confirmed).until_it_stops(run)
+
+    async def go_on(self) -> None:
+        """Let the gate pass at which the run waits."""
+        run = self.ear.run
+        if run is None or not run.gate:
+            return
+        gate, expected, prompt = run.gate, "yes", "To go on, type yes"
+        if run.verb != "rehearse":
+            expected, prompt = self._secret("To go on")
+        self.talk.say(run.gate_sentence)
+        if expected and (await self.talk.ask(f"{prompt} (Enter: back):")).casefold() == expected.casefold():
+            await self.link.call(lambda s: s.approve(run.run, gate, expected))
+            await self.watch(run.run)
+            return
+        self.talk.say("Nothing was done; it goes on waiting.")
+
+    async def cancel(self) -> None:
+        run = self.ear.run
+        if run is None or run.over:
+            return
+        self.talk.say(
+            "What the run made is deleted; the installed system and what it boots stay as they are."
+        )
+        if not await self._yes(f"To cancel {run.run}, type yes (Enter: back):"):
+            self.talk.say("Nothing was done; the run goes on.")
+            return
+        await self.link.call(lambda s: s.cancel(run.run))
+        await self.watch(run.run)
+        self.status = 130
+
+    async def take_over(self) -> None:
+        if await self._yes("The other terminal watches from then on. To take over, type yes:"):
+            await self.link.call(lambda s: s.take_over())
+            self.talk.say("You are in control.")
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    async def verdict(self) -> None:
+        run = await self._run_for(None)
+        if not run:
+            return
+        record = await self.link.call(lambda s: s.record(run))
+        if record.verdict is not None:
+            self.talk.say("", *told.verdict(run, record.verdict))
+        else:
+            self.talk.say("", *(record.text.splitlines() or [f"{run} reached no verdict."]))
+
+    async def log(self) -> None:
+        said = await self.talk.ask("Text to find, or Enter for the last 20 lines:")
+        found = [entry for entry in self.ear.log if said.casefold() in entry.text.casefold()][-20:]
+        for entry in found:
+            level = f" {entry.level}:" if entry.level != "info" else ""
+            self.talk.say(f"{moment(entry.at)} {entry.source}{level} {entry.text}", indent="   ")
+        if not found:
+            self.talk.say("No line of the log has that.")
+
+    async def twin(self) -> None:
+        """The last lines the twin said on its console."""
+        run = self.ear.run
+        texts = list(run.twin)[-20:] if run else []
+        self.talk.say(*(texts or ["The twin has said nothing yet."]))
+
+    async def power(self, act: str) -> None:
+        words = {"reboot": "restart this machine", "poweroff": "switch this machine off"}[act]
+        if await self._yes(f"To {words}, type yes (Enter: back):"):
+            await self.link.call(lambda s: s.power(act))
+            self.talk.say("The machine is going down.")
+        else:
+            self.talk.say("Nothing was done.")
