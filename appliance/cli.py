@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance import show
+from appliance import cli_repair, show
 from appliance.errors import ApplianceError, Cancelled, DamagedData, Refused
 from appliance.model import events as ev
 from appliance.model import messages as m
@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   twinboot rehearse --nothing               change nothing, only test the reboot
   twinboot rehearse --security              rehearse the pending security updates
   twinboot rehearse --packages nginx ledger --bundle june
+  twinboot repair --initrd                  a system that does not boot: mend a copy of it
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
   twinboot rehearse --all --dry-run --json > june.json
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     verb("status", "What boots next, what is the fallback, what runs.")
     verb("list", "The lineage: every system volume and its state.")
     _rehearse_arguments(verb("rehearse", "Snapshot, twin, patch, test, seal, proof boot, verdict."))
+    cli_repair.arguments(_twin_arguments(verb("repair", cli_repair.TEXT)))
     for name, text in (
         ("promote", "Stage and arm: the next boot is a trial of what RUN tested."),
         ("rollback", "The next boot is the old system; nothing is deleted."),
@@ -110,10 +112,15 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
     )
+    _twin_arguments(sub)
+
+
+def _twin_arguments(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
     sub.add_argument("--system", default="", help="which installed system, as inspect names it")
     sub.add_argument("--emulate", action="store_true", help="go on without KVM, many times slower")
     sub.add_argument("--memory", type=int, default=0, metavar="MIB", help="memory of the twin")
     sub.add_argument("--dry-run", action="store_true", help="print every write, make none")
+    return sub
 
 
 def patch_request(args: argparse.Namespace) -> PatchRequest:
@@ -147,6 +154,8 @@ def request(args: argparse.Namespace) -> Request:
             emulate=args.emulate,
             memory=args.memory,
         )
+    if verb is Verb.REPAIR:
+        return cli_repair.request(args)
     return Request(
         verb=verb,
         run=args.run,

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from appliance.boot.base import Artifacts, BootFile
+from appliance.boot.pin import pinned
 from appliance.errors import BootConfigFailed
 
 _KERNEL = re.compile(r"vmlinuz-(.+)\Z")
@@ -37,17 +38,23 @@ def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
 
 
-def kernel_versions(root: Path, boot: Path) -> tuple[str, ...]:
-    """Versions that can boot: packaged kernel, an initrd and modules; the default one first."""
+def kernels_with_modules(root: Path, boot: Path) -> tuple[str, ...]:
+    """Versions of packaged kernels with modules, whether they have an initrd or not; the newest first."""
     found = [
         match[1]
         for name in _packaged(root)
         if (match := _KERNEL.match(name))
         and (boot / name).is_file()
-        and (boot / f"initrd.img-{match[1]}").is_file()
         and modules_folder(root, match[1]) is not None
     ]
     return tuple(sorted(found, key=version_key, reverse=True))
+
+
+def kernel_versions(root: Path, boot: Path) -> tuple[str, ...]:
+    """Versions that can boot: packaged kernel, an initrd and modules; the default one first."""
+    held = pinned(root)
+    found = (v for v in kernels_with_modules(root, boot) if (boot / f"initrd.img-{v}").is_file())
+    return tuple(sorted(found, key=lambda version: version != held))
 
 
 def modules_folder(root: Path, version: str) -> Path | None:

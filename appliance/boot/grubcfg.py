@@ -116,6 +116,20 @@ def read_entries(text: str, prefix: str = "") -> tuple[Entry, ...]:
     return tuple(walk(_tree(text).inner))
 
 
+def choices(text: str, prefix: str = "") -> tuple[tuple[str, Entry], ...]:
+    """Every Linux entry with the words that choose it by its ids, "submenu>entry" for one inside another."""
+
+    def walk(nodes: list[_Node], above: str) -> list[tuple[str, Entry]]:
+        out: list[tuple[str, Entry]] = []
+        for node in nodes:
+            name = f"{above}{node.id or node.title}"
+            entry = _entry(node, prefix) if node.kind == "menuentry" else None
+            out += [(name, entry)] if entry else walk(node.inner, f"{name}>")
+        return out
+
+    return tuple(walk(_tree(text).inner, ""))
+
+
 def default_entry(text: str, prefix: str = "", saved: str = "") -> Entry | None:
     """The entry an unattended start takes; `saved` is grubenv's saved_entry. None: not to be said."""
     tree = _tree(text)

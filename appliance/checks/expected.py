@@ -18,7 +18,7 @@ from appliance.model.verdict import CheckResult, Facts, Outcome
 _WORD = re.compile(r"[A-Za-z0-9@:._\\/-]+")
 # They watch storage and hardware that the twin does not have, so the twin cannot vouch for them, and a slow
 # machine makes some of them give up at boot without any harm.
-_ONLY_METAL = tuple(
+ONLY_METAL = tuple(
     f"{name}.service"
     for name in (
         *("lvm2-monitor", "dm-event", "mdmonitor", "smartmontools", "smartd", "rasdaemon", "mcelog"),
@@ -39,13 +39,13 @@ def render(
     lines = [("target", patched.target)]
     untested = {c.name for c in checks if c.outcome is Outcome.NOT_TESTED}
     for unit in patched.active_services:
-        steady = not is_plumbing(unit) and unit not in patched.on_demand and unit not in _ONLY_METAL
+        steady = not is_plumbing(unit) and unit not in patched.on_demand and unit not in ONLY_METAL
         if steady and f"service {unit.removesuffix('.service')}" not in untested:
             lines.append(("service", unit))
     lines += [("socket", port) for port in _steady_ports(patched)]
     lines += [("gateway", address) for address in gateways]
     lines += [("required", c.name) for c in patched.site_checks if c.required and _on_metal(c.name)]
-    may = sorted({*patched.failed_units, *failed_before, *_ONLY_METAL})
+    may = sorted({*patched.failed_units, *failed_before, *ONLY_METAL})
     lines += [("mayfail", unit) for unit in may]
     quiet = [u for u in patched.quiet_units if not is_plumbing(u)]
     lines += [("trial", unit) for unit in sorted({*quiet, *patched.failed_units})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.checks.alone import judge_alone
 from appliance.checks.compare import Limits, compare
 from appliance.model.verdict import (
     CheckResult,
@@ -16,8 +17,20 @@ from appliance.model.verdict import (
 )
 
 
+def checks_of(
+    control: Facts | None, patched: Facts, limits: Limits | None = None, *, repaired: bool = False
+) -> tuple[CheckResult, ...]:
+    """The patched boot against the control boot. One that was `repaired` is judged by its own health first,
+    and is the only one that may have no control boot."""
+    alone = judge_alone(patched, control) if repaired else ()
+    if control is None:
+        return alone
+    judged = {check.name for check in alone}
+    return (*alone, *(c for c in compare(control, patched, limits) if c.name not in judged))
+
+
 def assemble(
-    control: Facts,
+    control: Facts | None,
     patched: Facts | None,
     *,
     changes: tuple[PackageChange, ...] = (),
@@ -31,6 +44,7 @@ def assemble(
     proof_boot: bool = False,
     trouble: tuple[tuple[str, str], ...] = (),
     limits: Limits | None = None,
+    repaired: bool = False,
 ) -> Verdict:
     """`trouble` are (name, why) of things that went wrong outside the two boots' facts: the package manager
     ended badly, the proof boot did not come up; each counts as worse. `patched` None: it never came up."""
@@ -42,7 +56,7 @@ def assemble(
         for name, why in wrong
     )
     if patched is not None:
-        checks += compare(control, patched, limits)
+        checks += checks_of(control, patched, limits, repaired=repaired)
     return Verdict(
         result=judge(checks),
         checks=checks,

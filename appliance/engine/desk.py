@@ -152,6 +152,10 @@ def command_line(request: Request) -> str:
         words += [*patch.packages, *([patch.script] if patch.script else [])]
         words += ["--bundle", patch.bundle] if patch.bundle else []
         words += ["--system", request.system] if request.system else []
+    if request.repair is not None:
+        words.append(f"--{request.repair.value}")
+        words += [] if request.watch else ["--no-watch"]
+        words += ["--system", request.system] if request.system else []
     words += ["--emulate"] if request.emulate else []
     words += ["--force-bad"] if request.force_bad else []
     return " ".join(words)

@@ -14,6 +14,7 @@ SCHEMA = 1
 
 class Verb(enum.Enum):
     REHEARSE = "rehearse"
+    REPAIR = "repair"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     KEEP = "keep"
@@ -29,6 +30,16 @@ class PatchKind(enum.Enum):
     BY_HAND = "by-hand"
 
 
+class RepairKind(enum.Enum):
+    """What is tried on a copy of a system that does not boot well."""
+
+    OLDER_KERNEL = "older-kernel"
+    INITRD = "initrd"
+    FSCK = "fsck"
+    FINISH_PACKAGES = "finish-packages"
+    BY_HAND = "by-hand"
+
+
 class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to apply. `bundle` is a folder on the data partition: a repository or plain .debs."""
 
@@ -40,7 +51,10 @@ class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire."""
+    """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire.
+
+    `repair` is the attempt of a repair; `watch`: the copy is booted as it is first, to see how it fails.
+    """
 
     verb: Verb
     system: str = ""
@@ -52,6 +66,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     retire_on: str = ""
     promote: bool = False
     auto_keep: bool = True
+    repair: RepairKind | None = None
+    watch: bool = True
+
+    @property
+    def makes_a_run(self) -> bool:
+        """Whether this begins a run with a twin and a verdict; all else acts on an earlier run."""
+        return self.verb in (Verb.REHEARSE, Verb.REPAIR)
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):

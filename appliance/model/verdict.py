@@ -139,6 +139,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def headline(self) -> str:
         """E.g. "PASS, 9 of 14 services could be tested"."""
+        if self.control is None and self.patched is not None:
+            return f"{self.result.value}, judged by itself: there was no control boot to compare with"
         services = [c for c in self.checks if c.name.startswith("service ")]
         tested = [c for c in services if c.outcome is not Outcome.NOT_TESTED]
         worse = sum(c.outcome is Outcome.WORSE for c in self.checks)

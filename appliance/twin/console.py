@@ -57,6 +57,33 @@ class ConsoleReader:
         return [line for line in lines if line]
 
 
+# (what a console says where nobody but a person gets it further, in words of ours). "Kernel panic" is the
+# kernel's own; the prompts are initramfs-tools' busybox, dracut's emergency shell and GRUB's rescue shell.
+_ENDS = (
+    (re.compile(r"Kernel panic - not syncing: (.*)"), "its kernel panics"),
+    (re.compile(r"^\(initramfs\)"), "it stops in its initrd, before the root volume is mounted"),
+    (re.compile(r"^dracut:/#"), "it stops in its initrd, before the root volume is mounted"),
+    (re.compile(r"^grub rescue>"), "GRUB finds neither its files nor its configuration"),
+)
+
+
+def dead_end(path: Path, since: int) -> str:
+    """Why a boot will not go on by itself, from what was said after byte `since`; empty where it may."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(since, path.stat().st_size - (1 << 20)))
+            data = log.read()
+    except FileNotFoundError:
+        return ""
+    for line in data.replace(b"\r", b"\n").split(b"\n"):
+        said = clean(line.decode(errors="replace"))
+        for pattern, words in _ENDS:
+            if found := pattern.search(said):
+                cause = found[1].strip() if found.groups() else ""
+                return f"{words} ({cause})" if cause else words
+    return ""
+
+
 def follow(
     path: Path, tell: Callable[[str], None], stop: threading.Event, every: float = 0.5
 ) -> threading.Thread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -14,7 +15,7 @@ from appliance.host.files import mounted, mounted_readonly
 from appliance.host.run import Host, read, write
 from appliance.model.machine import Disk, Firmware, InstalledSystem, Machine
 from appliance.twin import network, quiet, restore
-from appliance.twin.console import follow, tail
+from appliance.twin.console import dead_end, follow, tail
 from appliance.twin.devices import TwinDevices, prefix_of
 from appliance.twin.domain import DiskSpec, DomainSpec, domain_xml, local_mac
 from appliance.twin.guest import Guest
@@ -96,6 +97,7 @@ class Twin:
             folder=self.folder / "lvm",
         )
         self._left_out: tuple[str, ...] = ()
+        self._said_before = 0
 
     # What callers read.
 
@@ -167,6 +169,7 @@ class Twin:
     def start(self) -> None:
         """Power on. The twin must be off."""
         self.devices.flush()
+        self._said_before = self.console_log.stat().st_size if self.console_log.exists() else 0
         if self.setup.network:
             self.hypervisor.network_up(network.APPLIANCE)
         self.hypervisor.start(self.name, domain_xml(self.spec()), self.limits.start)
@@ -174,7 +177,7 @@ class Twin:
     def wait_for_agent(self, limit: float = 0.0) -> float:
         """Wait until the twin's agent answers; seconds waited. Raises TwinFailed with its last words."""
         try:
-            return self.guest.wait(limit or self.limits.boot, self._still_on)
+            return self.guest.wait(limit or self.limits.boot, self._still_booting)
         except TwinFailed as error:
             last = " / ".join(tail(self.console_log, 5))
             raise TwinFailed(f"{error.what} It last said: {last or 'nothing'}") from error
@@ -197,6 +200,16 @@ class Twin:
                 raise TwinFailed(f"The twin did not shut down within {self.limits.shutdown:.0f} s.")
         self.devices.flush()
 
+    def stop(self) -> None:
+        """Off, whatever state it is in: shut down where its agent answers, else its plug is pulled."""
+        if self.state() is not PowerState.OFF:
+            if self.guest.ping():
+                with contextlib.suppress(TwinFailed):  # it was switched off hard in the end
+                    self.power_off()
+            else:
+                self.hypervisor.destroy(self.name)
+        self.devices.flush()
+
     def teardown(self) -> None:
         """Switch off and remove everything but the console's log and the caller's own snapshots."""
         self.hypervisor.destroy(self.name)
@@ -213,6 +226,12 @@ class Twin:
     def _still_on(self) -> bool:
         self._check_cancel()
         return self.state() is not PowerState.OFF
+
+    def _still_booting(self) -> bool:
+        """False once it is off; TwinFailed where its console says that nothing more will come."""
+        if end := dead_end(self.console_log, self._said_before):
+            raise TwinFailed(f"The twin does not boot: {end}.")
+        return self._still_on()
 
     def _pause(self, seconds: float) -> None:
         self._check_cancel()

@@ -14,7 +14,7 @@ from appliance.model.machine import Machine
 from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import promote, rehearse
+from appliance.workflow import promote, rehearse, repair
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.naming import next_run
@@ -23,12 +23,14 @@ from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.runner import Step
 from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import rehearsal as rehearsal_steps
+from appliance.workflow.steps import repair as repair_steps
 from appliance.workflow.steps import retire as retire_steps
 from appliance.workflow.steps.ground import Ground, boot_place
 from appliance.workflow.workplace import Workplace
 
 TITLES = {
     Verb.REHEARSE: "Rehearsal",
+    Verb.REPAIR: "Repair",
     Verb.PROMOTE: "Promotion",
     Verb.ROLLBACK: "Roll back",
     Verb.KEEP: "Keep",
@@ -39,6 +41,8 @@ TITLES = {
 def title(plan: Plan) -> str:
     if plan.request.verb is Verb.REHEARSE:
         return f"Rehearsal {plan.names.run}: {rehearse.TITLES[plan.request.patch.kind]}"
+    if plan.request.repair is not None:
+        return f"Repair {plan.names.run}: {repair.TITLES[plan.request.repair]}"
     return f"{TITLES[plan.request.verb]} {plan.names.run}"
 
 
@@ -46,6 +50,8 @@ def build_plan(machine: Machine, request: Request, descent: Descent, host: Host,
     """A plan for `request`. Raises Refused with every reason at once."""
     if request.verb is Verb.REHEARSE:
         return rehearse.build_plan(machine, request, descent.lineage)
+    if request.verb is Verb.REPAIR:
+        return repair.build_plan(machine, request, descent.lineage)
     if descent.lineage.node(request.run) is None:
         raise Refused((f"There is no run {request.run or '(none named)'} on this machine.",))
     rehearsed = places.plan(request.run)
@@ -69,7 +75,7 @@ def why_stale(plan: Plan, machine: Machine, lineage: Lineage) -> tuple[str, ...]
     if plan.fingerprint != fingerprint(machine):
         return ("The machine's disks or volumes have changed since the plan was made.",)
     run = plan.names.run
-    if plan.request.verb is Verb.REHEARSE and run != next_run(machine, plan.names.vg, lineage):
+    if plan.request.makes_a_run and run != next_run(machine, plan.names.vg, lineage):
         return (f"The machine has had a run {run} since the plan was made: its volumes would be mistaken.",)
     return ()
 
@@ -82,7 +88,7 @@ def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
 def steps(plan: Plan, work: Workplace) -> tuple[Step, ...]:
     """The steps of `plan`, in its order. Raises KeyError for a step this version does not know."""
     ground = Ground(plan, work)
-    known = {**rehearsal_steps.STEPS, **boot_steps.STEPS, **retire_steps.STEPS}
+    known = {**rehearsal_steps.STEPS, **repair_steps.STEPS, **boot_steps.STEPS, **retire_steps.STEPS}
     return tuple(known[planned.id](planned, ground) for planned in plan.steps)
 
 

@@ -81,7 +81,7 @@ class Places:
         return tuple(self._record(folder) for folder in sorted(self.runs.iterdir()) if folder.is_dir())
 
     def _record(self, folder: Path) -> RunRecord:
-        journals = sorted(folder.glob("rehearse-*/journal.jsonl"))
+        journals = [act / "journal.jsonl" for act in _makings(folder) if (act / "journal.jsonl").exists()]
         failed = bool(journals) and Journal.open(journals[-1]).last in ("failed", "refused")
         retire = folder / "retire-on"
         return RunRecord(
@@ -100,8 +100,8 @@ class Places:
         return verdict
 
     def plan(self, run: str) -> Plan:
-        """The plan of the run's last rehearsal. Raises NeedsRescue where the history has none."""
-        found = sorted((self.runs / run).glob("rehearse-*/plan.json"))
+        """The plan that made the run, a rehearsal or a repair. Raises NeedsRescue where there is none."""
+        found = [act / "plan.json" for act in _makings(self.runs / run) if (act / "plan.json").exists()]
         if not found:
             raise NeedsRescue(f"The machine's history has no rehearsal {run}.")
         plan: Plan = from_json(found[-1].read_bytes(), Plan, str(found[-1]))
@@ -117,3 +117,8 @@ class Places:
         volume.mount(self.state)
         (self.state / "unattended").mkdir(exist_ok=True)
         write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
+
+
+def _makings(folder: Path) -> list[Path]:
+    """The acts that made a run: one rehearsal or one repair; oldest first."""
+    return sorted(act for verb in ("rehearse", "repair") for act in folder.glob(f"{verb}-*"))

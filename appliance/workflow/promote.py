@@ -145,6 +145,13 @@ def warnings(
         for w in verdict.data_writes
     ]
     found += [f"Not applied: {text}" for text in verdict.not_applied]
+    if rehearsed.request.verb is Verb.REPAIR and request.verb is Verb.PROMOTE:
+        found.append(
+            "The previous system is the broken one: should the trial not be kept, this machine boots what "
+            "had to be repaired. Stay near it, with this medium."
+        )
+    if rehearsed.request.verb is Verb.REPAIR and request.verb is Verb.ROLLBACK:
+        found.append("The previous system is the one that had to be repaired.")
     return tuple(found)
 
 

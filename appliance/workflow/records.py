@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.errors import DamagedData
 from appliance.model.messages import RecordOf
-from appliance.model.plan import Plan, Verb
+from appliance.model.plan import Plan
 from appliance.model.verdict import Verdict
 from appliance.report.record import (
     Console,
@@ -36,7 +36,7 @@ def record_of(folder: Path, run: str, verdict: Verdict | None) -> RecordOf:
 def write_record_of(plan: Plan, work: Workplace, act: Path, title: str, outcome: str) -> Path:
     """Put the record of one act together from what lies on the disk; returns its folder."""
     events = read_events(act / "events.jsonl")
-    rehearsal = plan.request.verb is Verb.REHEARSE
+    rehearsal = plan.request.makes_a_run
     journal = Journal.open(act / "journal.jsonl")
     record = Record(
         run=plan.names.run,

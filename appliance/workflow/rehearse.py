@@ -10,7 +10,7 @@ from appliance.volumes.choose import why_no_store
 from appliance.workflow.naming import choose_names, next_run
 from appliance.workflow.selection import choose_system
 
-MIB = 1024 * 1024
+OURS_REMAIN = "our own snapshot volumes remain; the next start deletes them"
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",
     PatchKind.ALL: "Install all pending updates",
@@ -47,11 +47,7 @@ def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
     """Every reason not to rehearse, as sentences."""
     reasons = [t.sentence for t in (*machine.trouble, *system.trouble) if t.refuses]
-    if not machine.kvm and not request.emulate:
-        reasons.append(
-            "This machine offers no hardware virtualisation (KVM); switch it on in the firmware set-up, "
-            "or allow a slow emulated twin with --emulate."
-        )
+    reasons += why_no_kvm(machine, request)
     if request.patch.kind is PatchKind.PACKAGES and not request.patch.packages:
         reasons.append("No package was named: give --packages a list.")
     if request.patch.kind is PatchKind.SCRIPT and not request.patch.script:
@@ -60,9 +56,18 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
     return tuple(dict.fromkeys(reasons))
 
 
+def why_no_kvm(machine: Machine, request: Request) -> tuple[str, ...]:
+    """A sentence where the twin could only be emulated and nobody has said that it may."""
+    if machine.kvm or request.emulate:
+        return ()
+    return (
+        "This machine offers no hardware virtualisation (KVM); switch it on in the firmware set-up, "
+        "or allow a slow emulated twin with --emulate.",
+    )
+
+
 def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
     """The order is the product: snapshot, control boot, patch, patched boot, seal, proof boot, verdict."""
-    ours = "our own snapshot volumes remain; the next start deletes them"
     return (
         PlannedStep(id="space", title="Check space", weight=5),
         PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
@@ -70,13 +75,13 @@ def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
             id="snapshot",
             title="Take the snapshot",
             weight=10,
-            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=ours),),
+            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
         ),
         PlannedStep(
             id="twin",
             title="Build the twin; our agent and the quiet list go into the snapshot",
             weight=20,
-            writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=ours),),
+            writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="control", title="Control boot", weight=150),
         PlannedStep(
@@ -90,18 +95,27 @@ def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
         else PlannedStep(id="patch", title=TITLES[request.patch.kind], weight=120),
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
+        *ending(),
+    )
+
+
+def ending() -> tuple[PlannedStep, ...]:
+    """From a twin that was tested to its verdict: the same for every run that makes one."""
+    return (
         PlannedStep(
             id="seal",
             title="Freeze the twin and seal its volume while it runs",
             weight=20,
-            writes=(Write(what="add the sealed snapshot, read-only", if_cut=ours),),
+            writes=(Write(what="add the sealed snapshot, read-only", if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="stop", title="Stop the twin, keep its kernels", weight=30),
         PlannedStep(
             id="trial",
             title="Make the trial volume and the metal's edits",
             weight=15,
-            writes=(Write(what="add the trial volume, a writable snapshot of the sealed one", if_cut=ours),),
+            writes=(
+                Write(what="add the trial volume, a writable snapshot of the sealed one", if_cut=OURS_REMAIN),
+            ),
         ),
         PlannedStep(id="proof", title="Proof boot of the trial volume", weight=180),
         PlannedStep(id="verdict", title="Sort changed files, reach the verdict", weight=30),

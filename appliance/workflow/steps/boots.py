@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.checks.collect import collect
-from appliance.checks.compare import compare
+from appliance.checks.verdict import checks_of
 from appliance.errors import TwinFailed
 from appliance.model.events import Line, StateChanged, VerdictReached
 from appliance.model.lineage import State
@@ -14,6 +14,12 @@ from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import HEALTH, WORK, activate, deactivate, site, twin_of
 from appliance.workflow.steps.verdict import provisional
+
+REPAIR = (
+    "Repair a copy of it: X on Home, or `twinboot repair --help`. The original stays as it is.",
+    "Look at the twin's console in the report: it says how far the boot came.",
+)
+"""What is next where the system as it is does not boot: a finding, not a dead end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +49,17 @@ class ControlBoot(OnGround):
     def do(self, ctx: Context) -> None:
         twin = twin_of(ctx, self.ground, WORK)
         twin.start()
-        twin.wait_for_agent()
+        try:
+            twin.wait_for_agent()
+        except TwinFailed as error:
+            raise TwinFailed(error.what, next_actions=REPAIR) from error
         ctx.check_cancel()
         facts = collect(twin.guest, HEALTH, site=site(self.ground)).facts
         if not facts.target_reached:
             failed = ", ".join(facts.failed_units) or "no unit says why"
             raise TwinFailed(
                 f"The system as it is does not reach {facts.target} on the twin ({failed}).",
-                next_actions=("Look at the twin's console in the report: this is a finding of its own.",),
+                next_actions=REPAIR,
             )
         self.ground.work.save("control", facts)
         ctx.tell(Line(source="run", text=f"control boot: {facts.target} reached, {facts.boot_seconds:.0f} s"))
@@ -84,12 +93,12 @@ class PatchedBoot(OnGround):
 
 @dataclass(frozen=True, slots=True)
 class Compare(OnGround):
-    """Only differences count."""
+    """Only differences count; what was repaired is judged by its own health as well."""
 
     def do(self, ctx: Context) -> None:
-        control: Facts = self.ground.work.load("control", Facts)
+        control: Facts | None = self.ground.work.load_or("control", Facts, None)
         patched: Facts = self.ground.work.load("patched", Facts)
-        checks = compare(control, patched)
+        checks = checks_of(control, patched, repaired=self.ground.repairs)
         self.ground.work.save("checks", checks)
         for check in checks:
             if check.outcome is Outcome.WORSE:

@@ -11,7 +11,7 @@ from appliance.boot.base import BootPlace
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
-from appliance.model.plan import Names, Plan, PlannedStep
+from appliance.model.plan import Names, Plan, PlannedStep, Verb
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
 from appliance.volumes.choose import choose_store
 from appliance.workflow.runner import Context
@@ -55,6 +55,11 @@ class Ground:
     @property
     def system(self) -> InstalledSystem:
         return self.whole.system
+
+    @property
+    def repairs(self) -> bool:
+        """Whether this run repairs a copy: then there may be no control boot to compare with."""
+        return self.whole.request.verb is Verb.REPAIR
 
     @property
     def machine(self) -> Machine:

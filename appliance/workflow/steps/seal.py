@@ -32,6 +32,11 @@ DEADLINE = 600
 SLOWER = 6
 """A machine that takes long to boot gets this many times its patched boot."""
 
+FINISH = (
+    "Repair a copy: X on Home, or `twinboot repair --finish-packages`. The packages were half done before.",
+)
+OTHER_PATCHES = ("Look at the package manager's output in the report.", "Rehearse other patches.")
+
 
 @dataclass(frozen=True, slots=True)
 class Seal(OnGround):
@@ -46,11 +51,8 @@ class Seal(OnGround):
         guest = twin.guest
         if unclean := choose(guest, Setting()).audit():
             raise PatchFailed(
-                f"The patched system cannot be sealed: {' '.join(unclean)}",
-                next_actions=(
-                    "Look at the package manager's output in the report.",
-                    "Rehearse other patches.",
-                ),
+                f"The twin's system cannot be sealed: {' '.join(unclean)}",
+                next_actions=(*(FINISH if self._was_unfinished() else ()), *OTHER_PATCHES),
             )
         twin.clean_before_seal()
         store, work = ground.store(ctx.host), ground.snapshot(SnapshotRole.WORK)
@@ -58,6 +60,11 @@ class Seal(OnGround):
         label = "frozen" if held else "crash-consistent"
         ground.work.save("seal", label)
         ctx.tell(Line(source="run", text=f"sealed while the twin ran: {label}"))
+
+    def _was_unfinished(self) -> bool:
+        """Whether packages were half done before anything was patched."""
+        control: Facts | None = self.ground.work.load_or("control", Facts, None)
+        return control is not None and bool(control.half_configured)
 
     def undo(self, ctx: Context) -> None:
         self.ground.store(ctx.host).delete(self.ground.snapshot(SnapshotRole.SEALED))

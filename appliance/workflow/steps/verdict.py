@@ -42,15 +42,16 @@ def provisional(ground: Ground, why: str = "") -> Verdict:
     work = ground.work
     known = Remembered.of(work)
     trouble = [("package manager", known.failure)] if known.failure else []
-    trouble += [("patched boot", why)] if why else []
+    trouble += [("repaired boot" if ground.repairs else "patched boot", why)] if why else []
     verdict = assemble(
-        work.load("control", Facts),
+        work.load_or("control", Facts, None),
         work.load("patched", Facts) if work.saved("patched") else None,
         changes=known.changes,
         kept_conffiles=known.kept_conffiles,
         not_applied=known.not_applied,
         accel=accel(ground),
         trouble=tuple(trouble),
+        repaired=ground.repairs,
     )
     work.save("verdict", verdict)
     return verdict
@@ -72,7 +73,7 @@ class ReachVerdict(OnGround):
         trouble += [("proof boot", proof)] if proof else []
         files, configs = self._changed_files(ctx, known)
         verdict = assemble(
-            work.load("control", Facts),
+            work.load_or("control", Facts, None),
             work.load("patched", Facts),
             changes=known.changes,
             kept_conffiles=known.kept_conffiles,
@@ -84,6 +85,7 @@ class ReachVerdict(OnGround):
             seal=work.load("seal", str),
             proof_boot=not proof,
             trouble=tuple(trouble),
+            repaired=self.ground.repairs,
         )
         work.save("verdict", verdict)
         ctx.tell(VerdictReached(verdict=verdict))
