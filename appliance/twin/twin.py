@@ -272,7 +272,13 @@ class Twin:
         quiet.remove(self.guest)
 
     def while_frozen(self, act: Callable[[], None]) -> bool:
-        """Run `act` (take the snapshot) with the file systems frozen; whether they were frozen throughout."""
+        """Run `act` (take the snapshot) with the file systems frozen; whether they were frozen throughout.
+
+        A twin that is off has nothing left to write: that is as good as frozen.
+        """
+        if self.state() is PowerState.OFF:
+            act()
+            return True
         with self.guest.frozen(self.limits.freeze) as freeze:
             act()
         return freeze.held

@@ -84,18 +84,22 @@ def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
             writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="control", title="Control boot", weight=150),
-        PlannedStep(
-            id="data",
-            title="Remember the twin's data volumes as they are before the patch",
-            weight=3,
-            writes=(Write(what="add throw-away snapshots of the twin's data volumes", if_cut=ours),),
-        ),
+        remember_data(),
         PlannedStep(id="by-hand", title="Work in the twin, then approve to go on", gate=True)
         if request.patch.kind is PatchKind.BY_HAND
         else PlannedStep(id="patch", title=TITLES[request.patch.kind], weight=120),
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
         *ending(),
+    )
+
+
+def remember_data() -> PlannedStep:
+    return PlannedStep(
+        id="data",
+        title="Remember the twin's data volumes as they are before anything is changed",
+        weight=3,
+        writes=(Write(what="add throw-away snapshots of the twin's data volumes", if_cut=OURS_REMAIN),),
     )
 
 

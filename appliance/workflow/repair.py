@@ -13,7 +13,7 @@ from appliance.model.machine import InstalledSystem, Machine, Trouble
 from appliance.model.plan import Plan, PlannedStep, RepairKind, Request, Write, fingerprint
 from appliance.volumes.choose import why_no_store
 from appliance.workflow.naming import choose_names, next_run
-from appliance.workflow.rehearse import OURS_REMAIN, ending, why_no_kvm
+from appliance.workflow.rehearse import OURS_REMAIN, ending, remember_data, why_no_kvm
 from appliance.workflow.selection import choose_system
 
 TITLES = {
@@ -95,13 +95,7 @@ def _warnings(machine: Machine, system: InstalledSystem, kind: RepairKind) -> tu
 
 
 def planned_steps(kind: RepairKind, watch: bool, system: InstalledSystem) -> tuple[PlannedStep, ...]:
-    """The order is the product: snapshot, watch it fail, attempt, boot, checks, seal, proof boot, verdict.
-
-    A file system is mended before anything mounts it to write, so there is nothing to watch before it.
-    """
-    attempt = _attempt(kind, system)
-    mends_first = kind is RepairKind.FSCK
-    watched = PlannedStep(id="watch", title="Boot the copy as it is, to see how it fails", weight=150)
+    """The order is the product: snapshot, watch it fail, attempt, boot, checks, seal, proof boot, verdict."""
     return (
         PlannedStep(id="space", title="Check space", weight=5),
         PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
@@ -111,19 +105,31 @@ def planned_steps(kind: RepairKind, watch: bool, system: InstalledSystem) -> tup
             weight=10,
             writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
         ),
-        *((attempt,) if mends_first else ()),
-        PlannedStep(
-            id="twin",
-            title="Build the twin; our agent and the quiet list go into the snapshot",
-            weight=20,
-            writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
-        ),
-        *((watched,) if not mends_first and (watch or kind is RepairKind.BY_HAND) else ()),
-        *(() if mends_first else (attempt,)),
+        *_middle(kind, watch, _attempt(kind, system)),
         PlannedStep(id="repaired", title="Repaired boot", weight=150),
         PlannedStep(id="checks", title="Judge the repaired boot", weight=5),
         *ending(),
     )
+
+
+def _middle(kind: RepairKind, watch: bool, attempt: PlannedStep) -> tuple[PlannedStep, ...]:
+    """Twin, watch and attempt in the order that `kind` needs; data is remembered where it can be frozen.
+
+    A file system is mended before anything mounts it to write, so there is nothing to watch before it.
+    """
+    twin = PlannedStep(
+        id="twin",
+        title="Build the twin; our agent and the quiet list go into the snapshot",
+        weight=20,
+        writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
+    )
+    watched = PlannedStep(id="watch", title="Boot the copy as it is, to see how it fails", weight=150)
+    data = remember_data()
+    if kind is RepairKind.FSCK:
+        return (attempt, twin, data)
+    if kind is RepairKind.BY_HAND:
+        return (twin, data, watched, attempt)
+    return (twin, *((watched,) if watch else ()), data, attempt)
 
 
 def _attempt(kind: RepairKind, system: InstalledSystem) -> PlannedStep:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.cli import main
+from appliance.cli import main, parser, request
 from appliance.engine.bus import Bus
+from appliance.engine.desk import command_line
 from appliance.engine.server import Server
 from appliance.model.codec import from_json
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan
+from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.verdict import Result, Verdict
 from tests.unit.engine.recorded_desk import RecordedDesk
 
@@ -60,6 +61,35 @@ def test_a_dry_run_names_every_write_and_starts_nothing(
     assert "Dry run, nothing was written." in said
     assert "add the sealed snapshot, read-only" in said
     assert desk.started == []
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "watch"),
+    [
+        (("--initrd",), RepairKind.INITRD, True),
+        (("--fsck", "--no-watch"), RepairKind.FSCK, False),
+        (("--older-kernel",), RepairKind.OLDER_KERNEL, True),
+        (("--finish-packages",), RepairKind.FINISH_PACKAGES, True),
+        (("--by-hand",), RepairKind.BY_HAND, True),
+    ],
+)
+def test_each_repair_is_asked_for_as_typed(words: tuple[str, ...], kind: RepairKind, watch: bool) -> None:
+    args = parser().parse_args(["repair", *words, "--system", "/dev/mapper/vg0-root", "--emulate"])
+    wanted = request(args)
+    assert wanted == Request(
+        verb=Verb.REPAIR, repair=kind, watch=watch, system="/dev/mapper/vg0-root", emulate=True
+    )
+    assert command_line(wanted).split() == [
+        "twinboot", "repair", *words, "--system", "/dev/mapper/vg0-root", "--emulate"
+    ]  # fmt: skip
+
+
+def test_a_repair_must_be_named_and_only_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--initrd", "--fsck"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["repair", *words])
+        assert ended.value.code == 2
+    assert "--older-kernel" in capsys.readouterr().err
 
 
 def test_a_plan_file_is_carried_out_as_it_stands(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.checks.compare import compare
-from appliance.checks.expected import _ONLY_METAL, gateways, render
+from appliance.checks.expected import ONLY_METAL, gateways, render
 from appliance.model.verdict import Facts, SiteCheck
 from tests.unit.checks.test_compare import CONTROL
 
@@ -33,7 +33,7 @@ BEFORE = msgspec.structs.replace(PATCHED, sockets=CONTROL.sockets)
 def test_every_line() -> None:
     lines = render(PATCHED, compare(BEFORE, PATCHED), ("192.0.2.1",), ("smoky.service",)).splitlines()
     assert "mayfail lvm2-monitor.service" in lines, "the twin has no thin pool to watch"
-    assert [line for line in lines if line[8:] not in _ONLY_METAL] == [
+    assert [line for line in lines if line[8:] not in ONLY_METAL] == [
         "target multi-user.target",
         "service ledger.service",
         "service nginx.service",

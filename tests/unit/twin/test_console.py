@@ -6,10 +6,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.twin.console import LONGEST, ConsoleReader, clean, follow, tail
+from appliance.twin.console import LONGEST, ConsoleReader, clean, dead_end, follow, tail
 
 
 @given(st.text())
@@ -69,3 +70,30 @@ def test_tail(tmp_path: Path) -> None:
     assert tail(log) == []
     log.write_bytes(b"".join(b"line %d\r\n" % n for n in range(100)))
     assert tail(log, 2) == ["line 98", "line 99"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "[    3.1] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n",
+            "its kernel panics (VFS: Unable to mount root fs on unknown-block(0,0))",
+        ),
+        ("ALERT!  /dev/mapper/vg0-root does not exist.\r\n(initramfs) \x1b[6n", "stops in its initrd"),
+        ("error: file '/grub/i386-pc/normal.mod' not found.\r\ngrub rescue> ", "GRUB finds neither"),
+        ("[  OK  ] Reached target multi-user.target.\r\nlab login: ", ""),
+        ("a log that only names (initramfs) in passing\n", ""),
+    ],
+)
+def test_a_console_that_will_say_nothing_more_is_told_by_its_words(
+    tmp_path: Path, said: str, words: str
+) -> None:
+    log = tmp_path / "console.log"
+    log.write_text(said)
+    found = dead_end(log, 0)
+    assert words in found and bool(words) == bool(found)
+    assert dead_end(log, len(said.encode())) == "", "an earlier boot's words are not this one's"
+
+
+def test_a_log_that_is_not_there_says_nothing(tmp_path: Path) -> None:
+    assert dead_end(tmp_path / "none", 0) == ""

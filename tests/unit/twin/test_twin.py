@@ -141,6 +141,41 @@ def test_a_twin_that_dies_while_booting_is_said_with_its_last_words(
         twin.wait_for_agent()
 
 
+def test_a_panic_ends_the_wait_at_once_and_only_this_boots_panic(
+    desk: Desk, tmp_path: Path, monkeypatch
+) -> None:
+    hypervisor = FakeHypervisor(FakeAgent(silent=1))
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.console_log.write_text("Kernel panic - not syncing: VFS\n")
+    twin.start()
+    assert twin.wait_for_agent() >= 0, "the panic is of the boot before"
+    hypervisor.fake.silent = 10**6
+    with twin.console_log.open("a") as log:
+        log.write("Kernel panic - not syncing: again\n")
+    with pytest.raises(TwinFailed, match=r"does not boot: its kernel panics \(again\)"):
+        twin.wait_for_agent()
+
+
+def test_stop_shuts_down_where_it_can_and_pulls_the_plug_where_it_cannot(
+    desk: Desk, tmp_path: Path, monkeypatch
+) -> None:
+    hypervisor = FakeHypervisor(FakeAgent())
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.start()
+    twin.stop()
+    assert "destroy" not in hypervisor.did and not hypervisor.on
+    hypervisor.on, hypervisor.fake.silent = True, 10**6
+    twin.stop()
+    assert hypervisor.did[-1] == "destroy" and not hypervisor.on
+    twin.stop()
+
+
+def test_a_twin_that_is_off_needs_no_freezing(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    twin = _twin(desk, FakeHypervisor(FakeAgent(silent=10**6)), tmp_path, monkeypatch)
+    acted: list[bool] = []
+    assert twin.while_frozen(lambda: acted.append(True)) and acted == [True]
+
+
 def test_cancel_ends_every_wait(desk: Desk, tmp_path: Path, monkeypatch) -> None:
     hypervisor = FakeHypervisor(FakeAgent(silent=10**6), obeys=False, button=False)
     twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
@@ -177,6 +212,7 @@ def test_volumes_are_mounted_through_devices_of_their_own(desk: Desk, tmp_path: 
 def test_the_seal_is_frozen_only_where_it_was(desk: Desk, tmp_path: Path, monkeypatch) -> None:
     agent = FakeAgent()
     twin = _twin(desk, FakeHypervisor(agent), tmp_path, monkeypatch)
+    twin.start()
     seen: list[bool] = []
     assert twin.while_frozen(lambda: seen.append(agent.frozen)) is True
     assert seen == [True]

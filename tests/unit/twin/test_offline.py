@@ -1,0 +1,93 @@
+"""The copy put together off-line: what is mounted where, what a program in it can reach, what is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from appliance.errors import CommandFailed, TwinFailed
+from appliance.host.run import Command, Effect, Output
+from appliance.twin.offline import NAMESPACES, Offline, opened
+from tests.unit.twin.machines import recorded
+
+SYSTEM = recorded("thin-uefi").systems[0]
+
+
+class Desk:
+    """Remembers mounts; `refuse` is a word of the mount that fails."""
+
+    def __init__(self, refuse: str = "") -> None:
+        self.refuse = refuse
+        self.mounts: list[str] = []
+        self.ran: list[Command] = []
+
+    def run(self, command: Command) -> Output:
+        self.ran.append(command)
+        assert command.effect is Effect.WRITE
+        if command.argv[0] == "mount":
+            if self.refuse and self.refuse in command.argv:
+                raise CommandFailed("mount: wrong fs type")
+            self.mounts.append(command.argv[-1])
+        elif command.argv[0] == "umount":
+            assert self.mounts.pop() == command.argv[-1], "what was mounted last goes first"
+        return Output(3, "out\n", "err\n")
+
+
+def twin(folder: Path) -> SimpleNamespace:
+    for at in ("boot/efi", "srv", "run", "tmp"):
+        (folder / "copy" / at).mkdir(parents=True)
+    return SimpleNamespace(
+        folder=folder,
+        root_device="/dev/mapper/t-root",
+        boot_device="/dev/mapper/t-boot",
+        esp_device="/dev/mapper/t-esp",
+        volume_device=lambda lv: f"/dev/mapper/t-{lv}",
+    )
+
+
+def test_the_copy_is_put_together_as_the_machine_has_it_and_taken_apart(tmp_path: Path) -> None:
+    desk = Desk()
+    with opened(desk, twin(tmp_path), SYSTEM) as copy:  # type: ignore[arg-type]
+        places = [m.removeprefix(str(tmp_path / "copy")) for m in desk.mounts]
+        assert places[0] in ("", "/") and places.index("/boot") < places.index("/boot/efi")
+        assert set(places[1:]) == {"/boot", "/boot/efi", "/srv", "/run", "/tmp"}
+        assert copy.root == tmp_path / "copy"
+        options = [c.argv[c.argv.index("-o") + 1] for c in desk.ran]
+        assert all("nodev" in o and "nosuid" in o for o in options)
+        devices = {c.argv[-2] for c in desk.ran}
+        assert devices <= {"/dev/mapper/t-root", "/dev/mapper/t-boot", "/dev/mapper/t-esp",
+                           "/dev/mapper/t-srv", "tmpfs"}, "never a volume of the machine itself"  # fmt: skip
+    assert desk.mounts == []
+
+
+def test_a_volume_that_does_not_mount_leaves_nothing_mounted(tmp_path: Path) -> None:
+    desk = Desk(refuse="/dev/mapper/t-srv")
+    with pytest.raises(CommandFailed), opened(desk, twin(tmp_path), SYSTEM):  # type: ignore[arg-type]
+        raise AssertionError("it must not open")
+    assert desk.mounts == []
+
+
+def test_a_symbolic_link_in_the_copy_leads_nowhere(tmp_path: Path) -> None:
+    fake, outside = twin(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "copy/srv").rmdir()
+    (tmp_path / "copy/srv").symlink_to(outside)
+    desk = Desk()
+    said = "/srv in the installed system is no folder"
+    with pytest.raises(TwinFailed, match=said), opened(desk, fake, SYSTEM):  # type: ignore[arg-type]
+        raise AssertionError("it must not open")
+    assert desk.mounts == [] and str(outside) not in str(desk.ran)
+
+
+def test_a_program_runs_cut_off_and_its_status_is_no_error(tmp_path: Path) -> None:
+    desk = Desk()
+    out = Offline(desk, tmp_path).exec(("dpkg", "--audit"), stdin=b"x", timeout=7)
+    assert (out.status, out.stdout, out.stderr) == (3, b"out\n", b"err\n")
+    (command,) = desk.ran
+    assert command.argv[: len(NAMESPACES) + 1] == ("unshare", *NAMESPACES)
+    assert {"--net", "--pid", "--mount", "--kill-child"} <= set(NAMESPACES)
+    assert command.argv[-3:] == (str(tmp_path), "dpkg", "--audit")
+    assert (command.timeout, command.stdin) == (7, b"x")
+    assert ("SYSTEMD_OFFLINE", "1") in command.env

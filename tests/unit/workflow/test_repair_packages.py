@@ -1,0 +1,95 @@
+"""Finishing packages: in the twin where it boots, off-line where not, and never called whole when they are not."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from appliance.errors import PatchFailed
+from appliance.model.plan import RepairKind
+from appliance.patching.apt_repair import finish
+from appliance.patching.base import Applied, Mark, Sources
+from appliance.workflow.steps import packages
+from tests.unit.workflow.test_repair_plan import plan
+from tests.unit.workflow.test_repair_steps import DEAD, scene
+
+
+class Manager:
+    """A package manager that is whole after so many of its looks."""
+
+    def __init__(self, *audits: tuple[str, ...]) -> None:
+        self.audits = list(audits)
+
+    def begin(self) -> Mark:
+        return Mark(())
+
+    def audit(self) -> tuple[str, ...]:
+        return self.audits.pop(0)
+
+    def sources(self) -> Sources:
+        return Sources(("deb.debian.org",))
+
+    def collect(self, mark: Mark) -> Applied:
+        return Applied(())
+
+
+HALF = ("Package ledger is half configured.",)
+
+
+def managed(monkeypatch: pytest.MonkeyPatch, *audits: tuple[str, ...]) -> list[str]:
+    """Programs run, by their names, with where."""
+    ran: list[str] = []
+    monkeypatch.setattr(packages, "choose", lambda guest, setting: Manager(*audits))
+    monkeypatch.setattr(packages, "write_preferences", lambda guest, security: None)
+    for where in ("in_twin", "offline"):
+        run = lambda argv, what, where=where: ran.append(f"{where}: {what}") or 0  # noqa: E731
+        monkeypatch.setattr(packages, where, lambda *_, run=run: run)
+    return ran
+
+
+def test_packages_are_finished_in_a_twin_that_boots_and_from_its_sources_only_where_needed(
+    tmp_path, monkeypatch
+) -> None:
+    here = scene(tmp_path, monkeypatch, plan(RepairKind.FINISH_PACKAGES))
+    here.ground.work.save("watch", "")
+    ran = managed(monkeypatch, (), ())
+    here.do(packages.FinishPackages, "finish-packages")
+    assert ran == ["in_twin: dpkg --configure", "in_twin: apt-get -f install"]
+    assert here.twin.did == []
+    ran = managed(monkeypatch, HALF, ())
+    here.do(packages.FinishPackages, "finish-packages")
+    assert ran[2:] == ["in_twin: apt-get update", "in_twin: apt-get -f install"]
+    assert here.twin.did == ["open ('deb.debian.org',)", "close"]
+
+
+@pytest.mark.parametrize("watched", [DEAD, None])
+def test_packages_of_a_copy_that_does_not_boot_are_finished_off_line(
+    tmp_path, monkeypatch, watched: str | None
+) -> None:
+    here = scene(tmp_path, monkeypatch, plan(RepairKind.FINISH_PACKAGES))
+    if watched is not None:
+        here.ground.work.save("watch", watched)
+    monkeypatch.setattr(packages, "opened", lambda host, twin, system: contextlib.nullcontext(None))
+    ran = managed(monkeypatch, ())
+    here.do(packages.FinishPackages, "finish-packages")
+    assert here.twin.did == ["stop"]
+    assert ran == ["offline: dpkg --configure", "offline: apt-get -f install"]
+
+
+def test_packages_that_stay_half_done_end_the_repair_by_name(tmp_path, monkeypatch) -> None:
+    here = scene(tmp_path, monkeypatch, plan(RepairKind.FINISH_PACKAGES))
+    here.ground.work.save("watch", "")
+    managed(monkeypatch, HALF, HALF)
+    with pytest.raises(PatchFailed, match="ledger is half configured"):
+        here.do(packages.FinishPackages, "finish-packages")
+    assert here.twin.did[-1] == "close", "the twin is cut off again whatever came of it"
+
+
+def test_the_commands_ask_nothing_and_need_no_network() -> None:
+    ran: list[tuple[str, ...]] = []
+    finish(lambda argv, what: ran.append(argv) or 100)
+    configure, install = (" ".join(argv) for argv in ran)
+    assert configure.endswith("dpkg --configure -a --force-confdef --force-confold")
+    assert "DEBIAN_FRONTEND=noninteractive" in configure and "DEBIAN_FRONTEND=noninteractive" in install
+    assert install.endswith("--no-download -f install"), "the second is tried although the first failed"
