@@ -1,4 +1,4 @@
-"""Finishing packages: in the twin where it boots, off-line where not, and never called whole when they are not."""
+"""Finishing packages: in the twin where it boots, off-line where not, and never called whole when half so."""
 
 from __future__ import annotations
 
