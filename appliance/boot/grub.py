@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from appliance.boot import entries, env
 from appliance.boot.base import SETTLE, Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.flip import flip, remove_tree
@@ -86,8 +88,8 @@ class Grub:
     def _lay_down(self, boot: Boot, wanted: StagedSystem, found: LoaderView, fresh: bytes) -> Manifest:
         """Everything under names of ours, frozen and thawed; custom.cfg is not among it."""
         disk, base = boot.disk, f"{FOLDER}/{wanted.run}"
-        now = found.next_boot
-        assert now is not None
+        assert found.next_boot is not None  # refused before
+        now = _as_it_is(boot, found.next_boot)
         trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
         text = entries.entries_cfg(wanted.run, trial, previous)
         self.check(entries.CUSTOM)
@@ -260,6 +262,12 @@ def _remember(boot: Boot, base: str) -> tuple[str, ...]:
     config = boot.disk.read(f"{boot.place.folder}/grub.cfg") or b""
     boot.disk.create(f"{base}/before/grub.cfg.first", config)
     return names
+
+
+def _as_it_is(boot: Boot, now: Entry) -> Entry:
+    """The entry without initrds that are gone: of a system that had to be repaired, the way back is no better
+    than it was. Its kernel must be there."""
+    return msgspec.structs.replace(now, initrds=tuple(p for p in now.initrds if boot.disk.is_file(p)))
 
 
 def _pin_old(boot: Boot, base: str, now: Entry) -> tuple[BootFile, ...]:

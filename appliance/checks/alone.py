@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
+from appliance.checks.compare_kernel import normal
 from appliance.checks.expected import ONLY_METAL
 from appliance.model.verdict import CheckResult, Facts, Outcome
 
 # What no healthy boot says, in a VM or on metal. Stalls and lockups are left out: a busy host causes them.
 _BROKEN = re.compile(
-    r"EXT4-fs error|XFS .*(corrupt|shutdown)|BTRFS.*(error|critical)|I/O error|Oops|general protection"
-    r"|BUG: (?!soft lockup|workqueue lockup)|Unable to (mount|handle)|Unknown symbol|disagrees about version",
+    r"EXT4-fs error|XFS .*(corrupt|shutdown)|BTRFS.*(error|critical)|I/O error(?!, dev (fd|sr)\d)"
+    r"|Oops|general protection|BUG: (?!soft lockup|workqueue lockup)|Unable to (mount|handle)"
+    r"|Unknown symbol|disagrees about version",
     re.I,
 )
 MOST = 3
@@ -21,7 +23,7 @@ def judge_alone(facts: Facts, before: Facts | None = None) -> tuple[CheckResult,
 
     What only a comparison could tell is NOT TESTED, and said to be.
     """
-    checks = [_target(facts), _units(facts, before), _packages(facts), _kernel(facts)]
+    checks = [_target(facts), _units(facts, before), _packages(facts), _kernel(facts, before)]
     checks += [_site(check.name, check.status) for check in facts.site_checks if check.required]
     return (*checks, *(() if before is not None else (_no_comparison(facts),)))
 
@@ -67,9 +69,10 @@ def _packages(facts: Facts) -> CheckResult:
     return _result("packages fully installed", bad, f"{len(broken)} broken" if broken else "all", "all", fix)
 
 
-def _kernel(facts: Facts) -> CheckResult:
+def _kernel(facts: Facts, before: Facts | None) -> CheckResult:
     name, limit, count = "kernel errors", "none of damage", str(len(facts.kernel_errors))
-    grave = [m for m in facts.kernel_errors if _BROKEN.search(m)]
+    known = {normal(message) for message in before.kernel_errors} if before else set()
+    grave = [m for m in facts.kernel_errors if _BROKEN.search(m) and normal(m) not in known]
     if not grave and facts.kernel_errors:
         why = f"The kernel complains, with nothing to compare: {_some(facts.kernel_errors)}"
         return _not_tested(name, count, limit, why)

@@ -60,6 +60,11 @@ def test_what_the_twin_cannot_vouch_for_is_not_held_against_the_copy() -> None:
     assert "backup" not in worse["no failed units"].why
     stalled = replace(WELL, kernel_errors=("watchdog: BUG: soft lockup - CPU#0 stuck for 26s!",))
     assert judged(stalled)["kernel errors"].outcome is Outcome.NOT_TESTED, "a busy host does this"
+    drive = replace(WELL, kernel_errors=("I/O error, dev fd0, sector 0 op 0x0:(READ)",))
+    assert judged(drive)["kernel errors"].outcome is Outcome.NOT_TESTED, "an empty drive is no damage"
+    disk = replace(WELL, kernel_errors=("I/O error, dev vda, sector 4711 op 0x0:(READ)",))
+    assert judged(disk)["kernel errors"].outcome is Outcome.WORSE
+    assert judged(disk, disk)["kernel errors"].outcome is Outcome.NOT_TESTED, "not the repair's doing"
 
 
 def test_a_copy_that_booted_before_is_compared_as_well() -> None:
