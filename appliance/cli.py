@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance import cli_repair, show
+from appliance import cli_repair, cli_services, show
 from appliance.errors import ApplianceError, Cancelled, DamagedData, Refused
 from appliance.model import events as ev
 from appliance.model import messages as m
 from appliance.model.codec import from_json, to_json, to_pretty_json
 from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
+from appliance.model.service_messages import SavePlanFile
 from appliance.model.verdict import Result
 from appliance.session import Session, socket_path
 
@@ -39,6 +40,7 @@ exit codes: 0 done, 1 failed or the verdict is FAIL, 2 wrong arguments, 3 refuse
 
 
 CONFIRM = "the last 4 characters of the machine's serial number"
+SAVE = "only keep this as a plan file on the stick, to be run with nobody there"
 ENGINE_WAIT = 60
 """Seconds."""
 
@@ -77,25 +79,22 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--confirm", default="", help=CONFIRM)
         if name == "promote":
             sub.add_argument("--force-bad", action="store_true", help="promote although the verdict is FAIL")
+            sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
         if name == "keep":
             sub.add_argument(
                 "--retire-on", default="", metavar="DATE", help="remind to retire the old system"
             )
     carry = verb("run", "Carry out a plan file; a machine that is another or has changed refuses it.")
-    carry.add_argument("plan", help="what --dry-run --json printed")
+    carry.add_argument(
+        "plan", help="what --dry-run --json printed, or a plan of the stick as `plans` names it"
+    )
     carry.add_argument("--confirm", default="", help=CONFIRM)
     approval = verb("approve", "Let a run go on that waits for a person, from whichever terminal.")
     approval.add_argument("run")
     approval.add_argument("--confirm", default="", help=f"{CONFIRM}; any word where you worked by hand")
     cancel = verb("cancel", "Stop the run that is going on and remove what it made.")
     cancel.add_argument("run")
-    export = verb(
-        "export", "Take the record of RUN away, without secrets; without RUN machine and log alone."
-    )
-    export.add_argument("run", nargs="?", default="")
-    export.add_argument(
-        "--to", default="stick", metavar="PLACE", help="stick (default), http(s)://… by PUT, or a /folder"
-    )
+    cli_services.add_verbs(verb)
     verbs.add_parser("image", help="Build the bootable image (on a workstation).", add_help=False)
     return top
 
@@ -112,6 +111,7 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
     )
+    sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
     _twin_arguments(sub)
 
 
@@ -167,6 +167,11 @@ def request(args: argparse.Namespace) -> Request:
 async def act(session: Session, args: argparse.Namespace) -> int:
     """Plan, and carry the plan out; with --dry-run only say what it would write (--json: as a plan file)."""
     planned = await session.plan(request(args))
+    if getattr(args, "save", ""):
+        promote = args.verb == Verb.PROMOTE.value
+        say = SavePlanFile(name=args.save, request=request(args), promote=promote)
+        print(show.plan_saved(await session.save_plan_file(say)))
+        return 0
     if not args.dry_run:
         return await carry_out(session, planned.plan, args)
     accepted = await session.start(planned.plan, dry=True)
@@ -184,6 +189,18 @@ def read_plan(path: str) -> Plan:
     except OSError as error:
         raise DamagedData(f"{path} can not be read: {error.strerror}.") from None
     return plan
+
+
+async def plan_named(session: Session, name: str) -> Plan:
+    """The plan in the file `name`, or a fresh one of what a plan file on the stick asks for."""
+    if "/" not in name and not Path(name).exists():
+        found = await session.plan_files()
+        listed = next((f for f in found.files if name in (f.name, f.name.removesuffix(".json"))), None)
+        if listed is not None:
+            if listed.request is None or listed.why_not:
+                raise Refused((listed.why_not,))
+            return (await session.plan(listed.request)).plan
+    return read_plan(name)
 
 
 async def carry_out(session: Session, plan: Plan, args: argparse.Namespace) -> int:
@@ -263,13 +280,12 @@ async def run(args: argparse.Namespace) -> int:
             print(to_pretty_json(value) if args.json else text)
         elif args.verb == "cancel":
             await session.cancel(args.run)
-        elif args.verb == "export":
-            exported = await session.export(args.run, args.to)
-            print(to_pretty_json(exported) if args.json else show.exported(exported))
+        elif args.verb in cli_services.VERBS:
+            return await cli_services.act(session, args)
         elif args.verb == "approve":
             return await approve(session, args)
         elif args.verb == "run":
-            return await carry_out(session, read_plan(args.plan), args)
+            return await carry_out(session, await plan_named(session, args.plan), args)
         else:
             return await act(session, args)
     return 0

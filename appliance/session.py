@@ -129,6 +129,12 @@ class Session:
     async def export(self, run: str = "", to: str = sm.STICK) -> sm.Exported:
         return await self._ask(sm.Export(run=run, to=to), sm.Exported)
 
+    async def plan_files(self) -> sm.PlanFiles:
+        return await self._ask(sm.GetPlanFiles(), sm.PlanFiles)
+
+    async def save_plan_file(self, say: sm.SavePlanFile) -> sm.PlanSaved:
+        return await self._ask(say, sm.PlanSaved)
+
     async def follow(self, since: int = 0) -> AsyncIterator[AnyEvent]:
         """Events after number `since`, until the engine closes the connection."""
         await self._ask(m.Follow(since=since), m.Accepted)

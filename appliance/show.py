@@ -10,7 +10,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import Plan
-from appliance.model.service_messages import Exported
+from appliance.model.service_messages import Exported, PlanFiles, PlanSaved
 
 GIB = 1024**3
 
@@ -106,6 +106,24 @@ def exported(done: Exported) -> str:
         + (f": {kinds}" if kinds else ""),
     ]
     lines += [f"Pictures  {', '.join(done.unread)}: went in as they are"] if done.unread else []
+    return clean("\n".join(lines))
+
+
+def plan_files(found: PlanFiles) -> str:
+    lines = [f"{found.folder}{'' if found.stick else ' (in memory: there is no stick)'}"]
+    for file in found.files:
+        then = ", promotes when the verdict is PASS" if file.promote else ""
+        lines.append(f"  {file.name:24} {file.serial:16} {file.command_line}{then}")
+        lines += [f"      NOT HERE: {file.why_not}"] if file.why_not else []
+    return clean("\n".join(lines if found.files else [*lines, "  no plan files"]))
+
+
+def plan_saved(saved: PlanSaved) -> str:
+    lines = [
+        f"Saved     {saved.path}",
+        f"To run it with nobody there, add to the kernel command line: {saved.argument}",
+        f"From an address: twinboot.plan=URL#sha256={saved.sha256}",
+    ]
     return clean("\n".join(lines))
 
 

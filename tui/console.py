@@ -34,10 +34,13 @@ from tui.screens.log import LogPage
 from tui.screens.machine import MachinePage
 from tui.screens.operator import OperatorPage
 from tui.screens.page import Page, key
+from tui.screens.plans import PlansPage
 from tui.screens.power import PowerPage
 from tui.screens.preflight import Preflight
 from tui.screens.rehearse import Rehearse
 from tui.screens.running import Running
+from tui.screens.saveplan import SavePlanPage
+from tui.screens.services import ServicesPage
 from tui.screens.sure import Sure
 from tui.screens.verdict import VerdictPage
 from tui.terminal import Mode, is_serial, remember_mode
@@ -215,6 +218,15 @@ class Console(App[None]):
 
     def open_log(self) -> None:
         self.push_screen(LogPage())
+
+    def open_services(self) -> None:
+        self.push_screen(ServicesPage())
+
+    def open_plans(self) -> None:
+        self.push_screen(PlansPage())
+
+    def open_save_plan(self, request: Request, command_line: str) -> None:
+        self.push_screen(SavePlanPage(request, command_line))
 
     def open_export(self, run: str = "") -> None:
         self.push_screen(ExportPage(run))

@@ -13,6 +13,7 @@ from appliance.engine.services import Services
 from appliance.errors import Refused, StalePlan
 from appliance.host.run import Host, write
 from appliance.model import messages as m
+from appliance.model.command_line import command_line
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request
 from appliance.probe.machine import probe
@@ -139,23 +140,3 @@ class Desk:
         if self.busy:
             raise Refused(("A run is going on: cancel it first.",))
         self.host.run(write("systemctl", act, timeout=30))
-
-
-def command_line(request: Request) -> str:
-    """The equivalent of what was chosen, for the next time and for a script."""
-    words = ["twinboot", request.verb.value]
-    if request.run:
-        words.append(request.run)
-    patch = request.patch
-    if request.verb.value == "rehearse":
-        words.append(f"--{patch.kind.value}")
-        words += [*patch.packages, *([patch.script] if patch.script else [])]
-        words += ["--bundle", patch.bundle] if patch.bundle else []
-        words += ["--system", request.system] if request.system else []
-    if request.repair is not None:
-        words.append(f"--{request.repair.value}")
-        words += [] if request.watch else ["--no-watch"]
-        words += ["--system", request.system] if request.system else []
-    words += ["--emulate"] if request.emulate else []
-    words += ["--force-bad"] if request.force_bad else []
-    return " ".join(words)

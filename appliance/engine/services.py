@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 
+from msgspec.structs import replace
+
 from appliance.engine.bus import Bus
 from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.model import service_messages as s
 from appliance.model.events import ServiceProgress
 from appliance.model.machine import Machine
+from appliance.model.plan import Request, Verb
 from appliance.workflow.export import Exporter
 from appliance.workflow.places import Places
+from appliance.workflow.plan_files import list_plan_files, save_plan_file
 
 TELL_EVERY = 0.25
 """Seconds between two words on how far something is."""
@@ -23,6 +27,7 @@ class Services:
     def __init__(self, host: Host, bus: Bus, places: Places, exporter: Exporter | None = None) -> None:
         self.host = host
         self.bus = bus
+        self.places = places
         self.exporter = exporter or Exporter(host, places)
 
     def handle(self, say: object, machine: Machine) -> s.AnyServiceReply:
@@ -30,11 +35,23 @@ class Services:
         match say:
             case s.Export():
                 return self.export(machine, say.run, say.to)
+            case s.GetPlanFiles():
+                return list_plan_files(self.places.data, self.exporter.is_stick(self.places.data), machine)
+            case s.SavePlanFile():
+                return self.save_plan(machine, say)
             case _:
                 raise Refused((f"The engine does not know {type(say).__name__}.",))
 
     def export(self, machine: Machine, run: str, to: str) -> s.Exported:
         return self.exporter.export(machine, run, to, self.bus.kept(), Teller(self.bus, "export"))
+
+    def save_plan(self, machine: Machine, say: s.SavePlanFile) -> s.PlanSaved:
+        self.exporter.stick()
+        rehearsal: Request = say.request
+        if say.request.verb is Verb.PROMOTE:
+            rehearsed = self.places.plan(say.request.run).request
+            rehearsal = replace(rehearsed, force_bad=say.request.force_bad)
+        return save_plan_file(self.places.data, machine, say, rehearsal)
 
 
 class Teller:

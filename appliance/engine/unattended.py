@@ -17,12 +17,12 @@ from appliance.engine.desk import Desk
 from appliance.engine.runs import Runs
 from appliance.errors import ApplianceError, DamagedData, Refused
 from appliance.host.run import Host, read
-from appliance.model.codec import from_json
 from appliance.model.events import Line
 from appliance.model.plan import Plan, Request, UnattendedPlan, Verb
 from appliance.model.service_messages import STICK
 from appliance.model.verdict import Result, Verdict
 from appliance.workflow.places import Places
+from appliance.workflow.plan_files import read_plan_file, why_not_here
 
 ARGUMENT = "twinboot.plan="
 
@@ -73,11 +73,11 @@ class Unattended:
         if not value:
             return
         content = fetch(self.host, value, self.places.data, self.places.runtime)
-        wanted: UnattendedPlan = from_json(content, UnattendedPlan, value)
+        wanted = read_plan_file(content, value)
         machine = self.desk.machine()
         digest = hashlib.sha256(content).hexdigest()
-        if wanted.serial not in (machine.identity, "any"):
-            raise Refused((f"The plan {value} is for {wanted.serial}; this machine is {machine.identity}.",))
+        if why := why_not_here(wanted, machine, value):
+            raise Refused((why,))
         if self.places.unattended_begun(self.host, machine, digest):
             self.say(f"The plan {value} has already run on this machine; nothing is done.")
             return

@@ -53,10 +53,10 @@ def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: T
     Raises ExportFailed (gone, read-only, broken) and OutOfSpace; then what was begun is removed.
     """
     total = sum(source.stat().st_size for _, source in files)
-    _check(root, total)
+    check_room(root, total)
     folder, made, begun = root / below, [], []
     try:
-        with _plain_words(root, total):
+        with plain_words(root, total):
             for name, _ in files:
                 made += _folders(root, (folder / name).parent)
             done = 0
@@ -76,7 +76,7 @@ def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: T
     return folder
 
 
-def _check(root: Path, total: int) -> None:
+def check_room(root: Path, total: int) -> None:
     """Refuse before the first byte what cannot end well."""
     if not root.is_dir():
         raise ExportFailed(f"There is no folder {root}.")
@@ -100,7 +100,8 @@ def _full(root: Path, total: int, free: int) -> OutOfSpace:
 
 
 @contextlib.contextmanager
-def _plain_words(root: Path, total: int) -> Iterator[None]:
+def plain_words(root: Path, total: int) -> Iterator[None]:
+    """An OSError inside becomes OutOfSpace or ExportFailed, which say what `root` did not take."""
     try:
         yield
     except OSError as error:

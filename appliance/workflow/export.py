@@ -74,18 +74,22 @@ class Exporter:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def stick(self) -> Path:
+        """The stick's data partition. Raises ExportFailed where there is no stick."""
+        if not self.is_stick(self.places.data):
+            raise ExportFailed(
+                "There is no stick: this image was started over the network, or the stick was pulled.",
+                next_actions=(
+                    "Export to an address: twinboot export --to http://SERVER/FOLDER/",
+                    "Export into a folder of the appliance, --to /tmp, and fetch it by ssh.",
+                ),
+            )
+        return self.places.data
+
     def _root(self, to: str) -> Path | None:
         """The folder to export into; None for an address. Raises Refused and ExportFailed."""
         if to == STICK:
-            if not self.is_stick(self.places.data):
-                raise ExportFailed(
-                    "There is no stick: this image was started over the network, or the stick was pulled.",
-                    next_actions=(
-                        "Export to an address: twinboot export --to http://SERVER/FOLDER/",
-                        "Export into a folder of the appliance, --to /tmp, and fetch it by ssh.",
-                    ),
-                )
-            return self.places.data / "reports"
+            return self.stick() / "reports"
         if to.startswith("/"):
             return Path(to)
         if reasons := why_no_address(to):

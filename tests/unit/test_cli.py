@@ -156,6 +156,29 @@ def test_a_run_that_waits_is_approved_from_another_terminal(
     assert "the record of tb1" in capsys.readouterr().out
 
 
+def test_what_was_chosen_is_saved_and_nothing_starts(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rehearse", "--packages", "nginx", "--save", "june"]) == 0
+    assert "twinboot.plan=june.json" in capsys.readouterr().out
+    assert [(say.name, say.request.patch.packages, say.promote) for say in desk.saved] == [
+        ("june", ("nginx",), False)
+    ]
+    assert desk.started == []
+
+
+def test_the_plans_of_the_stick_are_listed_and_one_is_carried_out(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plans"]) == 0
+    said = capsys.readouterr().out
+    assert "june.json" in said and "NOT HERE: The plan x.json is for OTHER." in said
+    assert main(["run", "x"]) == 3
+    assert "is for OTHER" in capsys.readouterr().err and desk.started == []
+    assert main(["run", "june"]) == 0
+    assert len(desk.started) == 1
+
+
 def test_an_export_says_where_how_much_and_what_was_hidden(
     desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
 ) -> None:

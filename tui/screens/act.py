@@ -42,13 +42,15 @@ class Act(Question):
 Every write to this machine is listed, in order, with what a power cut at that
 point leaves. Nothing is written before the last characters of this machine's
 identity are typed: they make sure you are on the machine you think you are.
-F6 shows the commands themselves. Esc goes back, nothing is done.
+F6 shows the commands themselves. F8 on the promotion page saves rehearsal and
+promotion as a plan file. Esc goes back, nothing is done.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "enter", "do it (when typed)"),
         key("ctrl+d,f6", "dry", "commands"),
         key("ctrl+r,f5", "again", "check again"),
-        key("ctrl+f,f7", "force", "promote although worse"),
+        key("ctrl+f,f7", "force", "promote anyway"),
+        key("ctrl+p,f8", "save", "save plan"),
         key("escape", "back", "back, do nothing"),
     ]
 
@@ -151,6 +153,8 @@ F6 shows the commands themselves. Esc goes back, nothing is done.
                 return self._can_force()
             case "dry" | "enter":
                 return self.planned is not None
+            case "save":
+                return self.planned is not None and self.verb is Verb.PROMOTE
             case "again":
                 return self.refused is not None
             case _:
@@ -161,6 +165,10 @@ F6 shows the commands themselves. Esc goes back, nothing is done.
             r = self.request
             self.request = Request(verb=r.verb, run=r.run, force_bad=True)
             self.action_again()
+
+    def action_save(self) -> None:
+        if self.planned is not None:
+            self.desk.open_save_plan(self.request, self.planned.command_line)
 
     def action_dry(self) -> None:
         if self.would is not None:

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Input
 
 from appliance.errors import ApplianceError
 from appliance.model.service_messages import STICK, Exported
 from tui.look import Line, bar, line, lines, pair, rule
 from tui.screens.page import Page, key
+from tui.widgets.field import Field
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import count, size, wrap
@@ -56,11 +56,11 @@ whole record arrives or nothing stays there.
         yield Pane(id="what")
         yield Rows(id="places", classes="three")
         yield Pane(id="prompt")
-        yield Input(id="where", compact=True, select_on_focus=False)
+        yield Field(id="where")
         yield Pane(id="main", classes="rest")
 
     def on_mount(self) -> None:
-        self.query_one("#where", Input).display = False
+        self.query_one("#where", Field).display = False
         rows = self.query_one("#places", Rows)
         rows.fill([Row(line(f" {title:12} {words}"), name) for name, title, words in PLACES])
         rows.focus()
@@ -78,7 +78,7 @@ whole record arrives or nothing stays there.
                 rule("Where to", width),
             ]
         )
-        asks = self.query_one("#where", Input).display
+        asks = self.query_one("#where", Field).display
         self.pane("prompt").show([line(" ", (PROMPTS[self.to][0], "title"))] if asks else [])
         self.pane("main").show(self._outcome(width))
 
@@ -145,14 +145,14 @@ whole record arrives or nothing stays there.
         if place == STICK:
             self._send(STICK)
             return
-        field = self.query_one("#where", Input)
+        field = self.query_one("#where", Field)
         field.value = PROMPTS[place][1]
         field.cursor_position = len(field.value)
         field.display = True
         field.focus()
         self.redraw()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_input_submitted(self, event: Field.Submitted) -> None:
         text = event.value.strip()
         self._leave_field()
         if text in ("", "http://"):
@@ -175,12 +175,12 @@ whole record arrives or nothing stays there.
         self.said_no(error)
 
     def _leave_field(self) -> None:
-        self.query_one("#where", Input).display = False
+        self.query_one("#where", Field).display = False
         self.query_one("#places", Rows).focus()
         self.redraw()
 
     def action_back(self) -> None:
-        if self.query_one("#where", Input).display:
+        if self.query_one("#where", Field).display:
             self._leave_field()
             return
         super().action_back()

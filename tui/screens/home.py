@@ -45,7 +45,8 @@ image was started.
         key("b", "boot", "boot and roll back"),
         key("m", "machine", "machine"),
         key("l", "log", "log"),
-        key("i,f5", "inspect", "read the disks again"),
+        key("a", "services", "more"),
+        key("i,f5", "inspect", "read disks again"),
         key("t", "take_over", "take over"),
         key("q,f10", "power", "power"),
     ]
@@ -137,6 +138,9 @@ image was started.
 
     def action_log(self) -> None:
         self.desk.open_log()
+
+    def action_services(self) -> None:
+        self.desk.open_services()
 
     def action_power(self) -> None:
         self.desk.open_power()

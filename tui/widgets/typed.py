@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from textual.events import Key
 from textual.message import Message
-from textual.widgets import Input
+
+from tui.widgets.field import Field
 
 
-class Typed(Input):
+class Typed(Field):
     """Takes printable ASCII but "?" (that stays help). Says `Right` or `Wrong` on Enter."""
 
     class Right(Message):
@@ -23,17 +23,11 @@ class Typed(Input):
             self.typed, self.text = typed, text
 
     def __init__(self, expected: str, **options: Any) -> None:
-        super().__init__(compact=True, select_on_focus=False, max_length=16, **options)
+        super().__init__(max_length=16, **options)
         self.expected = expected
-        self.cursor_blink = False
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         return character is not None and character.isascii() and character.isprintable() and character != "?"
-
-    def on_key(self, event: Key) -> None:
-        """Characters that are not for this field go on to the page's keys."""
-        if event.is_printable and not self.check_consume_key(event.key, event.character):
-            event.prevent_default()
 
     def action_submit_typed(self) -> None:
         """Compare what was typed, letters of either case; a wrong answer empties the field."""

@@ -10,7 +10,7 @@ from appliance.model import events as e
 from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan
+from appliance.model.plan import Plan, Request, Verb
 from appliance.model.verdict import Result, Verdict
 from appliance.workflow import rehearse
 from appliance.workflow.descent import descend
@@ -24,6 +24,7 @@ class RecordedDesk:
     def __init__(self, bus: Bus, machine: Machine) -> None:
         self.bus, self.machine = bus, machine
         self.started: list[Plan] = []
+        self.saved: list[s.SavePlanFile] = []
         self.approved: list[tuple[str, str]] = []
         self.verdict = Verdict(result=Result.PASS, checks=())
         self.gate = ""
@@ -55,6 +56,14 @@ class RecordedDesk:
             case m.Approve():
                 self.approved.append((say.gate, say.typed))
                 self.go_on.set()
+            case s.GetPlanFiles():
+                request = Request(verb=Verb.REHEARSE)
+                here = s.PlanFile(name="june.json", serial="any", request=request, command_line="twinboot")
+                other = s.PlanFile(name="x.json", request=request, why_not="The plan x.json is for OTHER.")
+                return s.PlanFiles(folder="/stick/plans", stick=True, files=(here, other))
+            case s.SavePlanFile():
+                self.saved.append(say)
+                return s.PlanSaved(path="/stick/june.json", sha256="ab", argument="twinboot.plan=june.json")
             case s.Export():
                 if say.run == "tb9":
                     raise ExportFailed("There is no stick.")

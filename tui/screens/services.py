@@ -1,0 +1,69 @@
+"""What the appliance itself offers beside rehearsing: each line opens its page."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from tui.look import line, rule
+from tui.screens.page import Page, key
+from tui.widgets.pane import Pane
+from tui.widgets.rows import Row, Rows
+
+OFFERS = (
+    ("export", "X", "Export", "a run's record to the stick or an address, without secrets"),
+    ("plans", "F", "Plan files", "what is on the stick, to be run here or with nobody there"),
+)
+
+
+class ServicesPage(Page):
+    """A menu; nothing is done here."""
+
+    NAME = "this appliance"
+    HELP = """Each line opens a page. Nothing here concerns the installed system: it is
+about this appliance, and what it is told here is forgotten at power-off.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("enter", "choose", "open"),
+        *(key(letter.lower(), f"open('{name}')", title, show=False) for name, letter, title, _ in OFFERS),
+        key("escape,h", "back", "home"),
+    ]
+
+    def body(self) -> ComposeResult:
+        yield Pane(id="top", classes="two")
+        yield Rows(id="offers", classes="rest")
+
+    def on_mount(self) -> None:
+        rows = self.query_one("#offers", Rows)
+        rows.fill(
+            [
+                Row(line(" ", (letter, "key"), f"  {title:12} {words}"), name)
+                for name, letter, title, words in OFFERS
+            ]
+        )
+        rows.focus()
+
+    def draw(self) -> None:
+        self.pane("top").show([rule("This appliance", self.width), line()])
+
+    def on_rows_chosen(self, event: Rows.Chosen) -> None:
+        self.action_open(event.key)
+
+    def action_choose(self) -> None:
+        if chosen := self.query_one("#offers", Rows).selected:
+            self.action_open(chosen)
+
+    def action_open(self, name: str) -> None:
+        match name:
+            case "export":
+                self.desk.open_export(self._run())
+            case "plans":
+                self.desk.open_plans()
+
+    def _run(self) -> str:
+        """The newest run there is."""
+        nodes = self.board.status.lineage.nodes if self.board.status else ()
+        made = sorted((n for n in nodes if n.run), key=lambda n: n.made)
+        return made[-1].run if made else ""
