@@ -25,6 +25,9 @@ def style_of(name: str) -> Style:
 class Pane(Widget):
     """Shows lines from `top` on. `follow` keeps the last line in view until somebody scrolls up."""
 
+    class Resized(Message):
+        """The pane has another size: what was fitted to it wants to be drawn again."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None, follow: bool = False) -> None:
         super().__init__(id=id, classes=classes)
         self.rows: list[Line] = []
@@ -74,6 +77,7 @@ class Pane(Widget):
 
     def on_resize(self) -> None:
         self.settle()
+        self.post_message(self.Resized())
 
     def settle(self) -> None:
         """After a change of size: what is in view stays right."""
