@@ -38,6 +38,7 @@ from tui.screens.plans import PlansPage
 from tui.screens.power import PowerPage
 from tui.screens.preflight import Preflight
 from tui.screens.rehearse import Rehearse
+from tui.screens.repair import Repair
 from tui.screens.running import Running
 from tui.screens.saveplan import SavePlanPage
 from tui.screens.services import ServicesPage
@@ -195,6 +196,11 @@ class Console(App[None]):
 
     def open_rehearse(self) -> None:
         self.push_screen(Rehearse())
+
+    def open_repair(self) -> None:
+        """From anywhere: home, then the repairs, so that Esc leads home."""
+        self.home()
+        self.push_screen(Repair())
 
     def open_preflight(self, request: Request) -> None:
         self.push_screen(Preflight(request))

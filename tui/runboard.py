@@ -55,6 +55,11 @@ class RunBoard:
     report: str = ""
 
     @property
+    def makes_a_run(self) -> bool:
+        """Whether it has a twin and a verdict: a rehearsal or a repair. All else acts on an earlier run."""
+        return self.verb in ("rehearse", "repair")
+
+    @property
     def over(self) -> bool:
         return self.ended is not None
 

@@ -26,7 +26,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One system volume of the machine: the installed one, or what a run made of it.
 
     `run` is the run's name ("tb1"), empty for the volume the machine was installed with. `cost` is the
-    space only this node holds, in bytes. Times are seconds since the epoch, UTC.
+    space only this node holds, in bytes. Times are seconds since the epoch, UTC. `finding`: why the system as
+    it is does not boot well, where the run found that out.
     """
 
     volume: str
@@ -39,6 +40,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     boots_next: bool = False
     fallback: bool = False
     retire_on: str = ""
+    finding: str = ""
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ class RunRecord:
     made: float = 0.0
     parent: str = ""
     retire_on: str = ""
+    finding: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def _run_node(
         verdict=record.verdict.headline if record and record.verdict else "",
         cost=int(volume.size * volume.data_percent / 100),
         retire_on=record.retire_on if record else "",
+        finding=record.finding if record else "",
     )
     return _marked(node, vg, view)
 
@@ -136,6 +138,7 @@ def _failed(record: RunRecord) -> Node:
         run=record.run,
         made=record.made,
         verdict=record.verdict.headline if record.verdict else "",
+        finding=record.finding,
     )
 
 
@@ -180,6 +183,8 @@ def _next_step(machine: Machine, lineage: Lineage) -> str:
     newest = next((n for n in reversed(lineage.nodes) if n.run), None)
     if not machine.systems:
         return "No installed system was found: look at the log (L)."
+    if newest is not None and newest.state is State.FAILED and newest.finding:
+        return f"{newest.run} found that this system does not boot well: repair a copy of it (X)."
     if newest is None or newest.state in (State.FAILED, State.RETIRED):
         return "Rehearse a patch on a twin of this machine (N)."
     if newest.state is State.SEALED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import NeedsRescue
+from appliance.errors import Cancelled, NeedsRescue
 from appliance.host.files import write_atomic
 from appliance.host.run import Host
 from appliance.model.codec import from_json
@@ -82,7 +82,8 @@ class Places:
 
     def _record(self, folder: Path) -> RunRecord:
         journals = [act / "journal.jsonl" for act in _makings(folder) if (act / "journal.jsonl").exists()]
-        failed = bool(journals) and Journal.open(journals[-1]).last in ("failed", "refused")
+        journal = Journal.open(journals[-1]) if journals else None
+        failed = journal is not None and journal.last in ("failed", "refused")
         retire = folder / "retire-on"
         return RunRecord(
             run=folder.name,
@@ -90,6 +91,7 @@ class Places:
             failed=failed,
             made=folder.stat().st_mtime,
             retire_on=retire.read_text().strip() if retire.exists() else "",
+            finding=_finding(journal) if journal is not None else "",
         )
 
     def verdict(self, run: str) -> Verdict | None:
@@ -117,6 +119,19 @@ class Places:
         volume.mount(self.state)
         (self.state / "unattended").mkdir(exist_ok=True)
         write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
+
+
+def _finding(journal: Journal) -> str:
+    """Why the system as it is does not boot well: what the control boot or a repaired boot failed of.
+
+    Empty where the run came further, or failed of something else.
+    """
+    begun = [record.step for record in journal.records if record.what == "begin"]
+    last = journal.records[-1] if journal.records else None
+    if last is None or last.what != "failed" or not begun or begun[-1] not in ("control", "repaired"):
+        return ""
+    code, _, sentence = last.detail.partition(" ")
+    return "" if code == Cancelled.code else sentence
 
 
 def _makings(folder: Path) -> list[Path]:

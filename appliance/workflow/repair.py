@@ -24,7 +24,7 @@ TITLES = {
     RepairKind.BY_HAND: "Work in the twin, then approve to go on",
 }
 ANOTHER = (
-    "Try another repair: X on Home, or `twinboot repair --help`. Each starts from the untouched original.",
+    "Try another repair (X on the console, or `twinboot repair --help`). Each starts from the original.",
     "Work in the twin by hand: `twinboot repair --by-hand`.",
     "Look at the twin's console in the report.",
 )

@@ -82,7 +82,7 @@ def test_a_damaged_initrd_is_a_finding_and_a_copy_with_a_new_one_is_kept(tmp_pat
         failed = appliance.twinboot("rehearse", "--nothing", limit=REHEARSAL)
         assert failed.status == 1
         assert "The twin does not boot: its kernel panics" in failed.text
-        assert "1 Repair a copy of it: X on Home, or `twinboot repair --help`" in failed.text
+        assert "1 Repair a copy of it (X on the console, or `twinboot repair --help`)" in failed.text
 
         run, verdict, said = repaired(appliance, "--initrd")
         assert "finding: The twin does not boot: its kernel panics" in said.text
@@ -102,7 +102,9 @@ def test_packages_left_half_done_are_finished_on_a_copy_that_is_kept(tmp_path: P
         failed = appliance.twinboot("rehearse", "--nothing", limit=REHEARSAL)
         assert failed.status == 1
         assert "cannot be sealed: Package ledger is unpacked, not set up." in failed.text
-        assert "1 Repair a copy: X on Home, or `twinboot repair --finish-packages`" in failed.text
+        assert (
+            "1 Repair a copy of it (X on the console, or `twinboot repair --finish-packages`)" in failed.text
+        )
 
         run, verdict, said = repaired(appliance, "--finish-packages")
         assert "it boots to its default target in the twin as it is" in said.text

@@ -99,7 +99,7 @@ class Player(FakeEngine):
         found = self.machine
         troubles = (*found.trouble, *(t for s in found.systems for t in s.trouble))
         reasons = [t.sentence for t in troubles if t.refuses]
-        if request.verb is Verb.REHEARSE and not found.kvm and not request.emulate:
+        if request.makes_a_run and not found.kvm and not request.emulate:
             reasons.append(
                 "This machine offers no hardware virtualisation (KVM); switch it on in the firmware."
             )
@@ -153,8 +153,8 @@ class Player(FakeEngine):
         self.status = replace(
             self.status, running=replace(view, finished=True), writes=self.status.writes + 7
         )
-        self.say_state(State.SEALED if verb is Verb.REHEARSE else AFTER[verb])
-        if verb is Verb.REHEARSE:
+        self.say_state(State.SEALED if plan.request.makes_a_run else AFTER[verb])
+        if plan.request.makes_a_run:
             self.tell(*story.ending(run, self.result, self.ending == "migrated"))
         else:
             self.tell(e.RunFinished(run=run, outcome="done"))

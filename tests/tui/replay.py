@@ -132,7 +132,7 @@ class Replay(FakeEngine):
 
     def _forget(self, record: Record) -> None:
         """A rehearsal that was stopped leaves nothing; any other act leaves what was there before."""
-        if record.plan.request.verb is Verb.REHEARSE:
+        if record.plan.request.makes_a_run:
             kept = tuple(n for n in self.status.lineage.nodes if n.run != record.run)
             self.status = replace(self.status, lineage=Lineage(nodes=kept))
 

@@ -68,6 +68,19 @@ def steps_of(request: Request) -> tuple[PlannedStep, ...]:
                 else PlannedStep(id=step, title=title, weight=weight)
                 for step, title, weight in REHEARSAL
             )
+        case Verb.REPAIR:
+            assert request.repair is not None
+            others = {
+                "control": ("watch", "Boot the copy as it is, to see how it fails"),
+                "patch": (request.repair.value, "The attempt"),
+                "patched": ("repaired", "Repaired boot"),
+            }
+            named = ((*others.get(step, (step, title)), weight) for step, title, weight in REHEARSAL)
+            return tuple(
+                PlannedStep(id=step, title=title, weight=weight, gate=step == "by-hand")
+                for step, title, weight in named
+                if request.watch or step != "watch"
+            )
         case Verb.PROMOTE:
             return (
                 PlannedStep(id="still", title="Check that the old system has not run since", weight=10),
@@ -106,7 +119,7 @@ def steps_of(request: Request) -> tuple[PlannedStep, ...]:
 
 
 def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
-    chosen = request if request.run or request.verb is Verb.REHEARSE else replace(request, run=run)
+    chosen = request if request.run or request.makes_a_run else replace(request, run=run)
     return Plan(
         request=chosen,
         names=names(chosen.run or run),
@@ -114,7 +127,7 @@ def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
         fingerprint=fingerprint(found),
         system=found.systems[0],
         steps=steps_of(chosen),
-        expected_bytes=1_500_000_000 if request.verb is Verb.REHEARSE else 0,
+        expected_bytes=1_500_000_000 if request.makes_a_run else 0,
     )
 
 

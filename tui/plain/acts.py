@@ -10,8 +10,9 @@ from appliance.errors import ApplianceError
 from appliance.model.lineage import Node, State
 from appliance.model.machine import Machine
 from appliance.model.messages import Planned
-from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
+from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Request, Verb
 from appliance.model.verdict import Result
+from tui import repairs
 from tui.link import Link
 from tui.plain import told
 from tui.plain.talk import Talk
@@ -88,14 +89,7 @@ class Acts:
     # -- a new rehearsal ---------------------------------------------------------------------------------
 
     async def rehearse(self) -> None:
-        systems = self.machine.systems if self.machine else ()
-        if not systems:
-            self.talk.say("There is no system to rehearse: none was found on these disks.")
-            return
-        system = systems[0].id
-        if len(systems) > 1:
-            options = [(s.id, f"{s.hostname}, {s.os_name}") for s in systems]
-            system = await self.talk.choose("Which system?", options)
+        system = await self._system("rehearse")
         options = [(word, patch.title) for word, patch in PATCHES.items()]
         word = await self.talk.choose("What shall the twin get?", options) if system else ""
         if not word:
@@ -114,12 +108,7 @@ class Acts:
         unsigned = word == "bundle" and await self._yes(
             "To accept unsigned packages, too, type yes, else Enter:"
         )
-        emulate = False
-        if self.machine is not None and not self.machine.kvm:
-            self.talk.say(
-                "This machine offers no KVM: its twin would run emulated, some twenty times slower."
-            )
-            emulate = await self._yes("To emulate, type yes, else Enter:")
+        emulate = await self._emulate()
         chosen = PatchRequest(
             kind=patch.kind,
             packages=tuple(name.split()) if word == "packages" else (),
@@ -128,6 +117,37 @@ class Acts:
             allow_unsigned=unsigned,
         )
         return Request(verb=Verb.REHEARSE, system=system, patch=chosen, emulate=emulate)
+
+    async def repair(self) -> None:
+        """Mend a copy of a system that does not boot well."""
+        system = await self._system("repair")
+        if not system:
+            return
+        self.talk.say(repairs.known(self.ear.status.lineage if self.ear.status else None))
+        options = [(a.kind.value, f"{a.title}. {a.about}") for a in repairs.ATTEMPTS]
+        word = await self.talk.choose("What shall be tried on a copy?", options)
+        if word:
+            request = Request(
+                verb=Verb.REPAIR, system=system, repair=RepairKind(word), emulate=await self._emulate()
+            )
+            await self._plan_and_start(request, "yes", "To start, type yes")
+
+    async def _system(self, what: str) -> str:
+        """The system that is meant; empty where there is none, or none was chosen."""
+        systems = self.machine.systems if self.machine else ()
+        if not systems:
+            self.talk.say(f"There is no system to {what}: none was found on these disks.")
+            return ""
+        if len(systems) == 1:
+            return systems[0].id
+        options = [(s.id, f"{s.hostname}, {s.os_name}") for s in systems]
+        return await self.talk.choose("Which system?", options)
+
+    async def _emulate(self) -> bool:
+        if self.machine is None or self.machine.kvm:
+            return False
+        self.talk.say("This machine offers no KVM: its twin would run emulated, some twenty times slower.")
+        return await self._yes("To emulate, type yes, else Enter:")
 
     async def _yes(self, prompt: str) -> bool:
         return (await self.talk.ask(prompt)).casefold() == "yes"
@@ -174,7 +194,7 @@ class Acts:
             return
         Watch.forget(self.ear)
         accepted = await self.link.call(lambda s: s.start(planned.plan))
-        typed = (planned.plan, expected) if request.verb is not Verb.REHEARSE else None
+        typed = (planned.plan, expected) if not request.makes_a_run else None
         await self.watch(accepted.run, typed)
 
     async def _confirmed(self, planned: Planned, expected: str, prompt: str) -> bool:
@@ -202,7 +222,7 @@ class Acts:
         if run is None or not run.gate:
             return
         gate, expected, prompt = run.gate, "yes", "To go on, type yes"
-        if run.verb != "rehearse":
+        if not run.makes_a_run:
             expected, prompt = self._secret("To go on")
         self.talk.say(run.gate_sentence)
         if expected and (await self.talk.ask(f"{prompt} (Enter: back):")).casefold() == expected.casefold():

@@ -109,6 +109,7 @@ class Menu:
             found.append(("cancel", "stop the run and delete what it made (asks)", acts.cancel))
         else:
             found.append(("rehearse", "rehearse a patch on a twin of this machine", acts.rehearse))
+            found.append(("repair", "mend a copy of a system that does not boot well", acts.repair))
         if acts.nodes():
             found.append(("verdict", "the verdict of a run", acts.verdict))
         for verb, text in (

@@ -16,6 +16,8 @@ from tui.screens.page import Page, key
 from tui.widgets.pane import Scroll
 from tui.words import wrap
 
+REPAIR = "twinboot repair"
+
 
 class ErrorPanel(Page):
     """Shows one error. Enter or Esc says: read."""
@@ -28,6 +30,7 @@ can be done, the suggested first. Quote the code when you ask for support.
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter,o", "back", "I have read this"),
         key("escape", "back", "back", show=False),
+        key("x", "repair", "repair a copy"),
         key("l", "log", "log"),
     ]
 
@@ -97,6 +100,13 @@ can be done, the suggested first. Quote the code when you ask for support.
         rows.append(line(""))
         rows += [line(row) for row in wrap(f"For support: quote the code {self.code}.", width - 2, " ", " ")]
         return rows
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Repair is offered where the error itself names it."""
+        return action != "repair" or any(REPAIR in text for text in self.actions)
+
+    def action_repair(self) -> None:
+        self.desk.open_repair()
 
     def action_log(self) -> None:
         self.desk.open_log()

@@ -34,6 +34,8 @@ Twinboot rehearses a patch on this machine before the machine itself gets it.
    If it does not come up well, the old system boots by itself.
 4. Keep it or roll back (B).
 
+A system that does not boot is mended on a copy of it (X).
+
 WRITES TO THIS MACHINE counts the commands that wrote to its disks since this
 image was started.
 """
@@ -42,11 +44,12 @@ image was started.
         key("r", "running", "watch the run"),
         key("v", "verdict", "verdict"),
         key("p", "promote", "promote"),
-        key("b", "boot", "boot and roll back"),
+        key("x", "repair", "repair"),
+        key("b", "boot", "roll back"),
         key("m", "machine", "machine"),
         key("l", "log", "log"),
         key("a", "services", "more"),
-        key("i,f5", "inspect", "read disks again"),
+        key("i,f5", "inspect", "read again"),
         key("t", "take_over", "take over"),
         key("q,f10", "power", "power"),
     ]
@@ -129,6 +132,9 @@ image was started.
 
     def action_promote(self) -> None:
         self.desk.open_act("promote", self._run())
+
+    def action_repair(self) -> None:
+        self.desk.open_repair()
 
     def action_boot(self) -> None:
         self.desk.open_boot()

@@ -81,7 +81,7 @@ A time left is only shown when it can be known.
 
     def _side_lines(self, run: RunBoard, width: int, height: int) -> list[Line]:
         """The twin's console; an act on the machine has no twin, then it is the log."""
-        if run.verb in ("", "rehearse") or run.twin:
+        if not run.verb or run.makes_a_run or run.twin:
             return _pane_lines("The twin, live", list(run.twin), width, height)
         said = [f"{moment(entry.at)} {entry.text}" for entry in self.board.log]
         return _pane_lines("Log", said, width, height)
@@ -113,7 +113,7 @@ A time left is only shown when it can be known.
             case "go_on":
                 return run is not None and bool(run.gate) and not run.over
             case "verdict":
-                return run is not None and run.over and not run.failed and run.verb == "rehearse"
+                return run is not None and run.over and not run.failed and run.makes_a_run
             case "error":
                 return run is not None and run.failed is not None
             case "cancel":
@@ -182,7 +182,7 @@ A time left is only shown when it can be known.
 
 def gate_prompt(run: RunBoard, machine: Machine | None) -> tuple[str, str]:
     """What has to be typed at a gate: yes inside a rehearsal, the machine's own characters before a write."""
-    if run.verb == "rehearse" or machine is None:
+    if run.makes_a_run or machine is None:
         return "yes", "To go on, type yes and press Enter:"
     last = machine.identity[-4:]
     return last, f"To go on, type the last {len(last)} characters of {machine.identity}:"
@@ -279,7 +279,7 @@ def _over_lines(run: RunBoard, status: Status | None, width: int) -> list[Line]:
     if run.verb == "promote":
         rows += describe.boot_lines(status)
         rows.append(line(" ", ("Q", "key"), " restarts the machine for the trial. Later is fine too."))
-    elif run.verdict is not None or run.verb == "rehearse":
+    elif run.verdict is not None or run.makes_a_run:
         rows.append(line(" ", ("V", "key"), " reads the verdict; promoting is decided there."))
     if run.report:
         rows.append(line(f" Report: {run.report}"))

@@ -16,7 +16,7 @@ from appliance.workflow.steps.twins import HEALTH, WORK, activate, deactivate, s
 from appliance.workflow.steps.verdict import provisional
 
 REPAIR = (
-    "Repair a copy of it: X on Home, or `twinboot repair --help`. The original stays as it is.",
+    "Repair a copy of it (X on the console, or `twinboot repair --help`). The original stays as it is.",
     "Look at the twin's console in the report: it says how far the boot came.",
 )
 """What is next where the system as it is does not boot: a finding, not a dead end."""

@@ -33,7 +33,7 @@ SLOWER = 6
 """A machine that takes long to boot gets this many times its patched boot."""
 
 FINISH = (
-    "Repair a copy: X on Home, or `twinboot repair --finish-packages`. The packages were half done before.",
+    "Repair a copy of it (X on the console, or `twinboot repair --finish-packages`): half done before.",
 )
 OTHER_PATCHES = ("Look at the package manager's output in the report.", "Rehearse other patches.")
 

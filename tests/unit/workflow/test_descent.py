@@ -157,3 +157,13 @@ def test_a_twin_that_never_came_up_after_the_patch_is_a_fail(tmp_path: Path) -> 
     verdict = provisional(stage, "The twin's agent did not answer within 900 s.")
     assert verdict.result is Result.FAIL
     assert any("did not answer" in c.why for c in verdict.checks)
+
+
+def test_a_run_that_found_the_system_broken_leads_to_the_repairs() -> None:
+    found = RunRecord(run="tb1", failed=True, finding="The twin does not boot: its kernel panics.")
+    told = descend(machine(), None, (found,))
+    node = told.lineage.node("tb1")
+    assert node is not None and node.finding == found.finding
+    assert told.next_step == "tb1 found that this system does not boot well: repair a copy of it (X)."
+    other = descend(machine(), None, (RunRecord(run="tb1", failed=True),))
+    assert "(X)" not in other.next_step

@@ -150,7 +150,7 @@ def test_a_repair_that_did_not_help_fails_names_the_others_and_has_a_verdict(
     here = scene(tmp_path, monkeypatch, plan(RepairKind.INITRD), after)
     with pytest.raises(TwinFailed, match="did not help") as said:
         here.do(repair.RepairedBoot, "repaired")
-    assert "another repair: X on Home" in said.value.next_actions[0]
+    assert "another repair (X on the console" in said.value.next_actions[0]
     assert not here.ground.work.saved("patched")
     (verdict,) = [e.verdict for e in here.told if isinstance(e, VerdictReached)]
     assert verdict.result is Result.FAIL and verdict.checks[0].name == "repaired boot"

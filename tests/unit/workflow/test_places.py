@@ -1,0 +1,66 @@
+"""What the state volume remembers: which act made a run, and what a failed one found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import NeedsRescue
+from appliance.host.files import write_atomic
+from appliance.host.run import Command, Output
+from appliance.model.codec import to_json
+from appliance.model.plan import RepairKind
+from appliance.workflow.journal import Journal
+from appliance.workflow.places import Places
+from tests.unit.workflow.test_repair_plan import broken, plan
+
+DEAD = "TWIN-01 The twin does not boot: its kernel panics."
+
+
+def act(places: Places, name: str, *records: tuple[str, str, str]) -> Path:
+    folder = places.runs / name
+    folder.mkdir(parents=True)
+    journal = Journal.open(folder / "journal.jsonl")
+    for what, step, detail in records:
+        journal.add(what, step, detail)
+    return folder
+
+
+def records(places: Places, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """run → finding."""
+
+    class Host:
+        def run(self, command: Command) -> Output:
+            raise AssertionError("nothing is run to read what is mounted")
+
+    monkeypatch.setattr(Places, "mount", lambda self, host, machine: True)
+    return {r.run: r.finding for r in places.records(Host(), broken())}
+
+
+def test_only_a_boot_of_the_system_as_it_is_or_mended_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+    control = (("begin", "twin", ""), ("end", "twin", ""), ("begin", "control", ""))
+    act(places, "tb1/rehearse-1", *control, ("undone", "control", ""), ("failed", "", DEAD))
+    act(places, "tb2/repair-1", ("begin", "initrd", ""), ("begin", "repaired", ""), ("failed", "", DEAD))
+    act(places, "tb3/rehearse-1", *control, ("begin", "patched", ""), ("failed", "", DEAD))
+    act(places, "tb4/rehearse-1", *control, ("refused", "", ""))
+    act(places, "tb5/rehearse-1", *control, ("failed", "", "CANCEL-01 The run was cancelled."))
+    act(places, "tb6/rehearse-1", *control)
+    said = "The twin does not boot: its kernel panics."
+    assert records(places, monkeypatch) == {
+        "tb1": said,
+        "tb2": said,
+        **dict.fromkeys(("tb3", "tb4", "tb5", "tb6"), ""),
+    }
+
+
+def test_a_repaired_run_is_promoted_by_the_plan_that_repaired_it(tmp_path: Path) -> None:
+    places, made = Places(tmp_path), plan(RepairKind.FSCK)
+    folder = act(places, "tb1/repair-1", ("done", "", ""))
+    write_atomic(folder / "plan.json", to_json(made))
+    assert places.plan("tb1") == made
+    with pytest.raises(NeedsRescue):
+        places.plan("tb2")
