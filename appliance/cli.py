@@ -84,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--retire-on", default="", metavar="DATE", help="remind to retire the old system"
             )
+    undo = verb("undo", "Delete everything of Twinboot from this machine: volumes, boot files, history.")
+    undo.add_argument("--dry-run", action="store_true", help="print every write, make none")
+    undo.add_argument("--confirm", default="", help=CONFIRM)
     carry = verb("run", "Carry out a plan file; a machine that is another or has changed refuses it.")
     carry.add_argument(
         "plan", help="what --dry-run --json printed, or a plan of the stick as `plans` names it"
@@ -158,7 +161,7 @@ def request(args: argparse.Namespace) -> Request:
         return cli_repair.request(args)
     return Request(
         verb=verb,
-        run=args.run,
+        run=getattr(args, "run", ""),
         force_bad=getattr(args, "force_bad", False),
         retire_on=getattr(args, "retire_on", ""),
     )

@@ -19,6 +19,7 @@ class Verb(enum.Enum):
     ROLLBACK = "rollback"
     KEEP = "keep"
     RETIRE = "retire"
+    UNDO = "undo"
 
 
 class PatchKind(enum.Enum):
@@ -51,7 +52,8 @@ class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire.
+    """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire; undo
+    means all of them.
 
     `repair` is the attempt of a repair; `watch`: the copy is booted as it is first, to see how it fails.
     """
@@ -122,7 +124,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Frozen and serialisable; `fingerprint` is of the machine it was made for.
 
-    `doomed` are the names of the volumes that a retire deletes, and no others.
+    `doomed` are the names of the volumes that a retire or an undo deletes, and no others.
     """
 
     schema: int = SCHEMA

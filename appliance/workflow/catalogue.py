@@ -10,11 +10,11 @@ from appliance.boot.flip import open_boot
 from appliance.errors import ApplianceError, Refused
 from appliance.host.run import Host
 from appliance.model.lineage import Lineage
-from appliance.model.machine import Machine
+from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import promote, rehearse, repair
+from appliance.workflow import promote, rehearse, repair, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.naming import next_run
@@ -25,6 +25,7 @@ from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import rehearsal as rehearsal_steps
 from appliance.workflow.steps import repair as repair_steps
 from appliance.workflow.steps import retire as retire_steps
+from appliance.workflow.steps import undo as undo_steps
 from appliance.workflow.steps.ground import Ground, boot_place
 from appliance.workflow.workplace import Workplace
 
@@ -35,12 +36,15 @@ TITLES = {
     Verb.ROLLBACK: "Roll back",
     Verb.KEEP: "Keep",
     Verb.RETIRE: "Retire",
+    Verb.UNDO: "Undo everything",
 }
 
 
 def title(plan: Plan) -> str:
     if plan.request.verb is Verb.REHEARSE:
         return f"Rehearsal {plan.names.run}: {rehearse.TITLES[plan.request.patch.kind]}"
+    if plan.request.verb is Verb.UNDO:
+        return TITLES[Verb.UNDO]
     if plan.request.repair is not None:
         return f"Repair {plan.names.run}: {repair.TITLES[plan.request.repair]}"
     return f"{TITLES[plan.request.verb]} {plan.names.run}"
@@ -52,6 +56,9 @@ def build_plan(machine: Machine, request: Request, descent: Descent, host: Host,
         return rehearse.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
+    if request.verb is Verb.UNDO:
+        system = undoing.system_of(machine, undoing.group_of(machine))
+        return undoing.build_plan(machine, request, descent.lineage, view_of(host, machine, system, places))
     if descent.lineage.node(request.run) is None:
         raise Refused((f"There is no run {request.run or '(none named)'} on this machine.",))
     rehearsed = places.plan(request.run)
@@ -88,7 +95,13 @@ def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
 def steps(plan: Plan, work: Workplace) -> tuple[Step, ...]:
     """The steps of `plan`, in its order. Raises KeyError for a step this version does not know."""
     ground = Ground(plan, work)
-    known = {**rehearsal_steps.STEPS, **repair_steps.STEPS, **boot_steps.STEPS, **retire_steps.STEPS}
+    known = {
+        **rehearsal_steps.STEPS,
+        **repair_steps.STEPS,
+        **boot_steps.STEPS,
+        **retire_steps.STEPS,
+        **undo_steps.STEPS,
+    }
     return tuple(known[planned.id](planned, ground) for planned in plan.steps)
 
 
@@ -99,10 +112,14 @@ def confirmation(plan: Plan, gate: str) -> str:
 
 def view(host: Host, ground: Ground) -> LoaderView | None:
     """/boot as its loader reads it; None where this system's loader is not one of ours."""
-    if ground.system.boot is None:
+    return view_of(host, ground.machine, ground.system, Places(ground.work.runtime))
+
+
+def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Places) -> LoaderView | None:
+    if system.boot is None:
         return None
-    loader = choose_loader(ground.machine, ground.system, host)
-    return loader.view(open_boot(host, ground.boot_place()))
+    loader = choose_loader(machine, system, host)
+    return loader.view(open_boot(host, boot_place(system, places.runtime)))
 
 
 def drift(host: Host, ground: Ground) -> tuple[str, ...]:
@@ -138,7 +155,8 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
 
 def record(host: Host, machine: Machine, places: Places, run: str) -> RecordOf:
     """Raises Refused where the machine's history has no such run."""
-    if not places.mount(host, machine) or not (places.runs / run).is_dir():
+    places.mount(host, machine)  # where the history itself was deleted, the record of that is in memory
+    if not (places.runs / run).is_dir():
         raise Refused((f"The machine's history has no run {run}.",))
     return record_of(places.runs / run, run, places.verdict(run))
 

@@ -20,7 +20,13 @@ from appliance.workflow.descent import descend
 from tests.tui import story
 from tests.tui.engine import FakeEngine
 
-AFTER = {Verb.PROMOTE: State.ARMED, Verb.KEEP: State.KEPT, Verb.ROLLBACK: State.SEALED, Verb.RETIRE: None}
+AFTER = {
+    Verb.PROMOTE: State.ARMED,
+    Verb.KEEP: State.KEPT,
+    Verb.ROLLBACK: State.SEALED,
+    Verb.RETIRE: None,
+    Verb.UNDO: None,
+}
 ENDINGS = ("good", "bad", "fails", "migrated")
 SENTENCES = {
     None: (

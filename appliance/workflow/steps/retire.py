@@ -40,7 +40,7 @@ class Unstage(OnGround):
         ground = self.ground
         store, loader = ground.store(ctx.host), loader_of(ground, ctx.host)
         with machine_boot(ctx.host, ground) as boot:
-            loader.restore(boot, ground.names.run, _owned_by_installed(ctx.host, ground))
+            loader.restore(boot, ground.names.run, owned_by_installed(ctx.host, ground))
         store.release()
 
 
@@ -143,7 +143,7 @@ def _kept(store: SnapshotStore, trial: Snapshot) -> Snapshot | None:
     return None
 
 
-def _owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
+def owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
     """The files of /boot that the system this run was made from owns by now: it is the one that stays."""
     store, root = ground.store(host), ground.system.root
     if not store.present(root.lv):
