@@ -107,8 +107,9 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     """What the loader itself will find: the raw device, no journal replayed.
 
     `next_boot` is the entry an unattended start takes, `fallback` the one after a trial that was not kept,
-    `own` the loader's own default entry, as if nothing of ours were there. `missing` lists files that an
-    entry of ours names and that are not there whole. `result` is what the metal wrote about its trial.
+    `own` the loader's own default entry, as if nothing of ours were there, `menu` every Linux entry of
+    its own configuration. `missing` lists files that an entry of ours names and that are
+    not there whole. `result` is what the metal wrote about its trial.
     """
 
     state: BootState
@@ -119,6 +120,7 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     next_boot: Entry | None = None
     fallback: Entry | None = None
     entries: tuple[Entry, ...] = ()
+    menu: tuple[Entry, ...] = ()
     missing: tuple[str, ...] = ()
     custom: str = "absent"
     sourced: bool = False

@@ -27,7 +27,13 @@ def look(boot: Boot) -> LoaderView:
     sourced = grubcfg.sources_custom(config)
     runs = tuple(name for name in boot.raw.names(FOLDER) if not name.startswith((".", "env")))
     known = LoaderView(
-        state=BootState.ABSENT, own=own, next_boot=own, custom=kind, sourced=sourced, runs=runs
+        state=BootState.ABSENT,
+        own=own,
+        next_boot=own,
+        menu=grubcfg.read_entries(config, boot.place.prefix),
+        custom=kind,
+        sourced=sourced,
+        runs=runs,
     )
     data = boot.raw.read(env.PATH)
     return known if data is None else _with_env(boot, known, env.values_of(data))

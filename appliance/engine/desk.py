@@ -117,6 +117,7 @@ class Desk:
             next_step=descent.next_step,
             last_seq=self.bus.last_seq,
             notices=descent.notices,
+            standing=descent.standing,
         )
 
     def plan(self, request: Request) -> Plan:

@@ -13,6 +13,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request
 from appliance.model.service_messages import AnyServiceReply, AnyServiceSay
+from appliance.model.standing import Standing
 from appliance.model.verdict import Verdict
 from appliance.model.wire import Reply as Reply
 from appliance.model.wire import Say as Say
@@ -142,6 +143,7 @@ class Status(Reply, frozen=True, tag="status"):
     next_step: str = ""
     last_seq: int = 0
     notices: tuple[str, ...] = ()
+    standing: Standing = Standing()
 
 
 class Planned(Reply, frozen=True, tag="planned"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from appliance.boot.base import LoaderView
@@ -21,6 +22,7 @@ from appliance.workflow.naming import next_run
 from appliance.workflow.places import Places
 from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.runner import Step
+from appliance.workflow.standing import stand
 from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import rehearsal as rehearsal_steps
 from appliance.workflow.steps import repair as repair_steps
@@ -150,7 +152,9 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
         seen = loader.view(open_boot(host, boot_place(system, places.runtime)))
         if seen.runs:
             break
-    return descend(machine, seen, places.records(host, machine))
+    found = descend(machine, seen, places.records(host, machine))
+    history, samples = places.past(host, machine)
+    return dataclasses.replace(found, standing=stand(machine, seen, history, samples))
 
 
 def record(host: Host, machine: Machine, places: Places, run: str) -> RecordOf:

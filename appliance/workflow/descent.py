@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from appliance.boot.base import BootState, LoaderView
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import LogicalVolume, Machine, VolumeGroup, mapper_path
+from appliance.model.standing import Standing
 from appliance.model.verdict import Result, Verdict
 
 STATES = {
@@ -46,6 +47,7 @@ class Descent:
     fallback: str
     next_step: str
     notices: tuple[str, ...] = field(default_factory=tuple)
+    standing: Standing = field(default_factory=Standing)
 
 
 def tag_value(lv: LogicalVolume, name: str) -> str:

@@ -11,13 +11,17 @@ from appliance.host.run import Host
 from appliance.model.codec import from_json
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan
+from appliance.model.standing import DoneAct, PoolSample
 from appliance.model.verdict import Verdict
 from appliance.probe.lvm import lvm_config
 from appliance.volumes.choose import every_pv
 from appliance.volumes.state import NAME, StateVolume
 from appliance.workflow.descent import RunRecord
 from appliance.workflow.journal import Journal
+from appliance.workflow.standing import history, note_pools, noted_pools
 from appliance.workflow.workplace import RUNTIME
+
+POOLS = "pools.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,14 @@ class Places:
         number = 1 + sum(1 for p in folder.iterdir() if p.name.startswith(f"{verb}-"))
         act = folder / f"{verb}-{number}"
         act.mkdir()
+        note_pools(self.state / POOLS, machine)
         return act
+
+    def past(self, host: Host, machine: Machine) -> tuple[tuple[DoneAct, ...], tuple[PoolSample, ...]]:
+        """What was done to this machine, newest first, and how full its pools were at those times."""
+        if not self.mount(host, machine):
+            return (), ()
+        return history(self.runs), noted_pools(self.state / POOLS)
 
     def unfinished(self, host: Host, machine: Machine) -> tuple[Path, ...]:
         """Acts whose journal has no end, oldest first. Raises NeedsRescue for a damaged one."""

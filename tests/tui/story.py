@@ -13,6 +13,7 @@ from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine
 from appliance.model.plan import Names, PatchKind, Plan, PlannedStep, Request, Verb, Write, fingerprint
+from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
 
 MACHINES = Path(__file__).parent.parent / "fixtures" / "machines"
 OLD = "the old system boots"
@@ -242,6 +243,53 @@ def lineage(state: State | None = State.SEALED, *, result: v.Result = v.Result.P
         boots_next=state in (State.ARMED, State.KEPT),
     )
     return Lineage(nodes=(replace(root, state=State.FALLBACK, fallback=True) if kept else root, trial))
+
+
+def standing() -> Standing:
+    """A machine that has tb1 armed, was promoted once before, and has a pool that fills."""
+    now = time.time()
+    return Standing(
+        loader="tb1 is armed: one try",
+        choices=(
+            BootChoice(
+                title="Trial of tb1: Debian GNU/Linux 12, patched in tb1",
+                root="/dev/mapper/vg0-tb1--trial",
+                kernel="6.1.0-51-amd64",
+                state="TRIAL, one try",
+                ours=True,
+                boots_next=True,
+            ),
+            BootChoice(
+                title="Previous system, as before tb1",
+                root="/dev/mapper/vg0-root",
+                kernel="6.1.0-49-amd64",
+                state="the old system",
+                ours=True,
+                fallback=True,
+            ),
+            BootChoice(
+                title="Debian GNU/Linux",
+                root="/dev/mapper/vg0-root",
+                kernel="6.1.0-49-amd64",
+                state="the loader's default",
+            ),
+        ),
+        history=(
+            DoneAct(at=now - 600, run="tb1", verb="promote", outcome="done"),
+            DoneAct(at=now - 9000, run="tb1", verb="promote", outcome="failed", detail="BOOT-01 no room"),
+            DoneAct(at=now - 90_000, run="tb1", verb="rehearse", outcome="done"),
+        ),
+        pools=(
+            PoolRate(
+                pool="vg0/pool",
+                size=20 << 30,
+                used=8 << 30,
+                per_day=0.5 * 2**30,
+                seconds=6 * 86400.0,
+                days=24.0,
+            ),
+        ),
+    )
 
 
 VM_LINES = (

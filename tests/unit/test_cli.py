@@ -196,3 +196,18 @@ def test_an_export_that_fails_is_one_clear_error(
     assert main(["export", "tb9"]) == 1
     said = capsys.readouterr()
     assert "EXPORT-01: There is no stick." in said.err and "What is safe:" in said.err and said.out == ""
+
+
+@pytest.mark.parametrize(
+    "words, wanted",
+    [
+        (["undo"], Request(verb=Verb.UNDO)),
+        (["retire", "tb3"], Request(verb=Verb.RETIRE, run="tb3")),
+        (
+            ["keep", "tb1", "--retire-on", "2027-01-31"],
+            Request(verb=Verb.KEEP, run="tb1", retire_on="2027-01-31"),
+        ),
+    ],
+)
+def test_an_act_is_asked_for_as_it_was_typed(words: list[str], wanted: Request) -> None:
+    assert request(parser().parse_args(words)) == wanted

@@ -24,12 +24,21 @@ QUESTIONS = {
     Verb.KEEP: "Keep {run}: make it the system this machine boots?",
     Verb.ROLLBACK: "Roll back from {run}: boot the old system again?",
     Verb.RETIRE: "Retire {run}: delete its volume for good?",
+    Verb.UNDO: "Undo everything: delete all that Twinboot made on this machine?",
 }
-BUTTONS = {Verb.PROMOTE: "promote", Verb.KEEP: "keep", Verb.ROLLBACK: "roll back", Verb.RETIRE: "DELETE"}
+BUTTONS = {
+    Verb.PROMOTE: "promote",
+    Verb.KEEP: "keep",
+    Verb.ROLLBACK: "roll back",
+    Verb.RETIRE: "DELETE",
+    Verb.UNDO: "UNDO",
+}
 MEANING = {
     Verb.ROLLBACK: "Nothing is deleted: the patched system stays and can be promoted again. What it wrote on"
     " data volumes since its trial stays too, unless the plan above says otherwise.",
     Verb.RETIRE: "What is deleted here does not come back. The system this machine boots is not touched.",
+    Verb.UNDO: "This machine boots what it booted before Twinboot came, by its own loader and files. Nothing"
+    " that was there before is deleted. To keep the verdicts, export them first (X).",
     Verb.KEEP: "The old system stays in the boot menu as Previous system until it is retired.",
 }
 

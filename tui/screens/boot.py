@@ -7,14 +7,16 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.widgets import Input
 
 from appliance.model.lineage import Node, State
 from tui import describe
-from tui.look import Line, line, lines, rule
+from tui.look import Line, beside, line, lines, rule
 from tui.screens.page import Page, key
+from tui.standing import ABOUT, VIEWS, entry_lines, rows_of, side_lines, tabs
 from tui.widgets.pane import Pane
-from tui.widgets.rows import Row, Rows
+from tui.widgets.rows import Rows
 from tui.words import size, wrap
 
 DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
@@ -30,21 +32,36 @@ class Boot(Page):
     HELP = """\
 * boots next, = is the fallback. R goes back to the old system: nothing is
 deleted. K makes a trial permanent. D deletes a volume that is no longer
-wanted, to get its space back. Each shows every write first and asks.
+wanted, to get its space back. U deletes everything Twinboot made on this
+machine, and nothing else. Each shows every write first and asks.
+Tab or 1 2 3 4 shows the volumes, the entries as the boot loader reads them
+from the disk, what was done to this machine, and how long the room lasts.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
+        key("tab", "view", "next view"),
         key("p", "promote", "promote"),
         key("r", "rollback", "roll back"),
         key("k", "keep", "keep"),
         key("d", "retire", "retire (delete)"),
+        key("u", "undo", "undo everything"),
         key("v", "verdict", "verdict"),
         key("q,f10", "power", "power"),
         key("escape,h", "back", "home"),
+        key("1", "look('volumes')", "volumes", show=False),
+        key("2", "look('entries')", "entries", show=False),
+        key("3", "look('history')", "history", show=False),
+        key("4", "look('space')", "space", show=False),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.view = "volumes"
+
     def body(self) -> ComposeResult:
-        yield Pane(id="top", classes="three")
-        yield Rows(id="tree", classes="rest")
+        yield Pane(id="top")
+        with Horizontal(classes="half"):
+            yield Rows(id="tree", classes="rest")
+            yield Pane(id="side")
         yield Pane(id="about", classes="eight")
         yield Input(id="date", compact=True, select_on_focus=False)
 
@@ -55,24 +72,30 @@ wanted, to get its space back. Each shows every write first and asks.
 
     @property
     def node(self) -> Node | None:
-        chosen = self.query_one("#tree", Rows).selected if self.is_mounted else None
+        """The selected volume of the first view; the other views only show."""
+        if self.view != "volumes" or not self.is_mounted:
+            return None
+        chosen = self.query_one("#tree", Rows).selected
         nodes = self.board.status.lineage.nodes if self.board.status else ()
         return next((n for n in nodes if n.volume == chosen), None)
 
     def draw(self) -> None:
         status, width = self.board.status, self.width
-        lineage = status.lineage if status else None
-        top = describe.boot_lines(status)
-        self.pane("top").show([*top, rule("Volumes a boot can come from", width)])
-        self.query_one("#tree", Rows).fill(
-            describe.tree_rows(lineage, width) or [Row(line(" nothing found yet"))]
-        )
+        self.pane("top").show([*describe.boot_lines(status), rule(tabs(status, self.view), width)])
+        aside = width - width * 55 // 100 if self.wide else 0
+        side = self.pane("side")
+        side.display, side.styles.width = self.wide, aside
+        self.query_one("#tree", Rows).fill(rows_of(status, self.view, width - aside))
+        side.show(beside(side_lines(status, aside - 1)) if self.wide else [])
         self.pane("about").show(self._about(width))
 
     def _about(self, width: int) -> list[Line]:
         node = self.node
         if node is None:
-            return [rule("", width)]
+            status, chosen = self.board.status, self.query_one("#tree", Rows).selected
+            shown = status.standing.choices if status and self.view == "entries" else ()
+            told = entry_lines(shown, chosen, width)
+            return [rule("", width), *told, *lines(wrap(ABOUT[self.view], width - 2, " "))]
         rows = [
             rule(f"Selected: {node.volume}", width),
             *lines(wrap(describe.node_sentence(node), width - 2, " ")),
@@ -119,6 +142,11 @@ wanted, to get its space back. Each shows every write first and asks.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("promote", "rollback", "keep", "retire", "verdict"):
             return self._can(action, self.node)
+        if action == "undo":
+            status = self.board.status
+            return status is not None and (
+                bool(status.standing.history) or any(n.run for n in status.lineage.nodes)
+            )
         return True
 
     def on_rows_moved(self) -> None:
@@ -136,6 +164,19 @@ wanted, to get its space back. Each shows every write first and asks.
 
     def action_retire(self) -> None:
         self._open("retire")
+
+    def action_undo(self) -> None:
+        self.desk.open_act("undo", "")
+
+    def action_view(self) -> None:
+        self.action_look(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
+
+    def action_look(self, view: str) -> None:
+        self.view = view
+        tree = self.query_one("#tree", Rows)
+        tree.cursor = 0
+        tree.go(0)
+        self.redraw()
 
     def action_verdict(self) -> None:
         if (node := self.node) is not None and node.run:

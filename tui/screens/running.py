@@ -262,6 +262,7 @@ DONE = {
     "rollback": "Rolled back: the old system boots from the next start on.",
     "keep": "Kept: the next boot of the patched system makes it permanent.",
     "retire": "Retired: its volumes are deleted and their space is free.",
+    "undo": "Undone: nothing of Twinboot is left on this machine's disks.",
 }
 
 
