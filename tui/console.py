@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from appliance.model.events import Failed
 from appliance.model.plan import Plan, Request, Verb
 from appliance.session import SaidNo
 from tui.board import Board
-from tui.filters import BasicText, SafeText
+from tui.filters import BasicText, FontText, SafeText
 from tui.link import Link
 from tui.runboard import RunBoard
 from tui.screens.act import Act
@@ -79,6 +80,7 @@ class Console(App[None]):
         self.shown = Shown()
         self._sight: tuple[object, str] = (None, "")
         self._safe, self._basic = SafeText(), BasicText()
+        self._font = FontText() if os.environ.get("TERM") == "linux" else None
         self._tick = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
         self._shown_failure: Failed | None = None
         self._watched: tuple[str, str, float] | None = None
@@ -86,8 +88,8 @@ class Console(App[None]):
         self._confirmed: tuple[Plan, str] | None = None
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        last = (self._safe, self._basic) if self.mode is Mode.BASIC else (self._safe,)
-        return [*super().get_line_filters(), *last]
+        last = self._basic if self.mode is Mode.BASIC else self._font
+        return [*super().get_line_filters(), self._safe, *([last] if last is not None else [])]
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Textual's way to the terminal: its updates go out as differences to what is shown."""

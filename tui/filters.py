@@ -9,6 +9,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
+from tui.glyphs import FONT
 from tui.words import clean, to_ascii
 
 
@@ -30,6 +31,23 @@ class SafeText(LineFilter):
             else Segment(clean(segment.text), segment.style)
             for segment in segments
         ]
+
+
+class FontText(LineFilter):
+    """On a screen of the kernel's own: glyphs of its font; everything else as near as ASCII comes."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment
+            if segment.control or FONT.issuperset(segment.text)
+            else Segment(in_font(segment.text), segment.style)
+            for segment in segments
+        ]
+
+
+def in_font(text: str) -> str:
+    """`text` in glyphs of the font, with the same number of cells."""
+    return "".join(c if c in FONT else to_ascii(c) for c in text)
 
 
 class BasicText(LineFilter):

@@ -50,11 +50,14 @@ def test_a_line_can_be_left_to_something_else(tmp_path: Path) -> None:
     assert consoles(tmp_path, "twinboot.noconsole=ttyS0 twinboot.noconsole=/dev/hvc0") == {"tty1", "ttyS1"}
 
 
-def run_console(tmp_path: Path, name: str, body: str) -> subprocess.CompletedProcess[str]:
+def run_console(
+    tmp_path: Path, name: str, body: str, more: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
-    environment = {"PATH": "/usr/bin:/bin", "TWINBOOT_CONSOLE": str(program), "TWINBOOT_RETRY": "0"}
+    path = f"{tmp_path}:/usr/bin:/bin"
+    environment = {"PATH": path, "TWINBOOT_CONSOLE": str(program), "TWINBOOT_RETRY": "0", **(more or {})}
     return subprocess.run(
         ["script", "-qec", f"stty rows 0 cols 0; {CONSOLE} {name}", "/dev/null"],
         env=environment, capture_output=True, text=True, timeout=30,
@@ -65,6 +68,30 @@ def run_console(tmp_path: Path, name: str, body: str) -> subprocess.CompletedPro
 def test_a_terminal_gets_its_kind_and_a_size(tmp_path: Path, name: str, term: str) -> None:
     done = run_console(tmp_path, name, 'echo "$TERM $LINES $COLUMNS $(stty size)"')
     assert f"{term} 24 80 24 80" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "font"),
+    [
+        ("tty1", "U:1024x768p-0", "twinboot-16"),
+        ("tty2", "U:3840x2160p-60", "twinboot-32"),
+        ("tty1", "", "twinboot-16"),
+        ("ttyS0", "U:1024x768p-0", ""),
+    ],
+)
+def test_a_screen_gets_our_font_before_the_console(tmp_path: Path, name: str, mode: str, font: str) -> None:
+    (tmp_path / "graphics/fb0").mkdir(parents=True)
+    (tmp_path / "graphics/fb0/modes").write_text(mode + "\n")
+    (tmp_path / "class").symlink_to(tmp_path)
+    for size in (16, 32):
+        (tmp_path / f"twinboot-{size}.psf").write_text("")
+    setfont = tmp_path / "setfont"
+    setfont.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked; exit 1\n')
+    setfont.chmod(0o755)
+    more = {"TWINBOOT_FONTS": str(tmp_path), "TWINBOOT_SYS": str(tmp_path)}
+    done = run_console(tmp_path, name, f"cat {tmp_path}/asked 2>/dev/null; echo started", more)
+    asked = f"-C /dev/{name} {tmp_path}/{font}.psf" if font else ""
+    assert asked in done.stdout and "started" in done.stdout and ("psf" in done.stdout) == bool(font)
 
 
 def test_a_console_that_ends_is_explained_in_words(tmp_path: Path) -> None:
