@@ -6,6 +6,7 @@ One rehearsal, many endings: the kept machine is forked for what may come after.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_ctrl_c_while_the_twin_boots_leaves_nothing_behind(kept: Kept, tmp_path:
     ):
         before = appliance.volumes()
         interrupted = appliance.shell.run(f"timeout -s INT 90 {PROGRAM} rehearse --nothing", limit=600)
-        assert "step 5 of 15: Control boot" in interrupted.text
+        assert re.search(r"step \d+ of \d+: Control boot", interrupted.text)
         assert "CANCEL-01" in interrupted.text
         assert "Traceback" not in interrupted.text
         assert appliance.volumes() == before
