@@ -125,11 +125,16 @@ def node_sentence(node: Node) -> str:
 
 
 def warnings(status: Status | None, machine: Machine | None, width: int) -> list[str]:
-    """Notices of the engine and trouble of the machine, one line each."""
+    """Notices of the engine and trouble of the machine, one line each.
+
+    A run's own volume is a system as well: what is said of it (that it does not boot by default) is no trouble.
+    """
     found = list(status.notices) if status else []
+    runs = {n.volume for n in status.lineage.nodes if n.run} if status else set()
     if machine is not None:
         found += [t.sentence for t in machine.trouble]
-        found += [f"{s.hostname}: {t.sentence}" for s in machine.systems for t in s.trouble]
+        systems = [s for s in machine.systems if s.root.lv not in runs]
+        found += [f"{s.hostname}: {t.sentence}" for s in systems for t in s.trouble]
     return [row for text in found for row in wrap(text, width - 2, "     ", " [!] ")[:2]]
 
 

@@ -40,9 +40,14 @@ async def test_a_machine_still_being_read_is_said_so(engine: FakeEngine) -> None
 
 async def test_trouble_of_the_machine_is_a_warning(engine: FakeEngine) -> None:
     trouble = (Trouble(code="X", sentence="The thin pool is 96% full.", refuses=True),)
-    engine.status = replace(engine.status, machine=replace(engine.machine, trouble=trouble))
+    passive = (Trouble(code="Y", sentence="The boot loader starts another.", refuses=False),)
+    installed = engine.machine.systems[0]
+    of_the_run = replace(installed, root=replace(installed.root, lv="tb1-trial"), trouble=passive)
+    found = replace(engine.machine, trouble=trouble, systems=(installed, of_the_run))
+    engine.status = replace(engine.status, machine=found)
     async with desk(engine) as here:
         await here.sees("[!] The thin pool is 96% full.")
+        assert "starts another" not in here.text, "a run's own volume is not the system that boots"
 
 
 async def test_no_system_and_no_kvm_are_said_in_words(engine: FakeEngine) -> None:
