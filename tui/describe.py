@@ -127,7 +127,7 @@ def node_sentence(node: Node) -> str:
 def warnings(status: Status | None, machine: Machine | None, width: int) -> list[str]:
     """Notices of the engine and trouble of the machine, one line each.
 
-    A run's own volume is a system as well: what is said of it (that it does not boot by default) is no trouble.
+    A run's own volume is a system as well: that it does not boot by default is no trouble.
     """
     found = list(status.notices) if status else []
     runs = {n.volume for n in status.lineage.nodes if n.run} if status else set()
