@@ -12,6 +12,7 @@ REPAIRS = (
     (RepairKind.INITRD, "build the initrd of the newest kernel anew"),
     (RepairKind.FSCK, "check and mend the root file system (e2fsck -f -y, xfs_repair)"),
     (RepairKind.FINISH_PACKAGES, "dpkg --configure -a, apt-get -f install"),
+    (RepairKind.UNDO_PACKAGES, "the versions before the last apt transaction, downloads or sources allowing"),
     (RepairKind.BY_HAND, "wait while you work in the twin"),
 )
 EXAMPLES = """\

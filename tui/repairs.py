@@ -45,6 +45,12 @@ ATTEMPTS = (
         "boots, else off-line.",
     ),
     Attempt(
+        RepairKind.UNDO_PACKAGES,
+        "Undo the last package transaction",
+        "When it worked before the last update: apt's history names the versions, which must still be "
+        "downloaded or offered by the system's sources.",
+    ),
+    Attempt(
         RepairKind.BY_HAND,
         "By hand",
         "The twin is started and waits as it is, booted or not, with its console for you to work in; then "

@@ -38,6 +38,7 @@ class RepairKind(enum.Enum):
     INITRD = "initrd"
     FSCK = "fsck"
     FINISH_PACKAGES = "finish-packages"
+    UNDO_PACKAGES = "undo-packages"
     BY_HAND = "by-hand"
 
 

@@ -1,4 +1,4 @@
-"""Finishing a package transaction that was cut short: what an administrator types, asked nothing."""
+"""Finishing or undoing a package transaction: what an administrator types, asked nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ Run = Callable[[tuple[str, ...], str], int]
 """Runs a program of the system to its end, telling its output; `str` names it. Returns its exit status."""
 
 CONFIGURE = ("dpkg", "--configure", "-a", "--force-confdef", "--force-confold")
-INSTALL = ("apt-get", "-y", "-q")
 
 
 def finish(run: Run) -> None:
@@ -19,15 +18,34 @@ def finish(run: Run) -> None:
 
     What comes of it is for the caller's audit to say: the second may mend what the first could not.
     """
-    plain = apt_setup.environment("")
-    run((*plain, *CONFIGURE), "dpkg --configure")
-    local = (*INSTALL, *apt_setup.options(Setting(), (), bundle_lists=False), *apt_setup.CONFFILES)
-    run((*plain, *local, "--no-download", "-f", "install"), "apt-get -f install")
+    run((*apt_setup.environment(""), *CONFIGURE), "dpkg --configure")
+    _apt_get(run, Setting(), (), "--no-download", "-f", "install")
+
+
+def update(run: Run, setting: Setting, hosts: tuple[str, ...]) -> None:
+    """Read the package lists of the system's own sources through `setting.proxy`."""
+    _apt_get(run, setting, hosts, "update")
 
 
 def finish_from_sources(run: Run, setting: Setting, hosts: tuple[str, ...]) -> None:
     """`apt-get update` and `apt-get -f install`, with what is missing fetched through `setting.proxy`."""
-    prefix = apt_setup.environment(setting.proxy)
-    options = (*INSTALL, *apt_setup.options(setting, hosts, bundle_lists=False), *apt_setup.CONFFILES)
-    run((*prefix, *options, "update"), "apt-get update")
-    run((*prefix, *options, "-f", "install"), "apt-get -f install")
+    update(run, setting, hosts)
+    _apt_get(run, setting, hosts, "-f", "install")
+
+
+def undo(run: Run, setting: Setting, hosts: tuple[str, ...], words: tuple[str, ...]) -> None:
+    """Bring the versions in `words` back (see apt_undo.undo_words); what is half done is set up first.
+
+    Off-line (no proxy) nothing is fetched. What comes of it is for the caller to look at.
+    """
+    run((*apt_setup.environment(""), *CONFIGURE), "dpkg --configure")
+    local = () if setting.proxy else ("--no-download",)
+    allowed = ("--allow-downgrades", "--allow-change-held-packages")
+    _apt_get(run, setting, hosts, *local, *allowed, "install", *words)
+
+
+def _apt_get(run: Run, setting: Setting, hosts: tuple[str, ...], *words: str) -> None:
+    options = (*apt_setup.options(setting, hosts, bundle_lists=False), *apt_setup.CONFFILES)
+    act = next((w for w in words if not w.startswith("-")), "")
+    name = f"apt-get {'-f ' if '-f' in words else ''}{act}"
+    run((*apt_setup.environment(setting.proxy), "apt-get", "-y", "-q", *options, *words), name)

@@ -21,6 +21,7 @@ TITLES = {
     RepairKind.INITRD: "Build the initrd anew",
     RepairKind.FSCK: "Check and mend the root file system",
     RepairKind.FINISH_PACKAGES: "Finish the last package transaction",
+    RepairKind.UNDO_PACKAGES: "Undo the last package transaction",
     RepairKind.BY_HAND: "Work in the twin, then approve to go on",
 }
 ANOTHER = (

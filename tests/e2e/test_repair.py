@@ -34,10 +34,12 @@ LIMIT = 2 * REHEARSAL
 
 
 @contextmanager
-def damaged(folder: Path, *damage: str, kernel: bool = False) -> Iterator[Appliance]:
+def damaged(
+    folder: Path, *damage: str, kernel: bool = False, ledger: tuple[str, ...] = ("1.1",)
+) -> Iterator[Appliance]:
     """The appliance on a machine whose own system has run `damage` and was shut down properly."""
     system = installed_system(SystemSpec())
-    with _machine(system, folder, kernel) as machine:
+    with _machine(system, folder, kernel, ledger) as machine:
         with stage("damage done by the installed system itself"):
             machine.power_on()
             for command in damage:
@@ -47,10 +49,12 @@ def damaged(folder: Path, *damage: str, kernel: bool = False) -> Iterator[Applia
         yield Appliance.boot(machine)
 
 
-def _machine(system: InstalledSystem, folder: Path, kernel: bool) -> Machine:
-    """Without a stick, ledger 1.1 (and a newer kernel) on offer."""
+def _machine(system: InstalledSystem, folder: Path, kernel: bool, ledger: tuple[str, ...]) -> Machine:
+    """Without a stick; these versions of ledger (and a newer kernel) on offer."""
     offers = system.offers
-    lab = offers.pool.publish(folder / "lab", offers.select("1.1", *((offers.update,) if kernel else ())))
+    debs = [offers.pool.deb("ledger", version) for version in ledger]
+    debs += offers.select(None, *((offers.update,) if kernel else ()))
+    lab = offers.pool.publish(folder / "lab", debs)
     hardware = Hardware(firmware=system.spec.firmware)
     return Machine.with_system(system, hardware, folder=folder / "machine", site={"lab": lab})
 
@@ -116,6 +120,23 @@ def test_packages_left_half_done_are_finished_on_a_copy_that_is_kept(tmp_path: P
         assert (proof.root, proof.ledger) == (f"/dev/mapper/vg0-root--{run}", "1.1")
         assert proof.ledger_answer.startswith("ledger 1.1 ")
         assert appliance.machine.shell().read("dpkg --audit").strip() == ""
+
+
+def test_an_update_that_broke_a_service_is_undone_on_a_copy_that_is_kept(tmp_path: Path) -> None:
+    """The version before is fetched again from the system's own sources, by the twin alone."""
+    update = (
+        "apt-get -qq update && apt-get -y -qq install ledger=1.2 2>&1; dpkg -s ledger | grep 'ersion: 1.2'"
+    )
+    with damaged(tmp_path, update, ledger=("1.0", "1.2")) as appliance:
+        run, verdict, said = repaired(appliance, "--undo-packages")
+        assert "undoing apt-get -y -qq install ledger=1.2" in said.text
+        assert verdict["result"] == "PASS"
+        assert [(p["name"], p["before"], p["after"]) for p in verdict["packages"]] == [
+            ("ledger", "1.2", "1.0")
+        ]
+        proof = promoted(appliance, run)
+        assert (proof.root, proof.ledger) == (f"/dev/mapper/vg0-root--{run}", "1.0")
+        assert proof.ledger_answer.startswith("ledger 1.0 ")
 
 
 def test_a_newest_kernel_that_does_not_boot_gives_way_to_the_one_before(tmp_path: Path) -> None:

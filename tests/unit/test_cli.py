@@ -70,6 +70,7 @@ def test_a_dry_run_names_every_write_and_starts_nothing(
         (("--fsck", "--no-watch"), RepairKind.FSCK, False),
         (("--older-kernel",), RepairKind.OLDER_KERNEL, True),
         (("--finish-packages",), RepairKind.FINISH_PACKAGES, True),
+        (("--undo-packages",), RepairKind.UNDO_PACKAGES, True),
         (("--by-hand",), RepairKind.BY_HAND, True),
     ],
 )

@@ -1,14 +1,17 @@
-"""Finishing the last package transaction of the copy: in the twin where it boots, off-line where not."""
+"""The last package transaction of the copy, finished or undone: in the twin where it boots, else off-line."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appliance.errors import PatchFailed
 from appliance.model.events import Line
 from appliance.patching.apt_progress import AptProgress
-from appliance.patching.apt_repair import Run, finish, finish_from_sources
+from appliance.patching.apt_repair import Run, finish, finish_from_sources, undo, update
 from appliance.patching.apt_setup import write_preferences
+from appliance.patching.apt_undo import Transaction, not_undone, read_last, undo_words
 from appliance.patching.base import Guest, PackageManager, Setting
 from appliance.patching.choose import choose
 from appliance.patching.job import Job
@@ -25,54 +28,104 @@ OFFLINE_LIMIT = 5400.0
 
 
 @dataclass(frozen=True, slots=True)
-class FinishPackages(OnGround):
-    """dpkg --configure -a and apt-get -f install; afterwards the package manager must call itself whole."""
+class Place:
+    """Where the package manager is run. `twin` is None off-line, where nothing can be fetched."""
+
+    ctx: Context
+    guest: Guest
+    run: Run
+    manager: PackageManager
+    twin: Twin | None
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRepair(OnGround):
+    """One act of the package manager; afterwards it must call every package whole."""
 
     def do(self, ctx: Context) -> None:
         ground, twin = self.ground, twin_of(ctx, self.ground, WORK)
         # "watch" is empty where the copy came up as it was: then the twin still runs.
         if not ground.work.load_or("watch", str, "not watched"):
-            left = self._finish(ctx, twin.guest, in_twin(ctx, twin), twin)
-        else:
-            twin.stop()
-            with opened(ctx.host, twin, ground.system) as copy:
-                left = self._finish(ctx, copy, offline(ctx, copy), None)
-        if left:
-            raise PatchFailed(
-                f"The packages could not be finished: {' '.join(left[:5])}", next_actions=ANOTHER
-            )
-        ctx.tell(Line(source="patch", text="the package manager calls every package fully installed"))
+            self._carry_out(ctx, twin.guest, in_twin(ctx, twin), twin)
+            return
+        twin.stop()
+        with opened(ctx.host, twin, ground.system) as copy:
+            self._carry_out(ctx, copy, offline(ctx, copy), None)
 
-    def _finish(self, ctx: Context, guest: Guest, run: Run, twin: Twin | None) -> tuple[str, ...]:
-        """What is still unfinished. Where the local files do not suffice, `twin` may reach its sources."""
+    def _carry_out(self, ctx: Context, guest: Guest, run: Run, twin: Twin | None) -> None:
         manager = choose(guest, Setting(cancelled=ctx.cancel.is_set))
         mark = manager.begin()
         write_preferences(guest, security=False)
-        finish(run)
-        if twin is not None and manager.audit():
-            _finish_from_sources(ctx, twin, manager, run)
-        left = manager.audit()
-        save_applied(self.ground.work, manager.collect(mark), ())
-        return left
+        left = self.mend(Place(ctx, guest, run, manager, twin))
+        applied = manager.collect(mark)
+        if left:
+            raise PatchFailed(
+                f"The packages could not be put right: {' '.join(left[:5])}", next_actions=ANOTHER
+            )
+        save_applied(self.ground.work, applied, ())
+        ctx.tell(Line(source="patch", text="the package manager calls every package fully installed"))
+
+    def mend(self, here: Place) -> tuple[str, ...]:
+        """Do it; sentences on what is not as it should be."""
+        raise NotImplementedError
 
     def undo(self, ctx: Context) -> None:
         for name in ("changes", "conffiles", "not-applied", "patch-failure"):
             self.ground.work.forget(name)
 
 
-def _finish_from_sources(ctx: Context, twin: Twin, manager: PackageManager, run: Run) -> None:
-    sources = manager.sources()
-    proxy = twin.open_network(sources.hosts, sources.upstream)
-    finish_from_sources(run, Setting(proxy=proxy), sources.hosts)
-    for denied in twin.close_network():
-        ctx.tell(Line(source="net", text=f"denied: {denied}"))
+@dataclass(frozen=True, slots=True)
+class FinishPackages(PackageRepair):
+    """dpkg --configure -a and apt-get -f install; from the system's sources only what is not here."""
+
+    def mend(self, here: Place) -> tuple[str, ...]:
+        finish(here.run)
+        if here.twin is not None and here.manager.audit():
+            with reached(here) as setting:
+                finish_from_sources(here.run, setting, here.manager.sources().hosts)
+        return here.manager.audit()
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPackages(PackageRepair):
+    """The versions before, by apt's own history: downloaded packages first, the system's sources else."""
+
+    def mend(self, here: Place) -> tuple[str, ...]:
+        wanted = read_last(here.guest)
+        here.ctx.tell(Line(source="patch", text=f"undoing {wanted.command or 'the last act'} of {wanted.at}"))
+        for name in wanted.loaders:
+            here.ctx.tell(Line(source="patch", level="warning", text=f"not undone: {name}, a boot loader's"))
+        if here.twin is None:
+            undo(here.run, Setting(), (), undo_words(here.guest, wanted, network=False))
+        else:
+            self._with_sources(here, wanted)
+        return (*not_undone(wanted.changes, here.manager.installed()), *here.manager.audit())
+
+    def _with_sources(self, here: Place, wanted: Transaction) -> None:
+        hosts = here.manager.sources().hosts
+        with reached(here) as setting:
+            update(here.run, setting, hosts)
+            undo(here.run, setting, hosts, undo_words(here.guest, wanted, network=True))
+
+
+@contextlib.contextmanager
+def reached(here: Place) -> Iterator[Setting]:
+    """The twin may reach its own package sources within the block."""
+    assert here.twin is not None
+    sources = here.manager.sources()
+    proxy = here.twin.open_network(sources.hosts, sources.upstream)
+    try:
+        yield Setting(proxy=proxy)
+    finally:
+        for denied in here.twin.close_network():
+            here.ctx.tell(Line(source="net", text=f"denied: {denied}"))
 
 
 def in_twin(ctx: Context, twin: Twin) -> Run:
     """Runs a program in the running twin; it can be cancelled, and its output comes line by line."""
 
     def run(argv: tuple[str, ...], what: str) -> int:
-        setting = Setting(cancelled=ctx.cancel.is_set, step="finish-packages")
+        setting = Setting(cancelled=ctx.cancel.is_set, step="packages")
         progress = AptProgress(ctx.tell, setting.step, 0, 0, setting.clock)
         return Job(twin.guest, setting).run(argv, progress.heard, what)
 

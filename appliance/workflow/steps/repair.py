@@ -21,7 +21,7 @@ from appliance.workflow.repair import ANOTHER, older_kernel
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.fsck import CheckFileSystem
 from appliance.workflow.steps.ground import Ground, OnGround
-from appliance.workflow.steps.packages import FinishPackages
+from appliance.workflow.steps.packages import FinishPackages, UndoPackages
 from appliance.workflow.steps.twins import HEALTH, WORK, site, twin_of
 from appliance.workflow.steps.verdict import provisional
 
@@ -172,5 +172,6 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "initrd": RebuildInitrd,
     "older-kernel": ChooseOlderKernel,
     "finish-packages": FinishPackages,
+    "undo-packages": UndoPackages,
     "repaired": RepairedBoot,
 }

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import Refused
 from appliance.host.run import RealHost
-from appliance.patching.apt_repair import finish
-from appliance.patching.apt_setup import write_preferences
+from appliance.patching.apt_repair import finish, undo
+from appliance.patching.apt_setup import environment, write_preferences
+from appliance.patching.apt_undo import not_undone, read_last, undo_words
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from appliance.twin.offline import Offline
@@ -51,6 +53,23 @@ def test_packages_are_finished_and_nothing_is_started(copy: Offline) -> None:
         ("pgrep", "-f", "^/usr/bin/python3 -S .*ledger"), capture_output=True, check=False
     )
     assert listed.stdout == b""
+
+
+def test_the_last_transaction_is_undone_from_what_was_downloaded(copy: Offline, pool: Pool) -> None:
+    assert copy.exec(("dpkg", "--configure", "-a"), timeout=120).status == 0
+    shutil.copy(pool.deb("ledger", "1.4"), copy.root / "var/tmp/new.deb")
+    broke = copy.exec((*environment(""), "apt-get", "-y", "install", "/var/tmp/new.deb"), timeout=200)
+    assert broke.status == 100, "its configuration script fails"
+    manager, wanted = choose(copy, Setting()), read_last(copy)
+    assert [(c.name, c.before, c.after) for c in wanted.changes] == [("ledger", "1.0", "1.4")]
+    for network in (True, False):
+        with pytest.raises(Refused, match=r"ledger 1\.0 is not in /var/cache/apt/archives"):
+            undo_words(copy, wanted, network=network)
+    shutil.copy(pool.deb("ledger", "1.0"), copy.root / "var/cache/apt/archives/ledger_1.0_all.deb")
+    write_preferences(copy, security=False)
+    words = undo_words(copy, wanted, network=False)
+    undo(lambda argv, what: copy.exec(argv, timeout=200).status, Setting(), (), words)
+    assert not_undone(wanted.changes, manager.installed()) == () == manager.audit()
 
 
 def test_a_program_sees_no_disk_no_network_and_no_process_of_the_machine(copy: Offline) -> None:

@@ -49,6 +49,7 @@ def refused(kind: RepairKind, found: Machine, **words: object) -> str:
         (RepairKind.INITRD, ["twin", "watch", "data", "initrd"]),
         (RepairKind.OLDER_KERNEL, ["twin", "watch", "data", "older-kernel"]),
         (RepairKind.FINISH_PACKAGES, ["twin", "watch", "data", "finish-packages"]),
+        (RepairKind.UNDO_PACKAGES, ["twin", "watch", "data", "undo-packages"]),
         (RepairKind.FSCK, ["fsck", "twin", "data"]),
         (RepairKind.BY_HAND, ["twin", "data", "watch", "by-hand"]),
     ],
