@@ -13,6 +13,7 @@ from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.model.events import Event, Line
 from appliance.model.machine import InstalledSystem, Machine, mapper_path
+from appliance.model.plan import RepairKind
 from appliance.probe.lvm import read_groups
 from appliance.twin.hypervisor import Hypervisor
 from appliance.twin.layout import plan_layout
@@ -84,11 +85,18 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         part=part,
         volumes=volumes,
         scratch=mapper_path(names.vg, names.scratch if part == WORK else names.proof_scratch),
-        base=mapper_path(names.vg, names.base) if part == WORK else "",
+        base=mapper_path(names.vg, _as_it_was(ground)) if part == WORK else "",
         files=_files(ground),
         emulate=request.emulate,
         memory=request.memory,
     )
+
+
+def _as_it_was(ground: Ground) -> str:
+    """The volume that holds run-time state as the twin found it. A damaged file system is read where it was
+    mended, before the twin has run."""
+    mended = ground.whole.request.repair is RepairKind.FSCK
+    return ground.names.work if mended else ground.names.base
 
 
 def _files(ground: Ground) -> Mapping[str, bytes | Path]:

@@ -9,7 +9,15 @@ from appliance.checks.files import changed_files
 from appliance.checks.verdict import assemble
 from appliance.host.files import mounted_readonly
 from appliance.model.events import VerdictReached
-from appliance.model.verdict import ConfigDiff, DataWrite, Facts, FileChange, PackageChange, Verdict
+from appliance.model.verdict import (
+    ChangeKind,
+    ConfigDiff,
+    DataWrite,
+    Facts,
+    FileChange,
+    PackageChange,
+    Verdict,
+)
 from appliance.report.mask import Masks, mask
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context
@@ -105,9 +113,19 @@ class ReachVerdict(OnGround):
             ):
                 files = changed_files(before, after, known.changes)
                 return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
+        except OSError as error:
+            if not ground.repairs:
+                raise
+            return (not_compared(error),), ()
         finally:
             store.deactivate(base)
             store.deactivate(sealed)
+
+
+def not_compared(error: OSError) -> FileChange:
+    """Stands for all files where the damaged original could not be read to the end (fsck mends the copy)."""
+    why = f"the original's file system does not read ({error.strerror}): no file was compared"
+    return FileChange(path="(NOT COMPARED)", act="changed", kind=ChangeKind.UNEXPLAINED, by=why)
 
 
 def without_secrets(text: str) -> tuple[str, int]:

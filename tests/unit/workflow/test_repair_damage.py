@@ -1,0 +1,64 @@
+"""A copy of a damaged file system: what is read where, and what could not be compared is said."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from appliance.model.plan import Plan, RepairKind, Request, Verb
+from appliance.model.verdict import ChangeKind
+from appliance.workflow.rehearse import build_plan
+from appliance.workflow.runner import Context
+from appliance.workflow.steps import verdict
+from appliance.workflow.steps.ground import Ground
+from appliance.workflow.steps.twins import _as_it_was
+from appliance.workflow.workplace import Workplace
+from tests.unit.workflow.test_rehearse_plan import Lineage
+from tests.unit.workflow.test_repair_plan import broken, plan
+
+
+def ground(made: Plan, folder: Path) -> Ground:
+    return Ground(made, Workplace(broken(), "tb1", folder, folder / "run", folder / "data"))
+
+
+def test_run_time_state_is_read_where_the_file_system_is_whole(tmp_path: Path) -> None:
+    assert _as_it_was(ground(plan(RepairKind.FSCK), tmp_path)) == "root-tb1-work"
+    assert _as_it_was(ground(plan(RepairKind.INITRD), tmp_path)) == "root-tb1-base"
+
+
+def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
+    """What ReachVerdict finds where the original does not read to its end."""
+    store = SimpleNamespace(activate=lambda s: f"/dev/{s.lv}", deactivate=lambda s: None)
+    monkeypatch.setattr(Ground, "store", lambda self, host: store)
+    monkeypatch.setattr(
+        verdict, "mounted_readonly", lambda host, device, fstype, at: contextlib.nullcontext(at)
+    )
+
+    def damaged(*_: object) -> None:
+        raise OSError(errno.EUCLEAN, "Structure needs cleaning")
+
+    monkeypatch.setattr(verdict, "changed_files", damaged)
+    step = verdict.ReachVerdict(here.whole.steps[-1], here)
+    known = verdict.Remembered.of(here.work)
+    return step._changed_files(Context(None, lambda _: None, threading.Event()), known)  # type: ignore[arg-type]
+
+
+def test_files_that_could_not_be_compared_are_said_and_do_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, configs = _files(ground(plan(RepairKind.FSCK), tmp_path), monkeypatch)  # type: ignore[misc]
+    assert configs == ()
+    (said,) = files
+    assert (said.path, said.kind) == ("(NOT COMPARED)", ChangeKind.UNEXPLAINED)
+    assert "Structure needs cleaning" in said.by
+
+
+def test_in_a_rehearsal_the_same_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rehearsed = build_plan(broken(), Request(verb=Verb.REHEARSE), Lineage())
+    with pytest.raises(OSError, match="Structure needs cleaning"):
+        _files(ground(rehearsed, tmp_path), monkeypatch)
