@@ -242,11 +242,11 @@ class Twin:
             raise Cancelled("The operator stopped the run while the twin was at work.")
 
     def _unmount(self) -> None:
-        """What a `prepare` that was killed may have left mounted."""
-        for name in ("base", "root"):
-            place = str(self.folder / name)
-            if self.host.run(read("findmnt", "-n", "-M", place, timeout=60, ok=frozenset({0, 1}))).stdout:
-                self.host.run(write("umount", place, timeout=120))
+        """What a step of this run that was killed may have left mounted, the innermost first (findmnt(8))."""
+        below = f"{self.folder.parent}/"
+        listed = self.host.run(read("findmnt", "-r", "-n", "-o", "TARGET", timeout=60)).stdout.splitlines()
+        for place in reversed([place for place in listed if place.startswith(below)]):
+            self.host.run(write("umount", place, timeout=120))
 
     # While it runs.
 

@@ -28,10 +28,11 @@ class Desk(FakeMapper):
         self.mounts: set[str] = set()
 
     def _findmnt(self, argv: list[str], command: Command) -> str:
-        return "/dev/x\n" if argv[-1] in self.mounts else ""
+        return "".join(f"{place}\n" for place in ("/", "/run", *sorted(self.mounts)))
 
     def _umount(self, argv: list[str], command: Command) -> None:
         self.mounts.remove(argv[-1])
+        assert not any(m.startswith(f"{argv[-1]}/") for m in self.mounts), "what is above goes last"
 
     def _systemctl(self, argv: list[str], command: Command) -> str:
         return ""
@@ -191,12 +192,15 @@ def test_teardown_after_a_prepare_that_was_killed(desk: Desk, tmp_path: Path, mo
     hypervisor = FakeHypervisor(FakeAgent())
     twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
     twin.devices.build()
-    desk.mounts = {str(twin.folder / "root")}
+    others = str(tmp_path / "tb10/work/root")
+    copy = [str(twin.folder / f"copy{at}") for at in ("", "/boot", "/boot/efi", "/run")]
+    desk.mounts = {str(twin.folder / "root"), str(tmp_path / "tb1/twin-boot"), *copy, others}
     (twin.folder / "tools.img").write_bytes(b"x")
     twin.console_log.write_text("kept")
     twin.teardown()
     twin.teardown()
-    assert not desk.mounts and not desk.tables and not desk.loops
+    assert desk.mounts == {others}, "another run's mounts stay"
+    assert not desk.tables and not desk.loops
     assert not (twin.folder / "tools.img").exists()
     assert twin.console_log.read_text() == "kept"
 
