@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance import cli_repair, cli_services, show
+from appliance import cli_repair, cli_services, cli_vm, show
 from appliance.errors import ApplianceError, Cancelled, DamagedData, Refused
 from appliance.model import events as ev
 from appliance.model import messages as m
@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     cancel = verb("cancel", "Stop the run that is going on and remove what it made.")
     cancel.add_argument("run")
     cli_services.add_verbs(verb)
+    cli_vm.add_verbs(verb)
     verbs.add_parser("image", help="Build the bootable image (on a workstation).", add_help=False)
     return top
 
@@ -285,6 +286,8 @@ async def run(args: argparse.Namespace) -> int:
             await session.cancel(args.run)
         elif args.verb in cli_services.VERBS:
             return await cli_services.act(session, args)
+        elif args.verb in cli_vm.VERBS:
+            return await cli_vm.act(session, args)
         elif args.verb == "approve":
             return await approve(session, args)
         elif args.verb == "run":

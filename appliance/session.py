@@ -13,6 +13,7 @@ from typing import TypeVar
 from appliance.errors import ApplianceError, DamagedData, EngineGone
 from appliance.model import messages as m
 from appliance.model import service_messages as sm
+from appliance.model import vm_messages as v
 from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent
 from appliance.model.machine import Machine
@@ -134,6 +135,30 @@ class Session:
 
     async def save_plan_file(self, say: sm.SavePlanFile) -> sm.PlanSaved:
         return await self._ask(say, sm.PlanSaved)
+
+    async def look_at_vm(self, vm: str = "", seen: int = -1, scrolled: int = 0) -> v.VmPicture:
+        return await self._ask(v.LookAtVm(vm=vm, seen=seen, scrolled=scrolled), v.VmPicture)
+
+    async def take_keyboard(self) -> None:
+        await self._ask(v.TakeKeyboard(), m.Accepted)
+
+    async def give_keyboard(self) -> None:
+        await self._ask(v.GiveKeyboard(), m.Accepted)
+
+    async def send_keys(self, keys: bytes) -> None:
+        await self._ask(v.SendKeys(keys=keys), m.Accepted)
+
+    async def vga_text(self) -> v.VgaText:
+        return await self._ask(v.ReadVgaText(), v.VgaText)
+
+    async def screenshot(self) -> v.Screenshot:
+        return await self._ask(v.TakeScreenshot(), v.Screenshot)
+
+    async def pause(self, run: str) -> None:
+        await self._ask(v.Pause(run=run), m.Accepted)
+
+    async def resume(self, run: str) -> None:
+        await self._ask(v.Resume(run=run), m.Accepted)
 
     async def follow(self, since: int = 0) -> AsyncIterator[AnyEvent]:
         """Events after number `since`, until the engine closes the connection."""

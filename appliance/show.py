@@ -162,6 +162,10 @@ def _words(happened: ev.AnyEvent) -> str:
             return f"VERDICT {happened.verdict.headline}"
         case ev.Waiting():
             return f"waiting: {happened.sentence}"
+        case ev.Paused():
+            return f"PAUSED: the VM stands still until `twinboot resume {happened.run}`"
+        case ev.Resumed():
+            return f"resumed after {happened.seconds:.0f} s"
         case ev.Failed():
             steps = "; ".join(f"{n} {a}" for n, a in enumerate(happened.next_actions, 1))
             return f"FAILED {happened.code}: {happened.what} {happened.safe} {steps}"

@@ -86,7 +86,8 @@ class Board:
         run.started = run.started or view.started
         if view.finished:
             run.ended = run.started if run.ended is None else run.ended
-        elif view.gate and not run.over:
+        run.paused = view.paused and not view.finished
+        if view.gate and not view.finished and not run.over:
             wait(run, view.gate, view.gate_sentence)
 
     def apply(self, event: e.AnyEvent) -> None:
@@ -139,6 +140,10 @@ class Board:
                 words, level = f"{event.run} is {event.state.value}", "info"
             case e.Waiting():
                 words, level = f"waiting for a person: {event.sentence}", "info"
+            case e.Paused():
+                words, level = f"{event.run} is paused: its VM stands still", "info"
+            case e.Resumed():
+                words, level = f"{event.run} goes on after {event.seconds:.0f} s of pause", "info"
             case e.Failed():
                 words, level = f"{event.code}: {event.what}", "error"
             case e.VerdictReached():

@@ -45,6 +45,7 @@ from tui.screens.saveplan import SavePlanPage
 from tui.screens.services import ServicesPage
 from tui.screens.sure import Sure
 from tui.screens.verdict import VerdictPage
+from tui.screens.vm import VmPage
 from tui.terminal import Mode, is_serial, remember_mode
 from tui.thrift import Changes, Shown
 
@@ -81,7 +82,7 @@ class Console(App[None]):
         self._sight: tuple[object, str] = (None, "")
         self._safe, self._basic = SafeText(), BasicText()
         self._font = FontText() if os.environ.get("TERM") == "linux" else None
-        self._tick = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
+        self.tick_seconds = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
         self._shown_failure: Failed | None = None
         self._watched: tuple[str, str, float] | None = None
         self._armed: Plan | None = None
@@ -110,7 +111,7 @@ class Console(App[None]):
 
     def on_mount(self) -> None:
         self.run_worker(self.link.run(), group="link")
-        self.set_interval(self._tick, self.tick)
+        self.set_interval(self.tick_seconds, self.tick)
 
     def tick(self) -> None:
         if not self.screen_stack:
@@ -211,6 +212,15 @@ class Console(App[None]):
         """From anywhere: home, then the run, so that Esc leads home."""
         self.home()
         self.push_screen(Running())
+
+    def open_vm(self) -> None:
+        self.push_screen(VmPage())
+
+    def finish_by_hand(self) -> None:
+        """From the VM back to the run, which asks whether to go on."""
+        self.open_running()
+        if isinstance(self.screen, Running):
+            self.screen.action_go_on()
 
     def open_verdict(self, run: str) -> None:
         self.push_screen(VerdictPage(run))

@@ -49,6 +49,7 @@ class RunBoard:
     twin: deque[str] = field(default_factory=lambda: deque(maxlen=TWIN_LINES))
     gate: str = ""
     gate_sentence: str = ""
+    paused: bool = False
     failed: e.Failed | None = None
     verdict: Verdict | None = None
     outcome: str = ""
@@ -97,7 +98,7 @@ class RunBoard:
         done = [s for s in self.steps if s.mark is Mark.DONE]
         weight, spent = sum(s.weight for s in done), sum(s.seconds for s in done)
         total = sum(s.weight for s in self.steps)
-        if self.over or self.gate or total <= 0 or weight < total / 10 or spent < 20:
+        if self.over or self.gate or self.paused or total <= 0 or weight < total / 10 or spent < 20:
             return -1.0
         pace = spent / weight
         rest = pace * sum(s.weight for s in self.steps if s.mark is Mark.TODO)
@@ -127,6 +128,8 @@ def apply_to_run(run: RunBoard, event: e.AnyEvent) -> None:
             run.gauges[event.name] = event
         case e.Waiting():
             wait(run, event.gate, event.sentence)
+        case e.Paused() | e.Resumed():
+            run.paused = isinstance(event, e.Paused)
         case e.VerdictReached():
             run.verdict = event.verdict
         case e.Failed():
@@ -136,6 +139,7 @@ def apply_to_run(run: RunBoard, event: e.AnyEvent) -> None:
                 row.mark = Mark.FAILED
         case e.RunFinished():
             run.outcome, run.report, run.ended = event.outcome, event.report, event.at
+            run.paused = False
             stop_waiting(run)
 
 

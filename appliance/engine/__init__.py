@@ -13,6 +13,7 @@ from appliance.engine.desk import Desk
 from appliance.engine.runs import Runs
 from appliance.engine.server import Server
 from appliance.engine.unattended import Unattended
+from appliance.engine.vm import VmDesk
 from appliance.errors import ApplianceError
 from appliance.host.run import Command, Effect, Output, RealHost
 from appliance.model.events import Line
@@ -70,7 +71,7 @@ def main() -> int:
 
     threading.Thread(target=begin, name="begin", daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(Server(bus, desk), opened))
+        asyncio.run(_serve(Server(bus, desk, VmDesk(bus, runs)), opened))
     return 0
 
 

@@ -74,11 +74,13 @@ class Desk:
     def machine(self, max_age: float = float("inf")) -> Machine:
         """The machine as last read; read again when older than `max_age` seconds or changed by a run.
 
-        A probe and a run never touch the disks at once: while a run is at work the last reading serves.
+        A probe and a run never touch the disks at once: while a run or its twin is at work the last reading
+        serves.
         """
         with self._lock:
             stale = self._changed or time.monotonic() - self._read_at > max_age
-            if self._machine is not None and not stale:
+            going = self.runs.going
+            if self._machine is not None and (not stale or (going is not None and going.at_hand)):
                 return self._machine
             if self.runs.disks.acquire(blocking=self._machine is None):
                 try:

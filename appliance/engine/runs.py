@@ -18,10 +18,12 @@ from appliance.model.events import AnyEvent, Failed, RunFinished, RunStarted
 from appliance.model.machine import Machine
 from appliance.model.messages import RunView
 from appliance.model.plan import Plan
+from appliance.twin.twin import Twin
 from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
 from appliance.workflow.runner import Context, Outcome, Step, execute, recover, roll_back
+from appliance.workflow.steps.twins import twin_at_work
 from appliance.workflow.workplace import Workplace
 
 How = Callable[[Sequence[Step], Journal, Context], Outcome]
@@ -44,6 +46,23 @@ class Going:
     cancel: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     changed: Callable[[], None] = _nothing
+    live: dict[str, object] = field(default_factory=dict)
+    store: EventFile | None = None
+
+    @property
+    def twin(self) -> Twin | None:
+        """The run's twin, on or off; None where it has none yet, or its acts need none."""
+        return twin_at_work(self.live)
+
+    @property
+    def paused(self) -> bool:
+        twin = self.twin
+        return twin is not None and twin.pausing.paused
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether it waits while its twin stands there for a person to work in."""
+        return bool(self.gate) and self.twin is not None
 
     @property
     def gate(self) -> str:
@@ -85,6 +104,7 @@ class Runs:
             gate_sentence=sentence,
             started=going.started,
             finished=going.journal.finished and not going.busy,
+            paused=going.paused,
         )
 
     def start(self, plan: Plan, machine: Machine, changed: Callable[[], None] = _nothing) -> str:
@@ -102,24 +122,28 @@ class Runs:
 
     def _load(self, plan: Plan, machine: Machine, folder: Path) -> Going:
         work = Workplace(machine, plan.names.run, folder.parent, self.places.runtime, self.places.data)
-        return Going(plan, work, catalogue.steps(plan, work), Journal.open(folder / "journal.jsonl"), folder)
+        live: dict[str, object] = {}
+        steps, journal = catalogue.steps(plan, work, live), Journal.open(folder / "journal.jsonl")
+        return Going(plan, work, steps, journal, folder, live=live)
 
     def approve(self, run: str, gate: str, typed: str) -> None:
         """Record the approval, then go on. Raises Refused when what was typed does not confirm."""
         with self._lock:
-            going = self._named(run)
+            going = self.named(run)
             if going.gate != gate:
                 raise Refused((f"The run {run} does not wait at {gate or 'a gate'}.",))
             wanted = catalogue.confirmation(going.plan, gate)
             if wanted and typed.strip().upper() != wanted.upper():
                 raise Refused((f'What was typed does not match: "{wanted}" was asked for.',))
+            if going.paused:
+                raise Refused((f"The run {run} is paused: resume it first.",))
             going.journal.add("approved", gate)
             self._launch(going, execute)
 
     def cancel(self, run: str) -> None:
         """Stop at the next safe point and remove what was made; at a gate, refuse the rest."""
         with self._lock:
-            going = self._named(run)
+            going = self.named(run)
             if going.busy:
                 going.cancel.set()
                 return
@@ -138,7 +162,8 @@ class Runs:
         if self.going is not None and self.going.thread is not None:
             self.going.thread.join()
 
-    def _named(self, run: str) -> Going:
+    def named(self, run: str) -> Going:
+        """The run that goes on or went last. Raises Refused where it is another."""
         if self.going is None or self.going.plan.names.run != run:
             raise Refused((f"There is no run {run} going on.",))
         return self.going
@@ -153,14 +178,17 @@ class Runs:
         catalogue.save_boot_files(self.host, going.plan, going.work, going.folder / f"boot-{when}")
 
     def _launch(self, going: Going, how: How) -> None:
+        if going.thread is not None:
+            going.thread.join()  # it has stopped at its gate; its last lines may not be written yet
         going.thread = threading.Thread(target=self._work, args=(going, how), name=going.plan.names.run)
         going.thread.start()
 
     def _work(self, going: Going, how: How) -> None:
         bus = self.bus
         bus.run = going.plan.names.run
-        store = EventFile(going.folder / "events.jsonl")
-        bus.follow(bus.last_seq, store.add)
+        if going.store is None:
+            going.store = EventFile(going.folder / "events.jsonl")
+            bus.follow(bus.last_seq, going.store.add)
         steps = tuple((s.plan.id, s.plan.title, s.plan.weight) for s in going.steps)
         bus.publish(RunStarted(title=catalogue.title(going.plan), steps=steps))
         context = Context(self.host, bus.publish, going.cancel)
@@ -178,7 +206,10 @@ class Runs:
             )
             self._finish(going, "failed")
         finally:
-            bus.leave(store.add)
+            if not going.gate and going.store is not None:
+                # Events at a gate belong to the record as well: a person may be at work in the twin.
+                bus.leave(going.store.add)
+                going.store = None
             going.changed()
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from appliance.engine.bus import Bus
 from appliance.engine.desk import Desk
+from appliance.engine.vm import VmDesk
 from appliance.errors import ApplianceError, Busy, Refused
 from appliance.model import messages as m
 from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent, Line
+from appliance.model.vm_messages import VM_ACTS, AnyVmSay
 
 LINE_LIMIT = 64 * 1024 * 1024
-ACTS = (m.Start, m.Approve, m.Cancel, m.Power)
+ACTS = (m.Start, m.Approve, m.Cancel, m.Power, *VM_ACTS)
 
 
 def refusal(error: ApplianceError) -> m.Refusal:
@@ -84,9 +86,10 @@ class Client:
 class Server:
     """The operator lock belongs to the first client that acts, until it leaves or another takes over."""
 
-    def __init__(self, bus: Bus, desk: Desk) -> None:
+    def __init__(self, bus: Bus, desk: Desk, vm: VmDesk | None = None) -> None:
         self.bus = bus
         self.desk = desk
+        self.vm = vm
         self.operator: Client | None = None
 
     async def reply(self, client: Client, say: m.AnySay) -> m.AnyReply:
@@ -97,11 +100,14 @@ class Server:
             self.bus.follow(say.since, client.push_threadsafe)
             return m.Accepted()
         if isinstance(say, m.TakeOver):
+            self._release_keyboard(self.operator)
             self.operator = client
             self.bus.publish(Line(source="log", text=f"{client.name} took over"))
             return m.Accepted()
         if isinstance(say, ACTS):
             self.claim(client)
+        if self.vm is not None and isinstance(say, AnyVmSay):
+            return await self.vm.reply(client, say)
         operator = self.operator.name if self.operator else ""
         return await asyncio.to_thread(self.desk.handle, say, operator)
 
@@ -111,7 +117,12 @@ class Server:
         if self.operator is not client:
             raise Busy(f"{self.operator.name} is in control.")
 
+    def _release_keyboard(self, client: Client | None) -> None:
+        if self.vm is not None and client is not None:
+            self.vm.release(client)
+
     def gone(self, client: Client) -> None:
+        self._release_keyboard(client)
         if self.operator is client:
             self.operator = None
 

@@ -74,6 +74,16 @@ class Waiting(Event, frozen=True, tag="waiting"):
     sentence: str
 
 
+class Paused(Event, frozen=True, tag="paused"):
+    """The run's VM stands still until somebody resumes it."""
+
+
+class Resumed(Event, frozen=True, tag="resumed"):
+    """It goes on; `seconds` it stood still."""
+
+    seconds: float = 0.0
+
+
 class Failed(Event, frozen=True, tag="failed"):
     code: str
     what: str
@@ -106,6 +116,8 @@ AnyEvent = (
     | StateChanged
     | VerdictReached
     | Waiting
+    | Paused
+    | Resumed
     | Failed
     | RunFinished
     | ServiceProgress

@@ -15,6 +15,7 @@ from appliance.model.plan import Plan, Request
 from appliance.model.service_messages import AnyServiceReply, AnyServiceSay
 from appliance.model.standing import Standing
 from appliance.model.verdict import Verdict
+from appliance.model.vm_messages import AnyVmReply, AnyVmSay
 from appliance.model.wire import Reply as Reply
 from appliance.model.wire import Say as Say
 
@@ -100,6 +101,7 @@ AnySay = (
     | GetRecord
     | Power
     | AnyServiceSay
+    | AnyVmSay
 )
 
 
@@ -128,6 +130,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     gate_sentence: str = ""
     started: float = 0.0
     finished: bool = False
+    paused: bool = False
 
 
 class Status(Reply, frozen=True, tag="status"):
@@ -177,7 +180,7 @@ class Refusal(Reply, frozen=True, tag="error"):
     exit_code: int = 1
 
 
-AnyReply = Welcome | Found | Status | Planned | Accepted | RecordOf | Refusal | AnyServiceReply
+AnyReply = Welcome | Found | Status | Planned | Accepted | RecordOf | Refusal | AnyServiceReply | AnyVmReply
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,30 @@ def _plain_lines(text: str) -> str:
     return "\n".join(plain(line) for line in text.split("\n"))
 
 
-def render_html(record: Record) -> str:
-    """One page of UTF-8 HTML. The record's texts appear as text, whatever they hold."""
+def render_html(record: Record, folder: Path | None = None) -> str:
+    """One page of UTF-8 HTML. The record's texts appear as text, whatever they hold.
+
+    Pictures that lie in `folder` are in the page; what is no PNG there is left out.
+    """
     template = _ENVIRONMENT.get_template("report.html.j2")
-    return template.render(record=record, verdict=record.verdict, **_sorted(record.verdict))
+    pictures = _pictures(record, folder) if folder is not None else []
+    return template.render(
+        record=record, verdict=record.verdict, pictures=pictures, **_sorted(record.verdict)
+    )
+
+
+def _pictures(record: Record, folder: Path) -> list[tuple[str, str]]:
+    """(file name, base64 of the PNG) of each picture that can be read."""
+    found = []
+    for picture in record.pictures:
+        path = folder / picture.file
+        try:
+            data = path.read_bytes() if path.resolve().is_relative_to(folder.resolve()) else b""
+        except OSError:
+            continue
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            found.append((path.name, base64.b64encode(data).decode()))
+    return found
 
 
 def _sorted(verdict: Verdict | None) -> dict[str, Any]:

@@ -47,6 +47,12 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A screenshot of a twin: `file` is its PNG, relative to the record's folder."""
+
+    file: str
+
+
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
     """Something promised and looked at: "origin unchanged". `held` None where it could not be looked at."""
 
@@ -71,6 +77,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[StepTime, ...] = ()
     promises: tuple[Promise, ...] = ()
     consoles: tuple[Console, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     commands: tuple[CommandRun, ...] = ()
     failure: str = ""
     masked: int = 0
@@ -143,7 +150,7 @@ def write_record(record: Record, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "record.json", to_pretty_json(clean).encode())
     write_atomic(folder / "report.txt", render_text(clean).encode())
-    write_atomic(folder / "report.html", render_html(clean).encode())
+    write_atomic(folder / "report.html", render_html(clean, folder).encode())
     return folder / "report.html"
 
 

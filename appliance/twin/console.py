@@ -48,9 +48,9 @@ class ConsoleReader:
 
     def new_lines(self) -> list[str]:
         """Whole lines written since the last call, cleaned, empty ones dropped."""
-        return self._lines(self.new_bytes())
+        return self.lines(self.new_bytes())
 
-    def _lines(self, data: bytes) -> list[str]:
+    def lines(self, data: bytes) -> list[str]:
         *whole, self._rest = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._rest = self._rest[-65536:]
         lines = (clean(line.decode(errors="replace")) for line in whole)
@@ -85,15 +85,21 @@ def dead_end(path: Path, since: int) -> str:
 
 
 def follow(
-    path: Path, tell: Callable[[str], None], stop: threading.Event, every: float = 0.5
+    path: Path,
+    tell: Callable[[str], None],
+    stop: threading.Event,
+    every: float = 0.2,
+    feed: Callable[[bytes], None] = lambda _: None,
 ) -> threading.Thread:
-    """A thread that hands each new line of `path` to `tell` until `stop` is set."""
+    """A thread that hands each new line of `path` to `tell`, and all bytes to `feed`, until `stop` is set."""
     reader = ConsoleReader(path)
 
     def read_on() -> None:
         while True:
             ending = stop.wait(every)
-            for line in reader.new_lines():
+            data = reader.new_bytes()
+            feed(data)
+            for line in reader.lines(data):
                 tell(line)
             if ending:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import threading
@@ -201,10 +202,16 @@ class Hypervisor:
             else PowerState.RUNNING
         )
 
-    def wait_off(self, name: str, limit: float, sleep: Callable[[float], None] = time.sleep) -> bool:
-        """Whether the twin is off within `limit` seconds."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
+    def wait_off(
+        self,
+        name: str,
+        limit: float,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> bool:
+        """Whether the twin is off within `limit` seconds of `clock`."""
+        end = clock() + limit
+        while clock() < end:
             if self.state(name) is PowerState.OFF:
                 return True
             sleep(0.5)
@@ -236,6 +243,24 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             raise TwinFailed(f"The twin's agent did not do what it was asked: {error}.") from error
         return str(answer)
+
+    def monitor(self, name: str, command: str) -> str:
+        """What QEMU's monitor answers to a command that only reads (qemu(1), "QEMU Monitor")."""
+        hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+        try:
+            return str(libvirt_qemu.qemuMonitorCommand(self._running(name), command, hmp))
+        except libvirt.libvirtError as error:
+            raise TwinFailed(f"QEMU did not answer: {error}.") from error
+
+    def open_console(self, name: str) -> ConsoleLine:
+        """The twin's serial line, to type on. Whoever had it before loses it."""
+        domain = self._running(name)
+        try:
+            stream = self.open()._connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+            domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+        except libvirt.libvirtError as error:
+            raise TwinFailed(f"The twin's serial line can not be opened: {error}.") from error
+        return ConsoleLine(stream)
 
     def screenshot(self, name: str) -> bytes:
         """The twin's screen as PNG."""
@@ -291,6 +316,58 @@ class Hypervisor:
             gone = (libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID)
             if error.get_error_code() not in gone:
                 raise TwinFailed(f"The twin's network can not be taken down: {error}.") from error
+
+
+class ConsoleLine:
+    """The keyboard's way into the twin, through libvirt's stream.
+
+    What comes back on it is read and dropped: it stands in the console's log as well, from the first byte on,
+    and a stream that nobody reads would hold up the twin's own serial port.
+    """
+
+    LIMIT = 10.0
+    """Seconds for the twin to take what is typed: a guest that hangs reads nothing."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.ended = False
+        self._lock = threading.Lock()
+        stream.eventAddCallback(libvirt.VIR_STREAM_EVENT_READABLE, self._on_event, None)
+
+    def _on_event(self, stream: Any, _events: int, _opaque: Any) -> None:
+        try:
+            # -2: nothing there at the moment; no bytes: the other end has gone (virStreamRecv).
+            while (data := stream.recv(65536)) != -2:
+                if not data:
+                    self.ended = True
+                    stream.eventRemoveCallback()
+                    return
+        except libvirt.libvirtError:
+            self.ended = True
+
+    def send(self, data: bytes) -> None:
+        """Type `data`. Raises TwinFailed where the line has gone or takes nothing for 10 s."""
+        end = time.monotonic() + self.LIMIT
+        with self._lock:
+            while data:
+                if self.ended:
+                    raise TwinFailed("The twin's serial line has gone: its VM was switched off.")
+                try:
+                    taken = self._stream.send(data)
+                except libvirt.libvirtError as error:
+                    raise TwinFailed(f"The twin's serial line takes nothing: {error}.") from error
+                data = data[max(0, taken) :]
+                if data and time.monotonic() > end:
+                    raise TwinFailed("The twin does not read its serial line.")
+                if data:
+                    time.sleep(0.02)
+
+    def close(self) -> None:
+        """Let go of it; nothing happens the second time."""
+        with self._lock, contextlib.suppress(libvirt.libvirtError):
+            stream, self.ended = self._stream, True
+            stream.eventRemoveCallback()
+            stream.abort()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,18 @@ from appliance.errors import Cancelled, TwinFailed
 from appliance.host.files import mounted, mounted_readonly
 from appliance.host.run import Host, read, write
 from appliance.model.machine import Disk, Firmware, InstalledSystem, Machine
-from appliance.twin import network, quiet, restore
+from appliance.twin import network, quiet, restore, vga
 from appliance.twin.console import dead_end, follow, tail
 from appliance.twin.devices import TwinDevices, prefix_of
 from appliance.twin.domain import DiskSpec, DomainSpec, domain_xml, local_mac
 from appliance.twin.guest import Guest
-from appliance.twin.hypervisor import Hypervisor, PowerState
+from appliance.twin.hypervisor import ConsoleLine, Hypervisor, PowerState
 from appliance.twin.layout import plan_layout
 from appliance.twin.nvram import write_vars
+from appliance.twin.pausing import PausableChannel, Pausing
 from appliance.twin.segments import TwinLayout
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
+from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
 
 RUN = Path("/run/twinboot")
@@ -87,6 +89,8 @@ class Twin:
         self.folder = RUN / setup.run / setup.part
         self.mac = local_mac(self.name)
         self.tools = Tools()
+        self.terminal = Terminal()
+        self.pausing = Pausing(lambda: self.cancelled())
         self.proxy = network.Proxy(host, self.folder / "proxy")
         self.devices = TwinDevices(
             host=host,
@@ -104,7 +108,12 @@ class Twin:
     @property
     def guest(self) -> Guest:
         """Inside the twin, once its agent answers."""
-        return Guest(self.hypervisor.agent(self.name))
+        channel = PausableChannel(self.hypervisor.agent(self.name), self.pausing)
+        return Guest(channel, clock=self.pausing.clock)
+
+    def clock(self) -> float:
+        """Seconds for time limits on the twin's work: they stand still while it does."""
+        return self.pausing.clock()
 
     @property
     def console_log(self) -> Path:
@@ -146,9 +155,27 @@ class Twin:
         """The twin's screen as PNG."""
         return self.hypervisor.screenshot(self.name)
 
+    def vga_text(self) -> tuple[str, ...]:
+        """25 lines of the VGA text screen; none where the screen shows a picture."""
+        if vga.png_size(self.screenshot()) not in vga.TEXT_SIZES:
+            return ()
+        return vga.text_of(self.hypervisor.monitor(self.name, vga.DUMP))
+
+    def open_console(self) -> ConsoleLine:
+        """The serial line, to type on."""
+        return self.hypervisor.open_console(self.name)
+
     def follow_console(self, tell: Callable[[str], None], stop: threading.Event) -> threading.Thread:
-        """Hand every line of the serial console to `tell` until `stop` is set."""
-        return follow(self.console_log, tell, stop)
+        """Draw the serial console on `terminal`, and hand every line to `tell`, until `stop` is set."""
+        return follow(self.console_log, tell, stop, feed=self.terminal.feed)
+
+    def pause(self) -> None:
+        """Let the VM stand still. Raises Refused, TwinFailed."""
+        self.pausing.pause(lambda: self.hypervisor.pause(self.name))
+
+    def resume(self) -> float:
+        """Let it go on; seconds it stood still. Raises Refused, TwinFailed."""
+        return self.pausing.resume(lambda: self.hypervisor.resume(self.name))
 
     # From nothing to running.
 
@@ -168,6 +195,7 @@ class Twin:
 
     def start(self) -> None:
         """Power on. The twin must be off."""
+        self.pausing.forget()
         self.devices.flush()
         self._said_before = self.console_log.stat().st_size if self.console_log.exists() else 0
         if self.setup.network:
@@ -193,9 +221,10 @@ class Twin:
         if self.state() is PowerState.OFF:
             return
         self.guest.shutdown()
-        if not self.hypervisor.wait_off(self.name, self.limits.shutdown / 2, self._pause):
+        half = self.limits.shutdown / 2
+        if not self.hypervisor.wait_off(self.name, half, self._pause, self.clock):
             self.hypervisor.power_button(self.name)
-            if not self.hypervisor.wait_off(self.name, self.limits.shutdown / 2, self._pause):
+            if not self.hypervisor.wait_off(self.name, half, self._pause, self.clock):
                 self.hypervisor.destroy(self.name)
                 raise TwinFailed(f"The twin did not shut down within {self.limits.shutdown:.0f} s.")
         self.devices.flush()
@@ -213,6 +242,7 @@ class Twin:
     def teardown(self) -> None:
         """Switch off and remove everything but the console's log and the caller's own snapshots."""
         self.hypervisor.destroy(self.name)
+        self.pausing.forget()
         self.proxy.stop()
         if self.setup.network:
             self.hypervisor.network_down()
@@ -279,7 +309,8 @@ class Twin:
         if self.state() is PowerState.OFF:
             act()
             return True
-        with self.guest.frozen(self.limits.freeze) as freeze:
+        sentence = "The twin's file systems are frozen for its seal: pause again in a minute."
+        with self.pausing.undisturbed(sentence), self.guest.frozen(self.limits.freeze) as freeze:
             act()
         return freeze.held
 

@@ -94,9 +94,12 @@ def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
     return Ground(plan, Workplace(machine, run, places.runs / run, places.runtime, places.data))
 
 
-def steps(plan: Plan, work: Workplace) -> tuple[Step, ...]:
-    """The steps of `plan`, in its order. Raises KeyError for a step this version does not know."""
-    ground = Ground(plan, work)
+def steps(plan: Plan, work: Workplace, live: dict[str, object] | None = None) -> tuple[Step, ...]:
+    """The steps of `plan`, in its order. Raises KeyError for a step this version does not know.
+
+    `live` is where they keep what dies with the process, such as a running twin.
+    """
+    ground = Ground(plan, work, {} if live is None else live)
     known = {
         **rehearsal_steps.STEPS,
         **repair_steps.STEPS,

@@ -12,6 +12,7 @@ from appliance.model.plan import Plan
 from appliance.model.verdict import Verdict
 from appliance.report.record import (
     Console,
+    Picture,
     Promise,
     Record,
     console,
@@ -52,6 +53,7 @@ def write_record_of(plan: Plan, work: Workplace, act: Path, title: str, outcome:
         failure=failure_of(events),
         promises=_promises(journal) if rehearsal else (),
         consoles=_consoles(work) if rehearsal else (),
+        pictures=_pictures(act),
     )
     write_record(record, act)
     return act
@@ -70,6 +72,11 @@ def _promises(journal: Journal) -> tuple[Promise, ...]:
     held = True if journal.has("end", "unchanged") else None
     sentence = "sha256 of /boot, ESP, boot variables and the first MiB; the origin's blocks by thin_delta"
     return (Promise(name="origin, /boot and ESP unchanged", held=held, sentence=sentence),)
+
+
+def _pictures(act: Path) -> tuple[Picture, ...]:
+    """The screenshots that were taken while the run went on."""
+    return tuple(Picture(file=f"{p.parent.name}/{p.name}") for p in sorted(act.glob("screenshots/*.png")))
 
 
 def _consoles(work: Workplace) -> tuple[Console, ...]:

@@ -16,9 +16,11 @@ from appliance.engine.bus import Bus
 from appliance.engine.desk import command_line
 from appliance.engine.server import Server
 from appliance.model.codec import from_json
+from appliance.model.events import Line, RunFinished
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.verdict import Result, Verdict
+from appliance.model.vm_messages import Pause, Resume
 from tests.unit.engine.recorded_desk import RecordedDesk
 
 MACHINE = Path(__file__).parents[1] / "fixtures/machines/thin-uefi.json"
@@ -212,3 +214,21 @@ def test_an_export_that_fails_is_one_clear_error(
 )
 def test_an_act_is_asked_for_as_it_was_typed(words: list[str], wanted: Request) -> None:
     assert request(parser().parse_args(words)) == wanted
+
+
+def test_pause_resume_and_the_vms_lines(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["console", "tb1"]) == 3
+    assert "tb1 is not going on." in capsys.readouterr().err
+    assert main(["rehearse", "--by-hand"]) == 130
+    desk.bus.publish(Line(source="vm", text="ledger login: \x1b[31mroot", run="tb1"))
+    desk.bus.publish(Line(source="disk", text="not the VM's", run="tb1"))
+    assert main(["pause", "tb1"]) == main(["resume", "tb1"]) == 0
+    assert [say for say in desk.asked if isinstance(say, Pause | Resume)] == [
+        Pause(run="tb1"),
+        Resume(run="tb1"),
+    ]
+    capsys.readouterr()
+    threading.Timer(0.3, lambda: desk.bus.publish(RunFinished(outcome="done", run="tb1"))).start()
+    assert main(["console", "tb1"]) == 0
+    assert capsys.readouterr().out == "ledger login: ?[31mroot\n"
+    assert main(["approve", "tb1", "--confirm", "done"]) == 0

@@ -38,12 +38,15 @@ class Running(Page):
     HELP = """\
 The run belongs to the engine, not to this terminal: leave the page, lose the
 line, come back. On the left the steps with their times, on the right the last
-lines of the twin's console. Where a step waits for a person it says so: G goes
+lines of the twin's console: W shows all of it, and its keyboard. P lets the
+twin stand still for a while, and go on. Where a step waits for a person it says so: G goes
 on after asking. C cancels after asking: what the run made is removed.
 A time left is only shown when it can be known.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("g", "go_on", "go on (asks)"),
+        key("w,f6", "watch", "the VM"),
+        key("p,f8", "pause", "pause"),
         key("v", "verdict", "read the verdict"),
         key("e", "error", "what went wrong"),
         key("q,f10", "restart", "restart the machine"),
@@ -90,6 +93,9 @@ A time left is only shown when it can be known.
         if run.gate:
             rows = [rule("Waiting for you", width)]
             rows += [line((row, "title")) for row in wrap(run.gate_sentence, width - 2, " ")[:3]]
+            if run.gate == "by-hand":
+                said = " opens the twin's console: press I there, and you are root in the twin."
+                rows.append(line(" ", ("W", "key"), said))
             return [
                 *rows,
                 line(
@@ -118,6 +124,8 @@ A time left is only shown when it can be known.
                 return run is not None and run.failed is not None
             case "cancel":
                 return run is not None and not run.over
+            case "watch" | "pause":
+                return run is not None and not run.over and run.verb in ("", "rehearse", "repair")
             case "restart":
                 return (
                     run is not None
@@ -127,6 +135,21 @@ A time left is only shown when it can be known.
                 )
             case _:
                 return True
+
+    def action_watch(self) -> None:
+        self.desk.open_vm()
+
+    def action_pause(self) -> None:
+        run = self.board.run
+        if run is None:
+            return
+        if run.paused:
+            self.ask(
+                "Resuming ...", lambda s: s.resume(run.run), lambda _: self.say("The VM goes on.", "good")
+            )
+        else:
+            words = "The VM stands still; no time limit counts. P lets it go on."
+            self.ask("Pausing ...", lambda s: s.pause(run.run), lambda _: self.say(words))
 
     def action_verdict(self) -> None:
         if self.board.run is not None:
@@ -198,6 +221,8 @@ def _top_lines(run: RunBoard, width: int, now: float) -> list[Line]:
         head = "Finished" if run.failed is None else "Cancelled" if run.cancelled else "STOPPED"
         style = "good" if run.failed is None else "bad"
         first = line(" ", (f"{head}  {title}", style))
+    elif run.paused:
+        first = line(" ", (f"PAUSED  {title}: the VM stands still, P lets it go on", "warn"))
     elif run.gate:
         first = line(" ", (f"WAITING FOR YOU  {title}", "warn"))
     else:

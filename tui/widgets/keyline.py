@@ -15,6 +15,7 @@ NAMES = {
     "tab": "Tab",
     "slash": "/",
     "space": "Space",
+    "ctrl+right_square_bracket": "Ctrl+]",
 }
 
 

@@ -40,6 +40,7 @@ class Patch(OnGround):
                 bundle=BUNDLE if request.bundle else "",
                 script=script,
                 cancelled=ctx.cancel.is_set,
+                clock=twin.clock,
             )
             manager = choose(guest, setting)
             if request.kind is not PatchKind.NOTHING:

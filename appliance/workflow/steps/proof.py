@@ -95,8 +95,8 @@ class ProofBoot(OnGround):
             return f"the twin did not boot our entry but: {facts.command_line}"
         if facts.root != self.ground.trial_device:
             return f"the root is {facts.root}, not {self.ground.trial_device}"
-        deadline = time.monotonic() + CONFIRM_LIMIT
-        while time.monotonic() < deadline:
+        deadline = twin.clock() + CONFIRM_LIMIT
+        while twin.clock() < deadline:
             ctx.check_cancel()
             try:
                 said = guest.read_file(f"/boot/twinboot/{run}/result").decode(errors="replace").strip()

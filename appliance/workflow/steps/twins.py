@@ -72,6 +72,12 @@ def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
     return twin
 
 
+def twin_at_work(live: Mapping[str, object]) -> Twin | None:
+    """The twin of a run that is on, or was last; None before the first is built."""
+    twins = [live[part] for part in (PROOF, WORK) if part in live]
+    return next((twin for twin in twins if isinstance(twin, Twin)), None)
+
+
 def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
     machine, system = seen_by(host, ground, part)
     names, request = ground.names, ground.whole.request

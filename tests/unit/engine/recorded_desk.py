@@ -23,6 +23,7 @@ class RecordedDesk:
 
     def __init__(self, bus: Bus, machine: Machine) -> None:
         self.bus, self.machine = bus, machine
+        self.asked: list[m.AnySay] = []
         self.started: list[Plan] = []
         self.saved: list[s.SavePlanFile] = []
         self.approved: list[tuple[str, str]] = []
@@ -32,6 +33,7 @@ class RecordedDesk:
 
     def handle(self, say: m.AnySay, operator: str) -> m.AnyReply:
         found = descend(self.machine, None, ())
+        self.asked.append(say)
         match say:
             case m.Inspect():
                 return m.Found(machine=self.machine)

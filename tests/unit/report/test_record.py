@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 import tarfile
@@ -22,6 +23,7 @@ from appliance.report.html import render_html
 from appliance.report.record import (
     CONSOLE_LINES,
     Console,
+    Picture,
     Record,
     console,
     failure_of,
@@ -147,6 +149,21 @@ def test_hostile_text_stays_text(text: str) -> None:
 def test_the_page_fetches_nothing() -> None:
     page = render_html(record())
     assert not re.search(r"""(?:src|href)=|url\(|@import|<script""", page)
+
+
+def test_pictures_are_in_the_page_and_only_those_of_the_run(tmp_path: Path) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + b"pixels"
+    folder = tmp_path / "run" / "rehearse-1"
+    (folder / "screenshots").mkdir(parents=True)
+    (folder / "screenshots" / "a.png").write_bytes(png)
+    (folder / "screenshots" / "b.png").write_bytes(b"<svg>")
+    (tmp_path / "secret.png").write_bytes(png)
+    named = ("screenshots/a.png", "screenshots/b.png", "screenshots/gone.png", "../../secret.png")
+    made = msgspec.structs.replace(record(), pictures=tuple(Picture(file=name) for name in named))
+    page = write_record(made, folder).read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert base64.b64encode(png).decode() in page and "a.png" in page
+    assert read_record(folder).pictures == made.pictures
 
 
 def test_console_text_is_plain_and_bounded() -> None:

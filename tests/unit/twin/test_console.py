@@ -31,10 +31,10 @@ def test_lines_do_not_depend_on_where_the_log_is_cut(parts: list[bytes]) -> None
     whole = ConsoleReader(Path("/nonexistent"))
     split = ConsoleReader(Path("/nonexistent"))
     data = b"".join(parts).replace(b"\r", b"") + b"\n"
-    once = whole._lines(data)
+    once = whole.lines(data)
     pieces: list[str] = []
     for part in [part.replace(b"\r", b"") for part in parts] + [b"\n"]:
-        pieces += split._lines(part)
+        pieces += split.lines(part)
     assert pieces == once
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.errors import TwinFailed
 from appliance.twin import hypervisor as hypervisor_module
-from appliance.twin.hypervisor import Hypervisor, LibvirtChannel, PowerState
+from appliance.twin.hypervisor import ConsoleLine, Hypervisor, LibvirtChannel, PowerState
 from appliance.twin.picture import png_from_ppm
 
 XML = """<domain type='test'><name>twinboot-tb1-work</name><memory unit='MiB'>64</memory>
@@ -77,7 +77,57 @@ def test_waiting_for_the_end_has_a_limit(libvirt: Hypervisor) -> None:
     assert libvirt.wait_off("twinboot-tb1-work", 10, lambda _: time.sleep(0.05))
 
 
-@pytest.mark.parametrize("act", ["pause", "resume", "power_button", "screenshot"])
+class FakeStream:
+    """virStream in memory: takes `room` bytes a call, says what `waiting` holds, then nothing (-2)."""
+
+    def __init__(self, room: int = 3) -> None:
+        self.room, self.typed, self.waiting = room, b"", [b"login: ", b"# "]
+        self.callback: object = None
+        self.aborted = False
+
+    def eventAddCallback(self, events: int, callback: object, opaque: object) -> None:
+        self.callback = callback
+
+    def eventRemoveCallback(self) -> None:
+        self.callback = None
+
+    def recv(self, count: int) -> object:
+        return self.waiting.pop(0) if self.waiting else -2
+
+    def send(self, data: bytes) -> int:
+        self.typed += data[: self.room]
+        return len(data[: self.room]) or -2
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_what_is_typed_goes_through_in_pieces_and_what_comes_is_drained() -> None:
+    stream = FakeStream()
+    line = ConsoleLine(stream)
+    line.send(b"uname -r\r")
+    assert stream.typed == b"uname -r\r"
+    stream.callback(stream, 1, None)  # type: ignore[operator]
+    assert stream.waiting == [] and not line.ended
+    line.close()
+    line.close()
+    assert stream.aborted and stream.callback is None
+
+
+def test_a_line_that_has_gone_or_takes_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = FakeStream()
+    line = ConsoleLine(gone)
+    gone.waiting = [b""]
+    gone.callback(gone, 1, None)  # type: ignore[operator]
+    assert line.ended
+    with pytest.raises(TwinFailed, match="switched off"):
+        line.send(b"x")
+    monkeypatch.setattr(ConsoleLine, "LIMIT", 0.05)
+    with pytest.raises(TwinFailed, match="does not read"):
+        ConsoleLine(FakeStream(room=0)).send(b"x")
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "power_button", "screenshot", "open_console"])
 def test_a_twin_that_is_off_can_not_be_asked(libvirt: Hypervisor, act: str) -> None:
     with pytest.raises(TwinFailed, match="is not running"):
         getattr(libvirt, act)("twinboot-tb1-work")

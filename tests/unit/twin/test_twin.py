@@ -76,7 +76,9 @@ class FakeHypervisor:
     def state(self, name: str) -> PowerState:
         return PowerState.RUNNING if self.on else PowerState.OFF
 
-    def wait_off(self, name: str, limit: float, sleep: Callable[[float], None]) -> bool:
+    def wait_off(
+        self, name: str, limit: float, sleep: Callable[[float], None], clock: Callable[[], float]
+    ) -> bool:
         sleep(0.01)
         return not self.on
 
