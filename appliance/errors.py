@@ -101,6 +101,16 @@ class PatchFailed(ApplianceError):
     next_actions = ("Read the package manager's output in the report.", "Rehearse other patches.")
 
 
+class FileSystemFailed(ApplianceError):
+    """A file system's own checker ended with errors left: the copy is not fit to be booted."""
+
+    code = "FSCK-01"
+    next_actions = (
+        "Try another repair (X on the console, or `twinboot repair --help`). Each starts from the original.",
+        "Look at the disk's health: M on the console, or `twinboot inspect`.",
+    )
+
+
 class BootConfigFailed(ApplianceError):
     """A write to the boot configuration, or reading it back as the loader, did not hold."""
 

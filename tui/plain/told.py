@@ -9,7 +9,7 @@ from appliance.model import events as e
 from appliance.model.lineage import Node
 from appliance.model.machine import Machine
 from appliance.model.messages import Planned, Status
-from appliance.model.plan import Plan, Verb
+from appliance.model.plan import Plan
 from appliance.model.verdict import ChangeKind, Outcome, Verdict
 from appliance.session import SaidNo
 from tui import describe
@@ -59,7 +59,7 @@ def volume(node: Node) -> str:
 def plan(planned: Planned) -> Iterator[str]:
     """The steps; every write with what a power cut at it leaves; warnings before them."""
     made = planned.plan
-    rehearsal = made.request.verb is Verb.REHEARSE
+    rehearsal = made.request.makes_a_run
     yield f"Plan {made.names.run}: {count(len(made.steps), 'step')}, about {duration(weight(made))}."
     for warning in made.warnings:
         yield f"[!] {warning}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.errors import ApplianceError
+from appliance.errors import FileSystemFailed
 from appliance.host.files import mounted
 from appliance.host.run import Command, Effect, Host, Output
 from appliance.model.events import Line
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow.repair import ANOTHER
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 
@@ -24,13 +23,6 @@ CORRECTED, REBOOT = 1, 2
 
 DIRTY_LOG = 2
 """xfs_repair(8), EXIT STATUS: the log must be replayed by mounting first."""
-
-
-class FileSystemLost(ApplianceError):
-    """The checker ended with errors left: the copy is not fit to be booted."""
-
-    code = "FSCK-01"
-    next_actions = ANOTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ class CheckFileSystem(OnGround):
 def mend(host: Host, device: str, fstype: str, replay: Replay) -> tuple[str, ...]:
     """Mend the unmounted file system on `device`; what was said. `replay` mounts and unmounts it once.
 
-    Raises FileSystemLost where errors are left, CommandFailed where the program cannot be run.
+    Raises FileSystemFailed where errors are left, CommandFailed where the program cannot be run.
     """
     return _ext(host, device) if fstype in EXT else _xfs(host, device, replay)
 
@@ -63,10 +55,10 @@ def mend(host: Host, device: str, fstype: str, replay: Replay) -> tuple[str, ...
 def _ext(host: Host, device: str) -> tuple[str, ...]:
     found = _run(host, ("e2fsck", "-f", "-y", device))
     if found.status & ~(CORRECTED | REBOOT):
-        raise FileSystemLost(f"e2fsck left errors on the copy (status {found.status}): {_last(found)}")
+        raise FileSystemFailed(f"e2fsck left errors on the copy (status {found.status}): {_last(found)}")
     again = _run(host, ("e2fsck", "-f", "-n", device))
     if again.status:
-        raise FileSystemLost(f"e2fsck still finds errors at its second look: {_last(again)}")
+        raise FileSystemFailed(f"e2fsck still finds errors at its second look: {_last(again)}")
     verdict = "errors were corrected" if found.status else "no errors were found"
     return (*_lines(found), f"e2fsck: {verdict}; a second look finds none")
 
@@ -77,10 +69,10 @@ def _xfs(host: Host, device: str, replay: Replay) -> tuple[str, ...]:
         replay()
         found = _run(host, ("xfs_repair", device))
     if found.status:
-        raise FileSystemLost(f"xfs_repair could not mend the copy (status {found.status}): {_last(found)}")
+        raise FileSystemFailed(f"xfs_repair could not mend the copy (status {found.status}): {_last(found)}")
     again = _run(host, ("xfs_repair", "-n", device))
     if again.status:
-        raise FileSystemLost(f"xfs_repair still finds errors at its second look: {_last(again)}")
+        raise FileSystemFailed(f"xfs_repair still finds errors at its second look: {_last(again)}")
     return (*_lines(found), "xfs_repair: done; a second look finds no errors")
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from appliance.errors import FileSystemFailed
 from appliance.host.run import Command, Output, RealHost
-from appliance.workflow.steps.fsck import FileSystemLost, mend
+from appliance.workflow.steps.fsck import mend
 
 E2FS = pytest.mark.skipif(
     not all(shutil.which(p) for p in ("mke2fs", "debugfs", "e2fsck")), reason="needs e2fsprogs"
@@ -58,7 +59,7 @@ def test_damage_is_mended_and_a_second_look_finds_none(image: Path) -> None:
 def test_what_is_no_file_system_is_an_error_and_never_a_clean_bill(tmp_path: Path) -> None:
     empty = tmp_path / "empty.img"
     empty.write_bytes(bytes(1 << 20))
-    with pytest.raises(FileSystemLost) as said:
+    with pytest.raises(FileSystemFailed) as said:
         mend(RealHost(), str(empty), "ext4", never)
     assert "status 8" in said.value.what and "repair" in said.value.next_actions[0]
 
@@ -80,7 +81,7 @@ class Scripted:
 @pytest.mark.parametrize("status", [4, 5, 8, 12, 32, 128])
 def test_errors_left_are_never_taken_for_mended(status: int) -> None:
     host = Scripted(status, 0)
-    with pytest.raises(FileSystemLost, match=f"status {status}"):
+    with pytest.raises(FileSystemFailed, match=f"status {status}"):
         mend(host, "/dev/x", "ext4", never)
     assert len(host.ran) == 1
 
@@ -90,7 +91,7 @@ def test_corrected_errors_are_looked_at_again_before_they_are_believed(status: i
     host = Scripted(status, 0)
     mend(host, "/dev/x", "ext3", never)
     assert host.ran == [("e2fsck", "-f", "-y", "/dev/x"), ("e2fsck", "-f", "-n", "/dev/x")]
-    with pytest.raises(FileSystemLost, match="second look"):
+    with pytest.raises(FileSystemFailed, match="second look"):
         mend(Scripted(status, 4), "/dev/x", "ext4", never)
 
 
@@ -100,7 +101,7 @@ def test_an_xfs_log_is_replayed_by_one_mount_and_never_thrown_away() -> None:
     mend(host, "/dev/x", "xfs", lambda: replayed.append("mounted"))
     assert replayed == ["mounted"]
     assert host.ran == [("xfs_repair", "/dev/x"), ("xfs_repair", "/dev/x"), ("xfs_repair", "-n", "/dev/x")]
-    with pytest.raises(FileSystemLost, match="status 2"):
+    with pytest.raises(FileSystemFailed, match="status 2"):
         mend(Scripted(2, 2), "/dev/x", "xfs", lambda: None)
-    with pytest.raises(FileSystemLost, match="second look"):
+    with pytest.raises(FileSystemFailed, match="second look"):
         mend(Scripted(0, 1), "/dev/x", "xfs", lambda: None)
