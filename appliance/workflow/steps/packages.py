@@ -125,7 +125,7 @@ def in_twin(ctx: Context, twin: Twin) -> Run:
     """Runs a program in the running twin; it can be cancelled, and its output comes line by line."""
 
     def run(argv: tuple[str, ...], what: str) -> int:
-        setting = Setting(cancelled=ctx.cancel.is_set, step="packages")
+        setting = Setting(cancelled=ctx.cancel.is_set, step="packages", clock=twin.clock)
         progress = AptProgress(ctx.tell, setting.step, 0, 0, setting.clock)
         return Job(twin.guest, setting).run(argv, progress.heard, what)
 
