@@ -1,4 +1,4 @@
-"""`twinboot export`, `plans`: what is asked of the appliance itself, as commands."""
+"""`twinboot export`, `plans`, `network`: what is asked of the appliance itself, as commands."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def add_verbs(verb: NewVerb) -> None:
         "--to", default=s.STICK, metavar="PLACE", help="stick (default), http(s)://... by PUT, or a /folder"
     )
     verb("plans", "The plan files on the stick; `twinboot run NAME` carries one out here and now.")
+    verb("network", "The appliance's own ports: cable, speed, addresses, name servers, proxy.")
 
 
 async def _export(session: Session, args: argparse.Namespace) -> tuple[s.Reply, str]:
@@ -35,9 +36,15 @@ async def _plans(session: Session, args: argparse.Namespace) -> tuple[s.Reply, s
     return found, show.plan_files(found)
 
 
+async def _network(session: Session, args: argparse.Namespace) -> tuple[s.Reply, str]:
+    found = await session.network()
+    return found, show.network(found)
+
+
 VERBS: dict[str, Callable[[Session, argparse.Namespace], Awaitable[tuple[s.Reply, str]]]] = {
     "export": _export,
     "plans": _plans,
+    "network": _network,
 }
 
 

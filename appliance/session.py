@@ -160,6 +160,15 @@ class Session:
     async def resume(self, run: str) -> None:
         await self._ask(v.Resume(run=run), m.Accepted)
 
+    async def network(self) -> sm.Network:
+        return await self._ask(sm.GetNetwork(), sm.Network)
+
+    async def set_network(self, say: sm.SetNetwork | sm.SetProxy) -> sm.Network:
+        return await self._ask(say, sm.Network)
+
+    async def blink(self, link: str) -> None:
+        await self._ask(sm.Blink(link=link), m.Accepted)
+
     async def follow(self, since: int = 0) -> AsyncIterator[AnyEvent]:
         """Events after number `since`, until the engine closes the connection."""
         await self._ask(m.Follow(since=since), m.Accepted)

@@ -10,7 +10,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import Plan
-from appliance.model.service_messages import Exported, PlanFiles, PlanSaved
+from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved
 
 GIB = 1024**3
 
@@ -124,6 +124,20 @@ def plan_saved(saved: PlanSaved) -> str:
         f"To run it with nobody there, add to the kernel command line: {saved.argument}",
         f"From an address: twinboot.plan=URL#sha256={saved.sha256}",
     ]
+    return clean("\n".join(lines))
+
+
+def network(found: Network) -> str:
+    lines = ["PORT         CABLE  MBIT/S  MAC                ADDRESS"]
+    for link in found.links:
+        name = f"{link.name} ({link.parent}.{link.vlan})" if link.vlan else link.name
+        how = " (by hand)" if link.name in found.by_hand else " (DHCP)" if link.dynamic else ""
+        lines.append(
+            f"{name:12} {'yes' if link.cable else 'NO':6} {link.speed or '-':<7} {link.mac:18}"
+            f" {', '.join(link.addresses) or 'none'}{how}"
+        )
+        lines += [f"{'':40}gateway {link.gateway}"] if link.gateway else []
+    lines.append(f"name servers {', '.join(found.servers) or 'none'}; proxy {found.proxy or 'none'}")
     return clean("\n".join(lines))
 
 

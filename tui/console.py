@@ -19,6 +19,7 @@ from textual.screen import Screen
 from appliance.errors import ApplianceError
 from appliance.model.events import Failed
 from appliance.model.plan import Plan, Request, Verb
+from appliance.model.service_messages import Port
 from appliance.session import SaidNo
 from tui.board import Board
 from tui.filters import BasicText, FontText, SafeText
@@ -33,9 +34,11 @@ from tui.screens.help import HelpPage
 from tui.screens.home import Home
 from tui.screens.log import LogPage
 from tui.screens.machine import MachinePage
+from tui.screens.network import NetworkPage
 from tui.screens.operator import OperatorPage
 from tui.screens.page import Page, key
 from tui.screens.plans import PlansPage
+from tui.screens.port import PortPage
 from tui.screens.power import PowerPage
 from tui.screens.preflight import Preflight
 from tui.screens.rehearse import Rehearse
@@ -239,6 +242,12 @@ class Console(App[None]):
 
     def open_services(self) -> None:
         self.push_screen(ServicesPage())
+
+    def open_network(self) -> None:
+        self.push_screen(NetworkPage())
+
+    def open_port(self, link: Port) -> None:
+        self.push_screen(PortPage(link))
 
     def open_plans(self) -> None:
         self.push_screen(PlansPage())

@@ -15,10 +15,11 @@ from appliance.errors import ApplianceError, Busy, Refused
 from appliance.model import messages as m
 from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent, Line
+from appliance.model.service_messages import SERVICE_ACTS
 from appliance.model.vm_messages import VM_ACTS, AnyVmSay
 
 LINE_LIMIT = 64 * 1024 * 1024
-ACTS = (m.Start, m.Approve, m.Cancel, m.Power, *VM_ACTS)
+ACTS: tuple[type[m.Say], ...] = (*SERVICE_ACTS, m.Start, m.Approve, m.Cancel, m.Power, *VM_ACTS)
 
 
 def refusal(error: ApplianceError) -> m.Refusal:

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from appliance.engine.bus import Bus
 from appliance.errors import Refused
 from appliance.host.run import Host
+from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.events import ServiceProgress
 from appliance.model.machine import Machine
 from appliance.model.plan import Request, Verb
 from appliance.workflow.export import Exporter
+from appliance.workflow.network import NetworkDesk, site_proxy
 from appliance.workflow.places import Places
 from appliance.workflow.plan_files import list_plan_files, save_plan_file
 
@@ -28,9 +30,10 @@ class Services:
         self.host = host
         self.bus = bus
         self.places = places
+        self.network = NetworkDesk(host, places.runtime)
         self.exporter = exporter or Exporter(host, places)
 
-    def handle(self, say: object, machine: Machine) -> s.AnyServiceReply:
+    def handle(self, say: object, machine: Machine) -> s.AnyServiceReply | m.Accepted:
         """Raises ApplianceError; Refused for a message this engine does not know."""
         match say:
             case s.Export():
@@ -39,11 +42,22 @@ class Services:
                 return list_plan_files(self.places.data, self.exporter.is_stick(self.places.data), machine)
             case s.SavePlanFile():
                 return self.save_plan(machine, say)
+            case s.GetNetwork():
+                return self.network.show()
+            case s.SetNetwork():
+                return self.network.set(say)
+            case s.SetProxy():
+                return self.network.set_proxy(say.proxy)
+            case s.Blink():
+                self.network.blink(say.link)
+                return m.Accepted()
             case _:
                 raise Refused((f"The engine does not know {type(say).__name__}.",))
 
     def export(self, machine: Machine, run: str, to: str) -> s.Exported:
-        return self.exporter.export(machine, run, to, self.bus.kept(), Teller(self.bus, "export"))
+        proxy = site_proxy(self.places.runtime)
+        teller = Teller(self.bus, "export")
+        return self.exporter.export(machine, run, to, self.bus.kept(), teller, proxy)
 
     def save_plan(self, machine: Machine, say: s.SavePlanFile) -> s.PlanSaved:
         self.exporter.stick()

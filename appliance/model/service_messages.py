@@ -84,7 +84,64 @@ class PlanSaved(Reply, frozen=True, tag="plan-saved"):
     argument: str
 
 
-AnyServiceSay = Export | GetPlanFiles | SavePlanFile
-AnyServiceReply = Exported | PlanFiles | PlanSaved
-SERVICE_ACTS: tuple[type[Say], ...] = ()
+class Port(msgspec.Struct, frozen=True, kw_only=True):
+    """One network port. `speed` is in Mbit/s, 0 where it is not known; `vlan` 0 for the port itself.
+
+    `cable`: there is a link. `dynamic`: an address came by DHCP or router advertisement.
+    """
+
+    name: str
+    mac: str
+    cable: bool
+    speed: int = 0
+    addresses: tuple[str, ...] = ()
+    dynamic: bool = False
+    gateway: str = ""
+    driver: str = ""
+    parent: str = ""
+    vlan: int = 0
+
+
+class GetNetwork(Say, frozen=True, tag="network"):
+    """The appliance's own ports, name servers and proxy."""
+
+
+class Network(Reply, frozen=True, tag="network"):
+    """`by_hand` names the ports that were set here; `proxy` is "host:port", empty for none."""
+
+    links: tuple[Port, ...]
+    servers: tuple[str, ...] = ()
+    proxy: str = ""
+    by_hand: tuple[str, ...] = ()
+
+
+class SetNetwork(Say, frozen=True, tag="set-network"):
+    """How the port `link` gets its address, until power-off. An empty `address` means DHCP.
+
+    `address` is written with its prefix, 192.0.2.10/24; `servers` are name servers, apart by blanks or
+    commas; `vlan` is a number 1-4094, empty for untagged. Answered by `Network`.
+    """
+
+    link: str
+    address: str = ""
+    gateway: str = ""
+    servers: str = ""
+    vlan: str = ""
+
+
+class SetProxy(Say, frozen=True, tag="set-proxy"):
+    """The site's HTTP proxy, http://host:port, for fetching; empty for none. Answered by `Network`."""
+
+    proxy: str = ""
+
+
+class Blink(Say, frozen=True, tag="blink"):
+    """Let the lamp of port `link` blink, 15 seconds at most."""
+
+    link: str
+
+
+AnyServiceSay = Export | GetPlanFiles | SavePlanFile | GetNetwork | SetNetwork | SetProxy | Blink
+AnyServiceReply = Exported | PlanFiles | PlanSaved | Network
+SERVICE_ACTS: tuple[type[Say], ...] = (SetNetwork, SetProxy)
 """Those that only the client in control may ask."""

@@ -15,9 +15,10 @@ from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
+from appliance.model.service_messages import SERVICE_ACTS
 
 Script = Callable[[m.AnySay, str], m.AnyReply]
-ACTS = (m.Start, m.Approve, m.Cancel, m.Power)
+ACTS = (*SERVICE_ACTS, m.Start, m.Approve, m.Cancel, m.Power)
 
 
 def refusal(error: ApplianceError) -> m.Refusal:

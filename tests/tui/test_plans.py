@@ -86,9 +86,7 @@ async def test_a_plan_of_the_stick_goes_through_its_pre_flight(engine: FakeEngin
     )
     async with desk(engine) as here:
         await here.press("a", "f")
-        await here.sees(
-            ">  june.json", "twinboot rehearse --security", "unattended: yes", "There is no stick"
-        )
+        await here.sees("> june.json", "twinboot rehearse --security", "unattended: yes", "There is no stick")
         await here.press("down")
         await here.sees("is for X.")
         await here.press("enter", "down", "enter")
@@ -102,7 +100,7 @@ async def test_a_plan_of_the_stick_goes_through_its_pre_flight(engine: FakeEngin
 async def test_an_empty_stick_says_so(engine: FakeEngine) -> None:
     engine.script[s.GetPlanFiles] = lambda say: s.PlanFiles(folder="x", stick=True)
     async with desk(engine) as here:
-        await here.press("a", "down", "enter")
+        await here.press("a", "down", "down", "enter")
         await here.sees("no plan files", "0 files")
         await here.press("r", "f5", "escape", "escape")
         await here.sees("What this machine can start")

@@ -94,7 +94,8 @@ def _stick(found: PlanFiles | None) -> list[Line]:
 
 def _row(file: PlanFile) -> Line:
     what = file.command_line or "does not read"
-    return columns([("", 1), (file.name, 22), (file.serial, 14), (what, 40)], "warn" if file.why_not else "")
+    cells = [(file.name, 22), (file.serial, 14), (what, 40)]
+    return ((" ", ""), *columns(cells, "warn" if file.why_not else ""))
 
 
 def _about(file: PlanFile | None, width: int) -> list[Line]:

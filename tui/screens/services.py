@@ -14,6 +14,7 @@ from tui.widgets.rows import Row, Rows
 
 OFFERS = (
     ("export", "X", "Export", "a run's record to the stick or an address, without secrets"),
+    ("network", "N", "Network", "the appliance's ports: cable, address, VLAN, proxy, blink"),
     ("plans", "F", "Plan files", "what is on the stick, to be run here or with nobody there"),
 )
 
@@ -59,6 +60,8 @@ about this appliance, and what it is told here is forgotten at power-off.
         match name:
             case "export":
                 self.desk.open_export(self._run())
+            case "network":
+                self.desk.open_network()
             case "plans":
                 self.desk.open_plans()
 

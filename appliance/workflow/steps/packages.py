@@ -17,6 +17,7 @@ from appliance.patching.choose import choose
 from appliance.patching.job import Job
 from appliance.twin.offline import opened
 from appliance.twin.twin import Twin
+from appliance.workflow.network import site_proxy
 from appliance.workflow.repair import ANOTHER
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
@@ -29,13 +30,17 @@ OFFLINE_LIMIT = 5400.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the package manager is run. `twin` is None off-line, where nothing can be fetched."""
+    """Where the package manager is run. `twin` is None off-line, where nothing can be fetched.
+
+    `site` is the site's proxy as set in the appliance, "host:port".
+    """
 
     ctx: Context
     guest: Guest
     run: Run
     manager: PackageManager
     twin: Twin | None
+    site: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class PackageRepair(OnGround):
         manager = choose(guest, Setting(cancelled=ctx.cancel.is_set))
         mark = manager.begin()
         write_preferences(guest, security=False)
-        left = self.mend(Place(ctx, guest, run, manager, twin))
+        left = self.mend(Place(ctx, guest, run, manager, twin, site_proxy(self.ground.work.runtime)))
         applied = manager.collect(mark)
         if left:
             raise PatchFailed(
@@ -113,7 +118,7 @@ def reached(here: Place) -> Iterator[Setting]:
     """The twin may reach its own package sources within the block."""
     assert here.twin is not None
     sources = here.manager.sources()
-    proxy = here.twin.open_network(sources.hosts, sources.upstream)
+    proxy = here.twin.open_network(sources.hosts, here.site or sources.upstream)
     try:
         yield Setting(proxy=proxy)
     finally:

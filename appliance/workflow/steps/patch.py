@@ -13,6 +13,7 @@ from appliance.model.plan import PatchKind, PatchRequest
 from appliance.patching.base import Applied, PackageManager, Setting
 from appliance.patching.choose import choose
 from appliance.twin.twin import Twin
+from appliance.workflow.network import site_proxy
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import BUNDLE, WORK, twin_of
@@ -34,7 +35,7 @@ class Patch(OnGround):
         if reasons := closed.why_not(request):
             raise Refused(reasons)
         silent: tuple[str, ...] = ()
-        with reaching(twin, closed, request, ctx) as proxy:
+        with reaching(twin, closed, request, ctx, site_proxy(self.ground.work.runtime)) as proxy:
             setting = Setting(
                 proxy=proxy,
                 bundle=BUNDLE if request.bundle else "",
@@ -56,15 +57,20 @@ class Patch(OnGround):
 
 
 @contextlib.contextmanager
-def reaching(twin: Twin, manager: PackageManager, request: PatchRequest, ctx: Context) -> Iterator[str]:
-    """The proxy's URL while the twin may reach its own package sources; empty where it may reach nothing."""
+def reaching(
+    twin: Twin, manager: PackageManager, request: PatchRequest, ctx: Context, site: str
+) -> Iterator[str]:
+    """The proxy's URL while the twin may reach its own package sources; empty where it may reach nothing.
+
+    `site` is the site's own proxy as set in the appliance, "host:port"; it comes before the system's own.
+    """
     if request.bundle or request.kind is PatchKind.NOTHING:
         yield ""
         return
     sources = manager.sources()
     for sentence in sources.unreachable:
         ctx.tell(Line(source="net", text=sentence))
-    yield twin.open_network(sources.hosts, sources.upstream)
+    yield twin.open_network(sources.hosts, site or sources.upstream)
     for denied in twin.close_network():
         ctx.tell(Line(source="net", text=f"denied: {denied}"))
 
