@@ -25,8 +25,9 @@ from tests.lab.proof import ProofOfBoot
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(10800)]
 
 NO_INITRD = "f=/boot/initrd.img-{kernel}; n=$(stat -c %s $f) && head -c $n /dev/zero >$f && sync"
+APT = "apt-get -qq -y -o Dir::Etc::SourceList=/dev/null"
 UNPACKED = (
-    "cd /var/tmp && apt-get -qq update && apt-get -qq download ledger && dpkg --unpack ledger_1.1_all.deb"
+    f"cd /var/tmp && {APT} update && {APT} download ledger && dpkg --unpack ledger_1.1_all.deb"
     " && sync && dpkg -s ledger | grep 'Status: install ok unpacked'"
 )
 LIMIT = 2 * REHEARSAL
@@ -43,7 +44,7 @@ def damaged(
         with stage("damage done by the installed system itself"):
             machine.power_on()
             for command in damage:
-                machine.shell().read(command, limit=900)
+                machine.shell().read(command, limit=1800)
             machine.power_off()
         machine.insert_stick(stick_with_shell(folder))
         yield Appliance.boot(machine)
@@ -124,12 +125,10 @@ def test_packages_left_half_done_are_finished_on_a_copy_that_is_kept(tmp_path: P
 
 def test_an_update_that_broke_a_service_is_undone_on_a_copy_that_is_kept(tmp_path: Path) -> None:
     """The version before is fetched again from the system's own sources, by the twin alone."""
-    update = (
-        "apt-get -qq update && apt-get -y -qq install ledger=1.2 2>&1; dpkg -s ledger | grep 'ersion: 1.2'"
-    )
+    update = f"{APT} update && {APT} install ledger=1.2; sync; dpkg -s ledger | grep 'Version: 1.2'"
     with damaged(tmp_path, update, ledger=("1.0", "1.2")) as appliance:
         run, verdict, said = repaired(appliance, "--undo-packages")
-        assert "undoing apt-get -y -qq install ledger=1.2" in said.text
+        assert "undoing apt-get" in said.text and "install ledger=1.2" in said.text
         assert verdict["result"] == "PASS"
         assert [(p["name"], p["before"], p["after"]) for p in verdict["packages"]] == [
             ("ledger", "1.2", "1.0")
@@ -142,7 +141,7 @@ def test_an_update_that_broke_a_service_is_undone_on_a_copy_that_is_kept(tmp_pat
 def test_a_newest_kernel_that_does_not_boot_gives_way_to_the_one_before(tmp_path: Path) -> None:
     offers = installed_system(SystemSpec()).offers
     old, new = offers.installed.release, offers.update.release
-    install = "apt-get -qq update && apt-get -y -qq install linux-image-amd64 2>&1 && sync"
+    install = f"{APT} update && {APT} install linux-image-amd64 && sync"
     with damaged(tmp_path, install, NO_INITRD.format(kernel=new), kernel=True) as appliance:
         run, verdict, said = repaired(appliance, "--older-kernel")
         assert "finding: The twin does not boot" in said.text
@@ -153,8 +152,9 @@ def test_a_newest_kernel_that_does_not_boot_gives_way_to_the_one_before(tmp_path
         assert (proof.root, proof.kernel) == (f"/dev/mapper/vg0-root--{run}", old)
         # Kept: the system's own grub.cfg boots the older kernel too, and says in a file why.
         machine = appliance.machine
-        machine.shell().run("systemctl reboot")
-        machine.rebooted()
+        machine.power_off()
+        machine.pull_stick()
+        machine.power_on()
         again = machine.proof_of_boot()
         assert (again.root, again.kernel) == (proof.root, old)
         assert "twinboot.trial=" not in again.cmdline
