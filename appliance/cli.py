@@ -113,6 +113,9 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
     kind.add_argument("--by-hand", action="store_true", help="wait while you work in the twin")
     sub.add_argument("--bundle", default="", metavar="FOLDER", help="patches from this folder of the stick")
     sub.add_argument(
+        "--skip-check", action="append", default=[], metavar="NAME", help="leave out this check of the stick"
+    )
+    sub.add_argument(
         "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
     )
     sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
@@ -155,6 +158,7 @@ def request(args: argparse.Namespace) -> Request:
             verb=verb,
             system=args.system,
             patch=patch_request(args),
+            skip_checks=tuple(args.skip_check),
             emulate=args.emulate,
             memory=args.memory,
         )

@@ -169,6 +169,9 @@ class Session:
     async def blink(self, link: str) -> None:
         await self._ask(sm.Blink(link=link), m.Accepted)
 
+    async def on_stick(self) -> sm.OnStick:
+        return await self._ask(sm.GetStick(), sm.OnStick)
+
     async def follow(self, since: int = 0) -> AsyncIterator[AnyEvent]:
         """Events after number `since`, until the engine closes the connection."""
         await self._ask(m.Follow(since=since), m.Accepted)

@@ -18,6 +18,7 @@ from appliance.workflow.export import Exporter
 from appliance.workflow.network import NetworkDesk, site_proxy
 from appliance.workflow.places import Places
 from appliance.workflow.plan_files import list_plan_files, save_plan_file
+from appliance.workflow.stick import on_stick
 
 TELL_EVERY = 0.25
 """Seconds between two words on how far something is."""
@@ -51,6 +52,8 @@ class Services:
             case s.Blink():
                 self.network.blink(say.link)
                 return m.Accepted()
+            case s.GetStick():
+                return on_stick(self.places.data)
             case _:
                 raise Refused((f"The engine does not know {type(say).__name__}.",))
 

@@ -21,7 +21,7 @@ MIB = 2048  # sectors
 DATA, BOOT, ESP, SYSTEM = "TWINBOOT", "TWINBOOT-BIOS", "TWINBOOT-ESP", "TWINBOOT-SYS"
 DATA_SIZE = 16 * MIB
 ESP_SIZE = 8 * MIB
-FOLDERS = ("plans", "bundles", "checks", "reports", "twinboot")
+FOLDERS = ("plans", "bundles", "scripts", "checks", "reports", "twinboot")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ def command_line(request: Request) -> str:
     words = ["twinboot", request.verb.value]
     match request.verb:
         case Verb.REHEARSE:
-            words += [*_patch(request), *_twin(request)]
+            words += [*_patch(request), *(w for c in request.skip_checks for w in ("--skip-check", c))]
+            words += _twin(request)
         case Verb.REPAIR:
             words += [f"--{request.repair.value}"] if request.repair else []
             words += [*([] if request.watch else ["--no-watch"]), *_twin(request)]
         case _:
-            words.append(request.run)
+            words += [request.run] if request.run else []
             words += ["--force-bad"] if request.force_bad else []
             words += ["--retire-on", request.retire_on] if request.retire_on else []
     return shlex.join(words)

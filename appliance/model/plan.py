@@ -54,7 +54,7 @@ class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire; undo
-    means all of them.
+    means all of them. `skip_checks` are the site's checks on the stick that shall not be run.
 
     `repair` is the attempt of a repair; `watch`: the copy is booted as it is first, to see how it fails.
     """
@@ -63,6 +63,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     system: str = ""
     run: str = ""
     patch: PatchRequest = PatchRequest()
+    skip_checks: tuple[str, ...] = ()
     emulate: bool = False
     force_bad: bool = False
     memory: int = 0

@@ -141,7 +141,19 @@ class Blink(Say, frozen=True, tag="blink"):
     link: str
 
 
-AnyServiceSay = Export | GetPlanFiles | SavePlanFile | GetNetwork | SetNetwork | SetProxy | Blink
-AnyServiceReply = Exported | PlanFiles | PlanSaved | Network
+class GetStick(Say, frozen=True, tag="stick"):
+    """What a rehearsal can take from the stick."""
+
+
+class OnStick(Reply, frozen=True, tag="stick"):
+    """Names to choose from: folders below bundles, scripts by their path, executables below checks."""
+
+    bundles: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+
+AnyServiceSay = Export | GetPlanFiles | SavePlanFile | GetNetwork | SetNetwork | SetProxy | Blink | GetStick
+AnyServiceReply = Exported | PlanFiles | PlanSaved | Network | OnStick
 SERVICE_ACTS: tuple[type[Say], ...] = (SetNetwork, SetProxy)
 """Those that only the client in control may ask."""

@@ -80,4 +80,4 @@ def _put(target: Path, content: bytes | Path) -> None:
     elif content.is_dir():
         shutil.copytree(content, target, symlinks=True)
     else:
-        shutil.copyfile(content, target)
+        shutil.copy(content, target)  # with its rights: a check must stay executable

@@ -15,7 +15,7 @@ from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import promote, rehearse, repair, undoing
+from appliance.workflow import promote, rehearse, repair, stick, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.naming import next_run
@@ -55,7 +55,7 @@ def title(plan: Plan) -> str:
 def build_plan(machine: Machine, request: Request, descent: Descent, host: Host, places: Places) -> Plan:
     """A plan for `request`. Raises Refused with every reason at once."""
     if request.verb is Verb.REHEARSE:
-        return rehearse.build_plan(machine, request, descent.lineage)
+        return rehearse.build_plan(machine, request, descent.lineage, stick.why_not(places.data, request))
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.UNDO:

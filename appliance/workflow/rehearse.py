@@ -21,10 +21,13 @@ TITLES = {
 }
 
 
-def build_plan(machine: Machine, request: Request, lineage: Lineage) -> Plan:
-    """What a rehearsal will do on `machine`. Raises Refused with every reason at once."""
+def build_plan(machine: Machine, request: Request, lineage: Lineage, missing: tuple[str, ...] = ()) -> Plan:
+    """What a rehearsal will do on `machine`; `missing` says what the stick has not got.
+
+    Raises Refused with every reason at once.
+    """
     system = choose_system(machine, request, lineage)
-    reasons, warnings = refusals(machine, system, request), warnings_of(machine, system)
+    reasons, warnings = (*refusals(machine, system, request), *missing), warnings_of(machine, system)
     if reasons:
         raise Refused(reasons, warnings)
     run = next_run(machine, system.root.vg, lineage)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from appliance.errors import ApplianceError
 from appliance.model import messages as m
+from appliance.model import service_messages as sm
 from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent
 from appliance.model.lineage import Lineage
@@ -50,6 +51,7 @@ class FakeEngine:
         self.events: list[AnyEvent] = []
         self.followers: list[asyncio.StreamWriter] = []
         self.writers: list[asyncio.StreamWriter] = []
+        self.stick = sm.OnStick()
         self.deaf = False
         self.slow: set[type[m.Say]] = set()
         self._kept: list[tuple[asyncio.StreamWriter, int, m.AnySay, str]] = []
@@ -138,5 +140,7 @@ class FakeEngine:
                 return self.status
             case m.GetRecord():
                 return m.RecordOf(run=say.run, verdict=None, text="No record.")
+            case sm.GetStick():
+                return self.stick
             case _:
                 return m.Accepted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from appliance.engine.server import Server
 from appliance.model.codec import from_json
 from appliance.model.events import Line, RunFinished
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan, RepairKind, Request, Verb
+from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Request, Verb
 from appliance.model.verdict import Result, Verdict
 from appliance.model.vm_messages import Pause, Resume
 from tests.unit.engine.recorded_desk import RecordedDesk
@@ -205,6 +206,14 @@ def test_an_export_that_fails_is_one_clear_error(
     "words, wanted",
     [
         (["undo"], Request(verb=Verb.UNDO)),
+        (
+            ["rehearse", "--all", "--skip-check", "10-web", "--skip-check", "20-mail"],
+            Request(
+                verb=Verb.REHEARSE,
+                patch=PatchRequest(kind=PatchKind.ALL),
+                skip_checks=("10-web", "20-mail"),
+            ),
+        ),
         (["retire", "tb3"], Request(verb=Verb.RETIRE, run="tb3")),
         (
             ["keep", "tb1", "--retire-on", "2027-01-31"],
@@ -214,6 +223,7 @@ def test_an_export_that_fails_is_one_clear_error(
 )
 def test_an_act_is_asked_for_as_it_was_typed(words: list[str], wanted: Request) -> None:
     assert request(parser().parse_args(words)) == wanted
+    assert shlex.split(command_line(wanted))[1:] == words
 
 
 def test_pause_resume_and_the_vms_lines(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:

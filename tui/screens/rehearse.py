@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,11 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Input
 
+from appliance.errors import ApplianceError
 from appliance.model.machine import InstalledSystem
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from appliance.model.service_messages import OnStick
 from tui import describe
 from tui.look import Line, line, pair, rule
 from tui.screens.page import Page, key
+from tui.screens.pick import PickOne, Tick
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import wrap
@@ -86,11 +90,14 @@ class Rehearse(Page):
     HELP = """\
 Choose what the twin shall get. Nothing is started here: the next page shows
 every reason against it at once, or the plan, and asks before it begins.
+Bundles, scripts and checks are those on the stick: folders bundles, scripts
+and checks of its data partition.
 "Change nothing" is a good first rehearsal on a machine you do not know.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "go", "check this plan"),
         key("s", "system", "other system"),
+        key("c", "checks", "checks"),
         key("e", "emulate", "emulate"),
         key("u", "unsigned", "unsigned packages"),
         key("escape", "back", "back"),
@@ -102,6 +109,8 @@ every reason against it at once, or the plan, and asks before it begins.
         self.emulate = False
         self.unsigned = False
         self.names: dict[str, str] = {}
+        self.stick = OnStick()
+        self.skipped: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
         yield Pane(id="which")
@@ -115,6 +124,13 @@ every reason against it at once, or the plan, and asks before it begins.
         self.query_one("#name", Input).display = False
         self.query_one("#patches", Rows).focus()
         self.redraw()
+        self.run_worker(self._read_stick(), group="stick")
+
+    async def _read_stick(self) -> None:
+        """What can be chosen from; where it cannot be read, names are typed and the engine judges them."""
+        with contextlib.suppress(ApplianceError):
+            self.stick = await self.desk.link.call(lambda s: s.on_stick())
+            self.redraw()
 
     @property
     def systems(self) -> tuple[InstalledSystem, ...]:
@@ -163,6 +179,9 @@ every reason against it at once, or the plan, and asks before it begins.
         if machine is not None and not machine.kvm:
             tick = "x" if self.emulate else " "
             rows.append(pair("E", f"[{tick}] emulate the twin: this machine has no KVM, expect hours", 3))
+        if checks := self.stick.checks:
+            run = len(checks) - len(self.skipped & set(checks))
+            rows.append(pair("C", f"{run} of {len(checks)} checks of the stick are run after each boot", 3))
         if self.choice.id == "bundle":
             tick = "x" if self.unsigned else " "
             rows.append(pair("U", f"[{tick}] take packages without a signature too", 3))
@@ -177,6 +196,8 @@ every reason against it at once, or the plan, and asks before it begins.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "system":
             return len(self.systems) > 1
+        if action == "checks":
+            return bool(self.stick.checks)
         if action == "emulate":
             return self.board.machine is not None and not self.board.machine.kvm
         if action == "unsigned":
@@ -186,6 +207,13 @@ every reason against it at once, or the plan, and asks before it begins.
     def action_system(self) -> None:
         self.system = (self.system + 1) % max(1, len(self.systems))
         self.redraw()
+
+    def action_checks(self) -> None:
+        about = "The site's own checks, run in the twin after the control boot and after the patched boot."
+        self.desk.push_screen(Tick("Checks of the stick", about, self.stick.checks, self.skipped, self._skip))
+
+    def _skip(self, off: set[str]) -> None:
+        self.skipped = frozenset(off)
 
     def action_emulate(self) -> None:
         self.emulate = not self.emulate
@@ -200,9 +228,21 @@ every reason against it at once, or the plan, and asks before it begins.
         if not self.systems:
             self.say(self._why_none(), "warn")
             return
+        names = {"bundle": self.stick.bundles, "script": self.stick.scripts}.get(self.choice.id, ())
+        if names:
+            title = self.choice.question.rstrip(":")
+            self.desk.push_screen(PickOne(title, names, self.names.get(self.choice.id, ""), self._picked))
+            return
         if self.choice.question:
             self._ask_name()
             return
+        self.desk.open_preflight(self.request())
+
+    def _picked(self, name: str | None) -> None:
+        if name is None:
+            self._ask_name()
+            return
+        self.names[self.choice.id] = name
         self.desk.open_preflight(self.request())
 
     def _ask_name(self) -> None:
@@ -243,4 +283,10 @@ every reason against it at once, or the plan, and asks before it begins.
             allow_unsigned=self.unsigned and choice.id == "bundle",
         )
         system = self.systems[min(self.system, len(self.systems) - 1)]
-        return Request(verb=Verb.REHEARSE, system=system.id, patch=patch, emulate=self.emulate)
+        return Request(
+            verb=Verb.REHEARSE,
+            system=system.id,
+            patch=patch,
+            emulate=self.emulate,
+            skip_checks=tuple(sorted(self.skipped & set(self.stick.checks))),
+        )

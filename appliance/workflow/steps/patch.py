@@ -17,6 +17,7 @@ from appliance.workflow.network import site_proxy
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import BUNDLE, WORK, twin_of
+from appliance.workflow.stick import read_script
 from appliance.workflow.workplace import Workplace
 
 
@@ -30,7 +31,7 @@ class Patch(OnGround):
         guest = twin.guest
         script = b""
         if request.kind is PatchKind.SCRIPT:
-            script = (self.ground.work.data / request.script).read_bytes()
+            script = read_script(self.ground.work.data, request.script)
         closed = choose(guest, Setting(script=script, cancelled=ctx.cancel.is_set))
         if reasons := closed.why_not(request):
             raise Refused(reasons)

@@ -23,11 +23,11 @@ from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose import every_pv
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, rooted_at
+from appliance.workflow.stick import CHECKS, checks, chosen_checks
 
 WORK, PROOF = "work", "proof"
 HEALTH = Tools().file("health.sh")
 BUNDLE = Tools().file("bundle")
-SITE_CHECKS = "checks"
 
 
 def volumes_of(ground: Ground, part: str) -> tuple[Snapshot, ...]:
@@ -55,7 +55,8 @@ def scratch_bytes(host: Host, ground: Ground, part: str) -> int:
 
 def site(ground: Ground) -> str:
     """The folder of the site's own checks in the guest; empty where the stick has none."""
-    return Tools().file(SITE_CHECKS) if SITE_CHECKS in _files(ground) else ""
+    there = set(checks(ground.work.data)) - set(ground.whole.request.skip_checks)
+    return Tools().file(CHECKS) if there else ""
 
 
 def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
@@ -108,9 +109,7 @@ def _as_it_was(ground: Ground) -> str:
 def _files(ground: Ground) -> Mapping[str, bytes | Path]:
     """What lies on the tools disk: the fact collector, the site's checks, the bundle."""
     files: dict[str, bytes | Path] = {"health.sh": script()}
-    checks = ground.work.data / "checks"
-    if checks.is_dir() and any(checks.iterdir()):
-        files[SITE_CHECKS] = checks
+    files |= chosen_checks(ground.work.data, ground.whole.request.skip_checks)
     if bundle := ground.whole.request.patch.bundle:
         folder = ground.work.data / "bundles" / Path(bundle).name
         if not folder.is_dir():

@@ -1,0 +1,87 @@
+"""What a rehearsal can take from the stick: bundles, scripts, the site's own checks. Reads only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from appliance.errors import Refused
+from appliance.model.plan import PatchKind, Request
+from appliance.model.service_messages import OnStick
+
+BUNDLES, SCRIPTS, CHECKS = "bundles", "scripts", "checks"
+MOST = 500
+"""Names of each kind; a stick with more is no stick of ours."""
+
+
+def on_stick(data: Path) -> OnStick:
+    """The names a person may choose from, sorted; a script's name is its path on the stick."""
+    scripts = [f"{SCRIPTS}/{name}" for name in _names(data / SCRIPTS, folders=False)]
+    scripts += [name for name in _names(data, folders=False) if name.endswith(".sh")]
+    return OnStick(
+        bundles=_names(data / BUNDLES, folders=True),
+        scripts=tuple(scripts),
+        checks=checks(data),
+    )
+
+
+def checks(data: Path) -> tuple[str, ...]:
+    """The site's checks: every executable file of the folder, as the fact collector runs them."""
+    folder = data / CHECKS
+    return tuple(name for name in _names(folder, folders=False) if os.access(folder / name, os.X_OK))
+
+
+def _names(folder: Path, *, folders: bool) -> tuple[str, ...]:
+    try:
+        found = sorted(p.name for p in folder.iterdir() if (p.is_dir() if folders else p.is_file()))
+    except OSError:
+        return ()
+    return tuple(name for name in found if not name.startswith(".") and name.isprintable())[:MOST]
+
+
+def why_not(data: Path, request: Request) -> tuple[str, ...]:
+    """Sentences on what the request names and the stick has not, with what there is instead."""
+    there, patch = on_stick(data), request.patch
+    reasons = []
+    if patch.bundle and not (data / BUNDLES / Path(patch.bundle).name).is_dir():
+        reasons.append(
+            f"There is no folder {BUNDLES}/{Path(patch.bundle).name} on the stick{_or(there.bundles)}"
+        )
+    if patch.kind is PatchKind.SCRIPT and patch.script and _inside(data, patch.script) is None:
+        reasons.append(f"There is no script {patch.script} on the stick{_or(there.scripts)}")
+    unknown = [name for name in request.skip_checks if name not in there.checks]
+    if unknown:
+        reasons.append(f"There is no check {', '.join(unknown)} on the stick to leave out{_or(there.checks)}")
+    return tuple(reasons)
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return f"; it has: {', '.join(names[:8])}." if names else "; it has none."
+
+
+def _inside(data: Path, name: str) -> Path | None:
+    """The file `name` on the stick; None where it is not there or its path leads elsewhere."""
+    file = (data / name).resolve()
+    return file if file.is_relative_to(data.resolve()) and file.is_file() else None
+
+
+def read_script(data: Path, name: str) -> bytes:
+    """The script's bytes. Raises Refused where it is not there or cannot be read."""
+    file = _inside(data, name)
+    try:
+        if file is not None:
+            return file.read_bytes()
+        said = "it is not there"
+    except OSError as error:
+        said = error.strerror or "unknown"
+    raise Refused((f"The script {name} on the stick could not be read: {said}.",))
+
+
+def chosen_checks(data: Path, skipped: tuple[str, ...]) -> dict[str, bytes | Path]:
+    """What goes on the tools disk under "checks": the folder, or all in it but the skipped ones."""
+    folder = data / CHECKS
+    if not checks(data):
+        return {}
+    if not skipped:
+        return {CHECKS: folder}
+    return {f"{CHECKS}/{entry.name}": entry for entry in folder.iterdir() if entry.name not in skipped}

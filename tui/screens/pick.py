@@ -1,0 +1,118 @@
+"""Choosing from a list of names: one of them, or which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from tui.look import line, lines, rule
+from tui.screens.page import Page, key
+from tui.widgets.pane import Pane
+from tui.widgets.rows import Row, Rows
+from tui.words import count, wrap
+
+OTHER = "\0other"
+
+
+class PickOne(Page):
+    """Enter takes the selected name; the last row asks for one that is not in the list."""
+
+    NAME = "choose"
+    HELP = """\
+Enter takes the selected one. Nothing is started by choosing.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("enter", "take", "take it"),
+        key("escape", "back", "back"),
+    ]
+
+    def __init__(
+        self, title: str, names: Sequence[str], chosen: str, then: Callable[[str | None], None]
+    ) -> None:
+        """`then` gets the name, or None for another one to be typed, after this page has gone."""
+        super().__init__()
+        self.title_text, self.names, self.chosen, self.then = title, tuple(names), chosen, then
+
+    def body(self) -> ComposeResult:
+        yield Pane(id="top", classes="one")
+        yield Rows(id="names", classes="rest")
+
+    def on_mount(self) -> None:
+        rows = self.query_one(Rows)
+        rows.fill([*(Row(line(f" {n}"), n) for n in self.names), Row(line(" another name ..."), OTHER)])
+        rows.select(self.chosen)
+        rows.focus()
+
+    def draw(self) -> None:
+        self.pane("top").show([rule(self.title_text, self.width, count(len(self.names), "name"))])
+
+    def on_rows_chosen(self) -> None:
+        self.action_take()
+
+    def action_take(self) -> None:
+        name = self.query_one(Rows).selected
+        self.desk.back()
+        self.then(None if name == OTHER else name)
+
+
+class Tick(Page):
+    """Space turns one on or off; leaving the page keeps what was ticked."""
+
+    NAME = "checks"
+    HELP = """\
+The machine's own services, sockets, mounts, kernel and packages are always
+checked. Here stand the site's own checks from the folder checks of the stick:
+programs that end with status 0 when all is well. Space leaves one out.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("space", "turn", "run it, or not"),
+        key("a", "all", "all or none"),
+        key("escape,enter", "back", "done"),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        about: str,
+        names: Sequence[str],
+        off: Collection[str],
+        then: Callable[[set[str]], None],
+    ) -> None:
+        super().__init__()
+        self.title_text, self.about, self.names, self.then = title, about, tuple(names), then
+        self.off = set(off) & set(self.names)
+
+    def body(self) -> ComposeResult:
+        yield Pane(id="top")
+        yield Rows(id="names", classes="rest")
+
+    def on_mount(self) -> None:
+        self.query_one(Rows).focus()
+        self.redraw()
+
+    def draw(self) -> None:
+        said = f"{len(self.names) - len(self.off)} of {len(self.names)} are run"
+        about = lines(wrap(self.about, self.width - 2, " "))
+        self.pane("top").show([rule(self.title_text, self.width, said), *about])
+        self.query_one(Rows).fill(
+            [Row(line(f" [{' ' if name in self.off else 'x'}] {name}"), name) for name in self.names]
+        )
+
+    def action_turn(self) -> None:
+        if (name := self.query_one(Rows).selected) is not None:
+            self.off ^= {name}
+            self.redraw()
+
+    def action_all(self) -> None:
+        self.off = set() if self.off else set(self.names)
+        self.redraw()
+
+    def on_rows_chosen(self) -> None:
+        self.action_back()
+
+    def action_back(self) -> None:
+        self.then(self.off)
+        super().action_back()
