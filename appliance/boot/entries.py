@@ -17,7 +17,9 @@ _DEVICE = re.compile(r"(?:/dev/[A-Za-z0-9+_.:/-]+|UUID=[A-Za-z0-9-]+)\Z")
 _WORD = re.compile(r"[A-Za-z0-9._=:/,+-]+\Z")
 
 # A dead kernel comes back to the loader after 30 s; a resume image of the old system is never read.
-TRIAL_WORDS = ("panic=30", "noresume")
+PANIC = 30
+"""Seconds."""
+TRIAL_WORDS = (f"panic={PANIC}", "noresume")
 
 
 def plain_title(text: str) -> str:

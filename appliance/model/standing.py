@@ -55,9 +55,11 @@ class PoolRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """`loader` is one sentence; `history` has the newest act first."""
+    """`loader` is one sentence; `history` has the newest act first. `falls_back` says, in sentences, which
+    failures of a trial give way to the old system by themselves on this machine, and which need a hand."""
 
     loader: str = ""
     choices: tuple[BootChoice, ...] = ()
     history: tuple[DoneAct, ...] = ()
     pools: tuple[PoolRate, ...] = ()
+    falls_back: tuple[str, ...] = ()

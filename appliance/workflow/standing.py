@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.entries import PANIC
 from appliance.errors import DamagedData
 from appliance.model.codec import from_json, to_json
 from appliance.model.machine import Machine
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, PoolSample, Standing
 from appliance.workflow.journal import peek
+from appliance.workflow.limits import DEADLINE
 
 DAY = 86400.0
 RECENT = 7 * DAY
@@ -39,13 +41,31 @@ def stand(
     machine: Machine, view: LoaderView | None, history: tuple[DoneAct, ...], samples: Iterable[PoolSample]
 ) -> Standing:
     """Put it together; `view` is None where /boot could not be read."""
+    back = falls_back(machine)
     if view is None:
-        return Standing(history=history, pools=rates(machine, samples))
+        return Standing(history=history, pools=rates(machine, samples), falls_back=back)
     return Standing(
+        falls_back=back,
         loader=STATES[view.state].format(run=view.whose or "a run"),
         choices=choices(view),
         history=history,
         pools=rates(machine, samples),
+    )
+
+
+def falls_back(machine: Machine) -> tuple[str, ...]:
+    """Which failures of a trial this machine gets out of by itself: by the trial's entry and its unit."""
+    by_hand = (
+        f"its management controller ({machine.bmc}) can give that from afar"
+        if machine.bmc
+        else "no management controller was found, so somebody must stand at the machine for that"
+    )
+    return (
+        f"By itself: a kernel that panics restarts after {PANIC} seconds; a system that fails a check, or has"
+        f" not confirmed itself within {DEADLINE // 60} minutes (longer where it boots slowly), restarts into"
+        " the old one.",
+        "With one reset: a hang before any program of the new system runs. No watchdog guards that;"
+        f" {by_hand}. After the reset the old system boots.",
     )
 
 

@@ -245,10 +245,20 @@ def lineage(state: State | None = State.SEALED, *, result: v.Result = v.Result.P
     return Lineage(nodes=(replace(root, state=State.FALLBACK, fallback=True) if kept else root, trial))
 
 
+FALLS_BACK = (
+    "By itself: a kernel that panics restarts after 30 seconds; a system that fails a check, or has not"
+    " confirmed itself within 10 minutes (longer where it boots slowly), restarts into the old one.",
+    "With one reset: a hang before any program of the new system runs. No watchdog guards that; no management"
+    " controller was found, so somebody must stand at the machine for that. After the reset the old system"
+    " boots.",
+)
+
+
 def standing() -> Standing:
     """A machine that has tb1 armed, was promoted once before, and has a pool that fills."""
     now = time.time()
     return Standing(
+        falls_back=FALLS_BACK,
         loader="tb1 is armed: one try",
         choices=(
             BootChoice(

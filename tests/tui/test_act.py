@@ -29,7 +29,9 @@ def ready(engine: FakeEngine, result: Result = Result.PASS, migrated: bool = Fal
     )
     engine.script[m.Start] = lambda say: m.Accepted(run="tb1")
     engine.status = replace(
-        engine.status, fallback="Previous system boots by itself; a hang needs one reset."
+        engine.status,
+        fallback="Previous system boots by itself; a hang needs one reset.",
+        standing=story.standing(),
     )
 
 
@@ -52,6 +54,7 @@ async def test_promotion_shows_every_write_and_what_a_power_cut_leaves(engine: F
         await here.sees(
             "2 NOT TESTED", "wrote 3.2 MiB to /srv", "last 4 characters of LAB-0001", "twinboot promote tb1"
         )
+        await here.sees("If it does not start well", "- With one reset: a hang before any program")
         assert here.text.count("power cut up to here") == 2
     assert engine.said(m.Start, m.Approve) == []
 

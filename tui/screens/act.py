@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from appliance.errors import ApplianceError
-from appliance.model.messages import Accepted, Planned, RecordOf
+from appliance.model.messages import Accepted, Planned, RecordOf, Status
 from appliance.model.plan import PlannedStep, Request, Verb, Write
 from appliance.model.verdict import Outcome, Result, Verdict
 from tui.look import Line, line, lines, pair, rule
@@ -140,7 +140,7 @@ promotion as a plan file. Esc goes back, nothing is done.
         rows += write_lines(plan.steps, width)
         if self.verb is Verb.PROMOTE:
             target = plan.system.default_target or "its usual target"
-            rows += meaning_lines(target, status.fallback if status else "", width)
+            rows += meaning_lines(target, status, width)
         else:
             rows += [rule("What this means", width), *lines(wrap(MEANING[self.verb], width - 2, " "))]
         if self.verb is Verb.KEEP and self.request.retire_on:
@@ -238,7 +238,7 @@ def _differs(write: Write, after: Write) -> bool:
     return write.if_cut != after.if_cut
 
 
-def meaning_lines(target: str, fallback: str, width: int) -> list[Line]:
+def meaning_lines(target: str, status: Status | None, width: int) -> list[Line]:
     """What happens at the next boots, in the order it happens."""
     good = (
         f"it reaches {target}, no unit fails that did not fail before, the checks of the verdict hold and the"
@@ -253,7 +253,10 @@ def meaning_lines(target: str, fallback: str, width: int) -> list[Line]:
         )
     )
     rows += lines(wrap("It starts well when " + good + " Then it is kept.", width - 2, " "))
-    rows += lines(wrap("If not, it restarts into the old system by itself.", width - 2, " "))
-    if fallback:
-        rows += lines(wrap("Fallback: " + fallback, width - 2, " "), "title")
+    rows.append(rule("If it does not start well", width))
+    told = status.standing.falls_back if status else ()
+    for sentence in told or ("It restarts into the old system by itself.",):
+        rows += lines(wrap(sentence, width - 2, "   ", " - "))
+    if status and status.fallback:
+        rows += lines(wrap("Fallback: " + status.fallback, width - 2, " "), "title")
     return rows

@@ -20,14 +20,12 @@ from appliance.model.verdict import CheckResult, Facts
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from appliance.volumes.base import SnapshotRole
+from appliance.workflow.limits import DEADLINE
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import KEPT_FILES
 from appliance.workflow.steps.data import written_since
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import WORK, twin_of
-
-DEADLINE = 600
-"""Seconds the trial has on the metal before it is given back, whatever hangs."""
 
 SLOWER = 6
 """A machine that takes long to boot gets this many times its patched boot."""

@@ -153,3 +153,11 @@ def test_the_history_has_the_newest_act_first_and_says_why(tmp_path: Path) -> No
     assert (tmp_path / "tb2/rehearse-1/journal.jsonl").read_bytes().endswith(b'{"what":'), "only looked at"
     (tmp_path / "tb1/promote-1/journal.jsonl").write_bytes(b"rubbish\n")
     assert [a.outcome for a in standing.history(tmp_path) if a.verb == "promote"] == ["damaged record"]
+
+
+def test_what_needs_a_hand_is_said_before() -> None:
+    alone = " ".join(standing.falls_back(replace(FOUND, bmc="")))
+    assert "panics restarts after 30 seconds" in alone and "within 10 minutes" in alone
+    assert "somebody must stand at the machine" in alone
+    far = " ".join(standing.falls_back(replace(FOUND, bmc="iDRAC 9")))
+    assert "(iDRAC 9) can give that from afar" in far
