@@ -37,6 +37,7 @@ from tui.screens.machine import MachinePage
 from tui.screens.network import NetworkPage
 from tui.screens.operator import OperatorPage
 from tui.screens.page import Page, key
+from tui.screens.palette import Palette
 from tui.screens.plans import PlansPage
 from tui.screens.port import PortPage
 from tui.screens.power import PowerPage
@@ -64,6 +65,7 @@ class Console(App[None]):
     TITLE = "Twinboot"
     BINDINGS: ClassVar[list[BindingType]] = [
         key("question_mark,f1", "help", "help"),
+        key("colon,ctrl+p", "commands", "acts by name", show=False),
         key("ctrl+l,f3", "redraw", "draw again", show=False),
         key("ctrl+t,f4", "mode", "rich or plain characters", show=False),
         Binding("ctrl+c", "stay", show=False, system=True),
@@ -290,6 +292,10 @@ class Console(App[None]):
     def action_help(self) -> None:
         if isinstance(self.screen, Page) and not isinstance(self.screen, HelpPage):
             self.push_screen(HelpPage(self.screen))
+
+    def action_commands(self) -> None:
+        if isinstance(self.screen, Page) and not self.screen.holds_keys():
+            self.push_screen(Palette(self.screen))
 
     def action_redraw(self) -> None:
         """Paint everything again: kernel messages or line noise may have written over it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.model.lineage import Node, State
 from appliance.model.messages import Status
 from appliance.model.standing import BootChoice, DoneAct, PoolRate
 from tui import describe
@@ -18,6 +19,26 @@ ABOUT = {
     "space": "A snapshot grows with what is written to it. Retiring old volumes gives space back.",
 }
 OUTCOME_STYLES = {"done": "good", "failed": "bad", "damaged record": "bad", "waiting": "warn"}
+
+CAN_PROMOTE = (State.SEALED, State.STAGED)
+CAN_ROLL_BACK = (State.ARMED, State.TRIAL, State.KEPT)
+
+
+def possible(act: str, node: Node | None) -> bool:
+    """Which acts are offered; the engine decides whether they are allowed and says why not."""
+    if node is None or not node.run:
+        return False
+    match act:
+        case "promote":
+            return node.state in CAN_PROMOTE
+        case "rollback":
+            return node.state in CAN_ROLL_BACK
+        case "keep":
+            return node.state is State.TRIAL
+        case "retire":
+            return node.state is State.KEPT or (node.state is not State.RETIRED and not node.boots_next)
+        case _:
+            return True
 
 
 def tabs(status: Status | None, view: str) -> str:

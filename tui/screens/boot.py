@@ -14,15 +14,12 @@ from appliance.model.lineage import Node, State
 from tui import describe
 from tui.look import Line, beside, line, lines, rule
 from tui.screens.page import Page, key
-from tui.standing import ABOUT, VIEWS, entry_lines, rows_of, side_lines, tabs
+from tui.standing import ABOUT, VIEWS, entry_lines, possible, rows_of, side_lines, tabs
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Rows
 from tui.words import size, wrap
 
 DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
-CAN_ROLL_BACK = (State.ARMED, State.TRIAL, State.KEPT)
-CAN_PROMOTE = (State.SEALED, State.STAGED)
-CANNOT_RETIRE = (State.RETIRED,)
 
 
 class Boot(Page):
@@ -110,7 +107,7 @@ from the disk, what was done to this machine, and how long the room lasts.
             ("retire", "D", self._retire_words(node)),
         ]
         rows += [
-            line("  ", (letter, "key"), "  ", words) for act, letter, words in acts if self._can(act, node)
+            line("  ", (letter, "key"), "  ", words) for act, letter, words in acts if possible(act, node)
         ]
         return rows
 
@@ -123,25 +120,9 @@ from the disk, what was done to this machine, and how long the room lasts.
         nodes = self.board.status.lineage.nodes if self.board.status else ()
         return size(next((n.cost for n in nodes if n.fallback), 0))
 
-    def _can(self, act: str, node: Node | None) -> bool:
-        """Which acts are offered; the engine decides whether they are allowed and says why not."""
-        if node is None or not node.run:
-            return False
-        match act:
-            case "promote":
-                return node.state in CAN_PROMOTE
-            case "rollback":
-                return node.state in CAN_ROLL_BACK
-            case "keep":
-                return node.state is State.TRIAL
-            case "retire":
-                return node.state is State.KEPT or (node.state not in CANNOT_RETIRE and not node.boots_next)
-            case _:
-                return True
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("promote", "rollback", "keep", "retire", "verdict"):
-            return self._can(action, self.node)
+            return possible(action, self.node)
         if action == "undo":
             status = self.board.status
             return status is not None and (

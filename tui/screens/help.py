@@ -14,6 +14,7 @@ from tui.widgets.pane import Scroll
 
 EVERYWHERE = (
     ("? F1", "this help"),
+    (": Ctrl+P", "every act by its name"),
     ("Esc", "one step back; at last you are home"),
     ("Up Down", "select or scroll; PgUp PgDn Home End go further"),
     ("Tab", "to the next part of the page"),
