@@ -65,10 +65,18 @@ class Grub:
         return self.loaded if self.loaded.kernel else Loaded()
 
     def _default(self) -> Choice | None:
-        wanted = self.variables.get("default", "0")
+        """The entry `default` names by number, id or title; "a>b" is b in the submenu a (GRUB manual)."""
+        wanted, _, inner = self.variables.get("default", "0").partition(">")
         if wanted.isdigit():
-            return self.menu[int(wanted)] if int(wanted) < len(self.menu) else None
-        return next((c for c in self.menu if wanted in (c.id, c.title)), self.menu[0] if self.menu else None)
+            found = self.menu[int(wanted)] if int(wanted) < len(self.menu) else None
+        else:
+            first = self.menu[0] if self.menu else None
+            found = next((c for c in self.menu if wanted in (c.id, c.title)), first)
+        if found is None or not inner:
+            return found
+        self.menu, self.variables["default"] = [], inner
+        self._run_lines(found.lines)
+        return self._default()
 
     def _file(self, path: str) -> bytes | None:
         plain = re.sub(r"^\([^)]*\)", "", path)
