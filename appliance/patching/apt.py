@@ -110,6 +110,10 @@ class Apt:
         packages, leftovers = state(self._guest)
         return Mark(apt_text.versions(packages), leftovers)
 
+    def by_hand(self) -> tuple[tuple[str, str], ...]:
+        hosts = self.sources().hosts if self._setting.proxy else ()
+        return apt_setup.by_hand(self._guest, self._setting, hosts)
+
     def collect(self, mark: Mark) -> Applied:
         return self._collect(mark, Preview(()), "")
 

@@ -13,6 +13,7 @@ from appliance.patching.job import FOLDER
 
 PREFERENCES = f"{FOLDER}/preferences"
 FREE = f"{FOLDER}/preferences.free"  # the same without the loader's pin: what would be there to apply
+CONFIG = f"{FOLDER}/apt.conf"
 SOURCES = f"{FOLDER}/bundle.sources"
 LISTS = f"{FOLDER}/lists"
 
@@ -92,6 +93,19 @@ def options(setting: Setting, hosts: tuple[str, ...], *, bundle_lists: bool) -> 
             f"Dir::Etc::TrustedParts={FOLDER}/keys",
         ]
     return tuple(word for one in settings for word in ("-o", one))
+
+
+def by_hand(guest: Guest, setting: Setting, hosts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The same settings for whoever types apt: a file below /run, and the environment that names it.
+
+    Beside the preferences, since a patch's own are removed with it (apt.conf(5), APT_CONFIG).
+    """
+    write_preferences(guest, security=False)
+    words = options(setting, hosts, bundle_lists=False)[1::2]
+    text = "".join(f'{key} "{value}";\n' for key, _, value in (word.partition("=") for word in words))
+    guest.write_file(CONFIG, text.encode(), 0o644)
+    proxy = tuple((name, setting.proxy) for name in ("http_proxy", "https_proxy") if setting.proxy)
+    return (("APT_CONFIG", CONFIG), *proxy)
 
 
 CONFFILES = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")

@@ -157,6 +157,10 @@ class PackageManager(Protocol):
         """Before work by hand: remember the package database. `apply` does this by itself."""
         ...
 
+    def by_hand(self) -> tuple[tuple[str, str], ...]:
+        """Environment in which a person's own calls keep to what holds for `apply`: proxy, loader held."""
+        ...
+
     def collect(self, mark: Mark) -> Applied:
         """After work by hand: what changed since `mark`. `apply` does this by itself."""
         ...

@@ -88,12 +88,21 @@ def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
         ),
         PlannedStep(id="control", title="Control boot", weight=150),
         remember_data(),
-        PlannedStep(id="by-hand", title="Work in the twin, then approve to go on", gate=True)
-        if request.patch.kind is PatchKind.BY_HAND
-        else PlannedStep(id="patch", title=TITLES[request.patch.kind], weight=120),
+        *(
+            by_hand()
+            if request.patch.kind is PatchKind.BY_HAND
+            else (PlannedStep(id="patch", title=TITLES[request.patch.kind], weight=120),)
+        ),
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
         *ending(),
+    )
+
+
+def by_hand() -> tuple[PlannedStep, ...]:
+    return (
+        PlannedStep(id="hands", title="Open a root shell on the twin's serial console", weight=5),
+        PlannedStep(id="by-hand", title="Work in the twin, then approve to go on", gate=True),
     )
 
 

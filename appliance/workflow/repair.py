@@ -13,7 +13,7 @@ from appliance.model.machine import InstalledSystem, Machine, Trouble
 from appliance.model.plan import Plan, PlannedStep, RepairKind, Request, Write, fingerprint
 from appliance.volumes.choose import why_no_store
 from appliance.workflow.naming import choose_names, next_run
-from appliance.workflow.rehearse import OURS_REMAIN, ending, remember_data, why_no_kvm
+from appliance.workflow.rehearse import OURS_REMAIN, by_hand, ending, remember_data, why_no_kvm
 from appliance.workflow.selection import choose_system
 
 TITLES = {
@@ -106,14 +106,14 @@ def planned_steps(kind: RepairKind, watch: bool, system: InstalledSystem) -> tup
             weight=10,
             writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
         ),
-        *_middle(kind, watch, _attempt(kind, system)),
+        *_middle(kind, watch, system),
         PlannedStep(id="repaired", title="Repaired boot", weight=150),
         PlannedStep(id="checks", title="Judge the repaired boot", weight=5),
         *ending(),
     )
 
 
-def _middle(kind: RepairKind, watch: bool, attempt: PlannedStep) -> tuple[PlannedStep, ...]:
+def _middle(kind: RepairKind, watch: bool, system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """Twin, watch and attempt in the order that `kind` needs; data is remembered where it can be frozen.
 
     A file system is mended before anything mounts it to write, so there is nothing to watch before it.
@@ -126,17 +126,16 @@ def _middle(kind: RepairKind, watch: bool, attempt: PlannedStep) -> tuple[Planne
     )
     watched = PlannedStep(id="watch", title="Boot the copy as it is, to see how it fails", weight=150)
     data = remember_data()
+    if kind is RepairKind.BY_HAND:
+        return (twin, data, watched, *by_hand())
+    attempt = _attempt(kind, system)
     if kind is RepairKind.FSCK:
         return (attempt, twin, data)
-    if kind is RepairKind.BY_HAND:
-        return (twin, data, watched, attempt)
     return (twin, *((watched,) if watch else ()), data, attempt)
 
 
 def _attempt(kind: RepairKind, system: InstalledSystem) -> PlannedStep:
     title = TITLES[kind]
-    if kind is RepairKind.BY_HAND:
-        return PlannedStep(id="by-hand", title=title, gate=True)
     if kind is RepairKind.OLDER_KERNEL:
         title = f"Boot the kernel before the newest: {older_kernel(system)}"
     what = "the snapshot and the twin's throw-away /boot, never the original"

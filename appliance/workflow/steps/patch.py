@@ -20,6 +20,9 @@ from appliance.workflow.steps.twins import BUNDLE, WORK, twin_of
 from appliance.workflow.stick import read_script
 from appliance.workflow.workplace import Workplace
 
+REMEMBERED = ("changes", "conffiles", "not-applied", "patch-failure")
+"""What `save_applied` keeps for the verdict."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patch(OnGround):
@@ -53,7 +56,7 @@ class Patch(OnGround):
         ctx.tell(StateChanged(state=State.PATCHED))
 
     def undo(self, ctx: Context) -> None:
-        for name in ("changes", "conffiles", "not-applied", "patch-failure"):
+        for name in REMEMBERED:
             self.ground.work.forget(name)
 
 
@@ -61,17 +64,28 @@ class Patch(OnGround):
 def reaching(
     twin: Twin, manager: PackageManager, request: PatchRequest, ctx: Context, site: str
 ) -> Iterator[str]:
-    """The proxy's URL while the twin may reach its own package sources; empty where it may reach nothing.
+    """The proxy's URL while the twin may reach its own package sources; empty where it may reach nothing."""
+    proxy = open_sources(twin, manager, request, ctx, site)
+    yield proxy
+    if proxy:
+        close_sources(twin, ctx)
+
+
+def open_sources(twin: Twin, manager: PackageManager, request: PatchRequest, ctx: Context, site: str) -> str:
+    """Let the twin reach its own package sources; the proxy's URL, empty where it may reach nothing.
 
     `site` is the site's own proxy as set in the appliance, "host:port"; it comes before the system's own.
     """
     if request.bundle or request.kind is PatchKind.NOTHING:
-        yield ""
-        return
+        return ""
     sources = manager.sources()
     for sentence in sources.unreachable:
         ctx.tell(Line(source="net", text=sentence))
-    yield twin.open_network(sources.hosts, site or sources.upstream)
+    return twin.open_network(sources.hosts, site or sources.upstream)
+
+
+def close_sources(twin: Twin, ctx: Context) -> None:
+    """Let it reach nothing; what it asked for in vain is told."""
     for denied in twin.close_network():
         ctx.tell(Line(source="net", text=f"denied: {denied}"))
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from appliance.model.plan import PlannedStep
 from appliance.workflow.runner import Step
-from appliance.workflow.steps.boot import Gate
 from appliance.workflow.steps.boots import BuildTwin, Compare, ControlBoot, PatchedBoot
+from appliance.workflow.steps.by_hand import ByHand, OpenHands
 from appliance.workflow.steps.data import RememberData
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.patch import Patch
@@ -23,7 +23,8 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "twin": BuildTwin,
     "control": ControlBoot,
     "data": RememberData,
-    "by-hand": Gate,
+    "hands": OpenHands,
+    "by-hand": ByHand,
     "patch": Patch,
     "patched": PatchedBoot,
     "checks": Compare,

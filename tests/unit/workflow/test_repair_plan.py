@@ -51,7 +51,7 @@ def refused(kind: RepairKind, found: Machine, **words: object) -> str:
         (RepairKind.FINISH_PACKAGES, ["twin", "watch", "data", "finish-packages"]),
         (RepairKind.UNDO_PACKAGES, ["twin", "watch", "data", "undo-packages"]),
         (RepairKind.FSCK, ["fsck", "twin", "data"]),
-        (RepairKind.BY_HAND, ["twin", "data", "watch", "by-hand"]),
+        (RepairKind.BY_HAND, ["twin", "data", "watch", "hands", "by-hand"]),
     ],
 )
 def test_each_attempt_has_its_place_and_the_rest_is_a_rehearsal(
