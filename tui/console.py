@@ -24,6 +24,7 @@ from appliance.session import SaidNo
 from tui.board import Board
 from tui.filters import BasicText, FontText, SafeText
 from tui.link import Link
+from tui.noise import drop_noise
 from tui.runboard import RunBoard
 from tui.screens.act import Act
 from tui.screens.boot import Boot
@@ -77,6 +78,7 @@ class Console(App[None]):
     ) -> None:
         # ansi_color in the constructor: set later, NO_COLOR would paint black on black.
         super().__init__(ansi_color=True)
+        drop_noise()
         self.theme = "ansi-dark"
         self.animation_level = "none"
         self.client = client

@@ -115,6 +115,8 @@ class FakeEngine:
                     for event in self.events[call.say.since :]:
                         writer.write(to_json(m.Pushed(event=event)) + b"\n")
                     self.followers.append(writer)
+        if writer in self.followers:
+            self.followers.remove(writer)
 
     def _reply(self, say: m.AnySay, client: str) -> m.AnyReply:
         holder = self.status.operator

@@ -72,6 +72,7 @@ class Player(FakeEngine):
         self.ending, self.pace, self.error = "fails" if error else ending, pace, error
         self.gate = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+        self.number = 0  # of the step that is played
         self.result = Result.FAIL if ending == "bad" else Result.PASS
         self.script = {
             m.MakePlan: self.make_plan,
@@ -147,6 +148,7 @@ class Player(FakeEngine):
             if step.gate:
                 await self.wait(view, step.id, step.title)
                 continue
+            self.number = number
             self.tell(
                 e.StepStarted(run=run, step=step.id, title=step.title, number=number, total=len(plan.steps))
             )
@@ -154,7 +156,7 @@ class Player(FakeEngine):
                 await asyncio.sleep(20 / self.pace)
                 self._stop(run)
                 return
-            await self.step(run, step.id, step.weight / self.pace)
+            await self.step(run, step.id, step.weight)
             self.tell(e.StepFinished(run=run, step=step.id, seconds=step.weight / self.pace))
         self.status = replace(
             self.status, running=replace(view, finished=True), writes=self.status.writes + 7
@@ -205,11 +207,11 @@ class Player(FakeEngine):
         self.status = replace(self.status, running=view)
         self.tell(_run_started(view))
 
-    async def step(self, run: str, step: str, seconds: float) -> None:
-        said = story._during(run, step, seconds)
+    async def step(self, run: str, step: str, weight: float) -> None:
+        said = story._during(run, step, weight)
         for event in said:
             self.tell(event)
-            await asyncio.sleep(seconds / len(said))
+            await asyncio.sleep(weight / self.pace / len(said))
 
     def tell(self, *events: e.AnyEvent) -> None:
         self.push(*(replace(event, at=time.time()) for event in events))

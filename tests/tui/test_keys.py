@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import os
 import pkgutil
-import random
 from importlib import import_module
 
 import pytest
-from msgspec.structs import replace
-from textual.events import Key
-from textual.keys import key_to_character
 
 import tui.screens
 from appliance.model import messages as m
-from appliance.model.plan import Request, Verb
 from tests.tui import story
 from tests.tui.conftest import desk
 from tests.tui.engine import FakeEngine
@@ -28,7 +22,6 @@ PAGES = sorted(
     {c for mod in MODULES for _, c in inspect.getmembers(mod, inspect.isclass) if issubclass(c, Page)},
     key=lambda c: c.__name__,
 )
-CHANGING = (m.Start, m.Approve, m.Cancel, m.Power)
 
 
 def is_letter(key: str) -> bool:
@@ -105,66 +98,3 @@ async def test_power_asks_and_nothing_but_the_word_does_it(engine: FakeEngine) -
         assert engine.said(m.Power) == []
         await here.press("escape", "escape")
         await here.sees("What this machine can start")
-
-
-KEYS = (
-    [*"abcdefghijklmnopqrstuvwxyzNPRKDVQC0123456789"]
-    + [
-        "up",
-        "down",
-        "left",
-        "right",
-        "pageup",
-        "pagedown",
-        "home",
-        "end",
-        "tab",
-        "shift+tab",
-        "space",
-        "backspace",
-    ]
-    + ["enter", "escape"] * 6
-    + [f"f{n}" for n in range(1, 13)]
-    + [
-        "ctrl+c",
-        "ctrl+d",
-        "ctrl+f",
-        "ctrl+l",
-        "ctrl+r",
-        "ctrl+t",
-        "question_mark",
-        "slash",
-        "left_square_bracket",
-    ]
-)
-
-
-async def test_a_monkey_changes_nothing(engine: FakeEngine) -> None:
-    """Keys chosen blindly, with everything possible on offer: no crash, no act.
-
-    MONKEY_SEED and MONKEY_KEYS choose another monkey, a longer one.
-    """
-    plan = story.plan(engine.machine, Request(verb=Verb.REHEARSE))
-    engine.script[m.MakePlan] = lambda say: m.Planned(plan=story.plan(engine.machine, say.request, "tb1"))
-    engine.script[m.GetRecord] = lambda say: m.RecordOf(
-        run="tb1", verdict=story.verdict(migrated=True), text=""
-    )
-    engine.push(*story.rehearsal_events(plan, until="seal"))
-    engine.status = replace(
-        engine.status, running=m.RunView(run="tb1", verb="rehearse", title="x", plan=plan, started=1.0)
-    )
-    rng = random.Random(int(os.environ.get("MONKEY_SEED", "8032351")))
-    async with desk(engine) as here:
-        pressed = []
-        for number in range(int(os.environ.get("MONKEY_KEYS", "300"))):
-            name = rng.choice(KEYS)
-            pressed.append(name)
-            character = " " if name == "space" else key_to_character(name)
-            here.app.post_message(Key(name, character))
-            if number % 3 == 0:  # sometimes faster than pages can follow, as a stuck key is
-                await here.pilot.pause()
-        assert here.app.is_running, pressed
-        await here.pilot.pause(0.1)
-        assert here.text.strip(), pressed
-    acts = [say for say in engine.said(*CHANGING) if not (isinstance(say, m.Start) and say.dry)]
-    assert acts == [], pressed
