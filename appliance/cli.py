@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appliance import cli_repair, cli_services, cli_vm, show
+from appliance import cli_follow, cli_repair, cli_services, cli_vm, show
 from appliance.errors import ApplianceError, Cancelled, DamagedData, Refused
-from appliance.model import events as ev
 from appliance.model import messages as m
-from appliance.model.codec import from_json, to_json, to_pretty_json
+from appliance.model.codec import from_json, to_pretty_json
 from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
 from appliance.model.service_messages import SavePlanFile
-from appliance.model.verdict import Result
 from appliance.session import Session, socket_path
 
 EXAMPLES = """examples:
@@ -181,7 +177,7 @@ async def act(session: Session, args: argparse.Namespace) -> int:
         print(show.plan_saved(await session.save_plan_file(say)))
         return 0
     if not args.dry_run:
-        return await carry_out(session, planned.plan, args)
+        return await cli_follow.carry_out(session, planned.plan, args)
     accepted = await session.start(planned.plan, dry=True)
     if args.json:
         print(to_pretty_json(planned.plan))
@@ -211,61 +207,6 @@ async def plan_named(session: Session, name: str) -> Plan:
     return read_plan(name)
 
 
-async def carry_out(session: Session, plan: Plan, args: argparse.Namespace) -> int:
-    if not args.json:
-        print(show.plan(plan), flush=True)
-    since = (await session.status()).last_seq
-    accepted = await session.start(plan)
-    return await follow(session, accepted.run, since, args)
-
-
-async def approve(session: Session, args: argparse.Namespace) -> int:
-    """Pass the gate at which a run waits, whoever started it, and follow it to its end."""
-    status = await session.status()
-    going = status.running
-    if going is None or going.run != args.run or not going.gate:
-        raise Refused((f"{args.run} does not wait for anybody.",))
-    await pass_gate(session, args.run, going.gate, going.gate_sentence, args)
-    return await follow(session, args.run, status.last_seq, args)
-
-
-async def follow(session: Session, run: str, since: int, args: argparse.Namespace) -> int:
-    """Show what happens until the run ends; Ctrl-C cancels it. A gate takes --confirm, or asks for it."""
-    with contextlib.suppress(NotImplementedError):
-        asyncio.get_running_loop().add_signal_handler(
-            signal.SIGINT, lambda: asyncio.ensure_future(session.cancel(run))
-        )
-    failed, verdict = False, Result.PASS
-    async for event in session.follow(since):
-        if event.run not in ("", run):
-            continue
-        if args.json or args.verbose or not show.is_chatter(event):
-            print(to_json(event).decode() if args.json else show.event(event), flush=True)
-        if isinstance(event, ev.Waiting):
-            await pass_gate(session, run, event.gate, event.sentence, args)
-        failed = failed or isinstance(event, ev.Failed)
-        if isinstance(event, ev.VerdictReached):
-            verdict = event.verdict.result
-        if isinstance(event, ev.RunFinished):
-            break
-    if not args.json:
-        print((await session.record(run)).text)
-    return 1 if failed or verdict is Result.FAIL else 0
-
-
-async def pass_gate(session: Session, run: str, gate: str, sentence: str, args: argparse.Namespace) -> None:
-    typed = getattr(args, "confirm", "")
-    if not typed and sys.stdin.isatty():
-        typed = await asyncio.to_thread(input, f"{sentence} Type to confirm: ")
-    if not typed:
-        raise Cancelled(
-            f"The run waits: {sentence}",
-            safe="Nothing goes on before somebody approves it.",
-            next_actions=(f"twinboot approve {run} --confirm XXXX", f"twinboot cancel {run}"),
-        )
-    await session.approve(run, gate, typed)
-
-
 async def reach(client: str) -> Session:
     """A session; waits up to a minute for an engine that is just starting. Raises EngineGone."""
     for _ in range(ENGINE_WAIT):
@@ -293,9 +234,9 @@ async def run(args: argparse.Namespace) -> int:
         elif args.verb in cli_vm.VERBS:
             return await cli_vm.act(session, args)
         elif args.verb == "approve":
-            return await approve(session, args)
+            return await cli_follow.approve(session, args)
         elif args.verb == "run":
-            return await carry_out(session, await plan_named(session, args.plan), args)
+            return await cli_follow.carry_out(session, await plan_named(session, args.plan), args)
         else:
             return await act(session, args)
     return 0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import shlex
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +161,36 @@ def test_a_run_that_waits_is_approved_from_another_terminal(
     assert main(["approve", "tb1", "--confirm", "done"]) == 0
     assert desk.approved == [("by-hand", "done")]
     assert "the record of tb1" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_a_run_starts_cancels_it(desk: RecordedDesk) -> None:
+    """The engine has begun before the command line hears so: the run must not go on with nobody there."""
+    desk.at_start = lambda: os.kill(os.getpid(), signal.SIGINT)
+    assert main(["rehearse", "--nothing"]) == 0
+    assert desk.cancelled == ["tb1"]
+
+
+def test_ctrl_c_at_a_question_cancels_the_run_and_the_program_ends(
+    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    master, line = pty.openpty()
+    with os.fdopen(master, "rb"), os.fdopen(line, "r") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        assert main(["rehearse", "--by-hand"]) == 0
+    assert "Type to confirm: " in capsys.readouterr().out
+    assert (desk.cancelled, desk.approved) == (["tb1"], [])
+
+
+def test_what_is_typed_at_a_question_opens_the_gate(
+    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, line = pty.openpty()
+    with os.fdopen(master, "wb", buffering=0) as keys, os.fdopen(line, "r") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        keys.write(b"done\n")
+        assert main(["rehearse", "--by-hand"]) == 0
+    assert desk.approved == [("by-hand", "done")]
 
 
 def test_what_was_chosen_is_saved_and_nothing_starts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from appliance.engine.bus import Bus
 from appliance.errors import ExportFailed
@@ -30,6 +31,8 @@ class RecordedDesk:
         self.verdict = Verdict(result=Result.PASS, checks=())
         self.gate = ""
         self.go_on = threading.Event()
+        self.cancelled: list[str] = []
+        self.at_start: Callable[[], None] | None = None  # the run then waits to be cancelled
 
     def handle(self, say: m.AnySay, operator: str) -> m.AnyReply:
         found = descend(self.machine, None, ())
@@ -53,10 +56,15 @@ class RecordedDesk:
                 if say.dry:
                     return m.Accepted(would=tuple(w.what for s in say.plan.steps for w in s.writes))
                 self.started.append(say.plan)
+                if self.at_start is not None:
+                    self.at_start()
                 threading.Thread(target=self._play, args=(say.plan,)).start()
                 return m.Accepted(run=say.plan.names.run)
             case m.Approve():
                 self.approved.append((say.gate, say.typed))
+                self.go_on.set()
+            case m.Cancel():
+                self.cancelled.append(say.run)
                 self.go_on.set()
             case s.GetPlanFiles():
                 request = Request(verb=Verb.REHEARSE)
@@ -78,6 +86,8 @@ class RecordedDesk:
         self.bus.run = plan.names.run
         steps = tuple((s.id, s.title, s.weight) for s in plan.steps)
         self.bus.publish(e.RunStarted(title="Rehearsal", steps=steps))
+        if self.at_start is not None:
+            self.go_on.wait(30)
         for number, step in enumerate(plan.steps, 1):
             if step.gate:
                 self.gate = step.id
