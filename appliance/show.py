@@ -90,6 +90,11 @@ def plan(made: Plan) -> str:
         lines.append(f"  {number:2} {step.title}")
         lines += [f"       write: {w.what}; if power fails: {w.if_cut}" for w in step.writes]
     lines += [f"  note: {text}" for text in made.warnings]
+    for loss in made.losses:
+        told = loss.note or f"about {gib(loss.bytes)}: {', '.join(loss.paths[:8])}"
+        lines.append(f"  written since the trial began, left behind by going back: {loss.where}, {told}")
+        lines += [f"    a data base lies there: {folder}" for folder in loss.databases]
+        lines += [f"    as it was before the trial: {loss.safety}"] if loss.safety else []
     return clean("\n".join(lines))
 
 

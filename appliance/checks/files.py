@@ -72,6 +72,15 @@ def changed_files(before: Path, after: Path, changes: Iterable[PackageChange]) -
     return (*_capped(sorted(unexplained, key=lambda f: f.path)), *explained)
 
 
+def lasting(before: Path, after: Path) -> tuple[Difference, ...]:
+    """Files that differ between two states of a system that ran meanwhile, without what any boot writes."""
+    return tuple(
+        found
+        for found in differences(before, after)
+        if not found.folder and not any(pattern.match(found.path) for pattern, _ in _EXPECTED)
+    )
+
+
 def _sorted_in(found: Difference, owners: dict[str, str]) -> FileChange:
     kind, by = ChangeKind.UNEXPLAINED, ""
     if owner := owners.get(found.path):

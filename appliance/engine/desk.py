@@ -10,12 +10,12 @@ from collections.abc import Callable
 from appliance.engine.bus import Bus
 from appliance.engine.runs import Runs
 from appliance.engine.services import Services
-from appliance.errors import Refused, StalePlan
+from appliance.errors import Busy, Refused, StalePlan
 from appliance.host.run import Host, write
 from appliance.model import messages as m
 from appliance.model.command_line import command_line
 from appliance.model.machine import Machine
-from appliance.model.plan import Plan, Request
+from appliance.model.plan import Plan, Request, Verb
 from appliance.probe.machine import probe
 from appliance.workflow import catalogue
 from appliance.workflow.descent import Descent
@@ -23,6 +23,10 @@ from appliance.workflow.places import Places
 
 STILL_TRUE = 120.0
 """Seconds a reading may serve for a plan and its start: only this engine touches the disks meanwhile."""
+
+
+DISKS_WAIT = 20.0
+"""Seconds that planning an act waits for a run to leave the disks."""
 
 
 class Desk:
@@ -123,8 +127,17 @@ class Desk:
         )
 
     def plan(self, request: Request) -> Plan:
-        machine = self.machine(STILL_TRUE)
-        return catalogue.build_plan(machine, request, self.descent(), self.host, self.places)
+        machine, descent = self.machine(STILL_TRUE), self.descent()
+        if request.verb in (Verb.REHEARSE, Verb.REPAIR):
+            return catalogue.build_plan(machine, request, descent, self.host, self.places)
+        going = self.runs.going
+        twin = going is not None and going.at_hand  # its volumes are in use while a person works in it
+        if twin or not self.runs.disks.acquire(timeout=DISKS_WAIT):
+            raise Busy("A run is at work on the disks, which planning this has to read.")
+        try:
+            return catalogue.build_plan(machine, request, descent, self.host, self.places)
+        finally:
+            self.runs.disks.release()
 
     def start(self, plan: Plan, dry: bool) -> m.Accepted:
         machine = self.machine(STILL_TRUE)

@@ -123,10 +123,26 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     writes: tuple[Write, ...] = ()
 
 
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """Something written since a trial began, which going back leaves behind. `bytes` is about how much.
+
+    `databases` are folders that hold one, `safety` is the volume that holds `where` as it was before the
+    trial, `note` says what could not be looked at.
+    """
+
+    where: str
+    bytes: int = 0
+    paths: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    safety: str = ""
+    note: str = ""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Frozen and serialisable; `fingerprint` is of the machine it was made for.
 
-    `doomed` are the names of the volumes that a retire or an undo deletes, and no others.
+    `doomed` are the names of the volumes that a retire or an undo deletes, and no others; `losses` is
+    what a roll back leaves behind.
     """
 
     schema: int = SCHEMA
@@ -139,6 +155,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     expected_bytes: int = 0
     doomed: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from appliance.boot.base import LoaderView
+import msgspec
+
+from appliance.boot.base import BootState, LoaderView
 from appliance.boot.choose import choose_loader
 from appliance.boot.flip import open_boot
 from appliance.errors import ApplianceError, Refused
@@ -18,6 +20,7 @@ from appliance.volumes.base import SnapshotRole
 from appliance.workflow import promote, rehearse, repair, stick, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
+from appliance.workflow.losses import losses
 from appliance.workflow.naming import next_run
 from appliance.workflow.places import Places
 from appliance.workflow.records import record_of, write_record_of
@@ -65,16 +68,20 @@ def build_plan(machine: Machine, request: Request, descent: Descent, host: Host,
         raise Refused((f"There is no run {request.run or '(none named)'} on this machine.",))
     rehearsed = places.plan(request.run)
     ground = ground_of(rehearsed, machine, places)
-    return promote.build_plan(
+    seen = view(host, ground)
+    made = promote.build_plan(
         machine,
         request,
         descent.lineage,
         rehearsed,
         places.verdict(request.run),
-        view(host, ground),
+        seen,
         choose_loader(machine, rehearsed.system, host),
         drift(host, ground) if request.verb is Verb.PROMOTE else (),
     )
+    if request.verb is Verb.ROLLBACK and seen is not None and seen.state is not BootState.ARMED:
+        return msgspec.structs.replace(made, losses=losses(host, ground))
+    return made
 
 
 def why_stale(plan: Plan, machine: Machine, lineage: Lineage) -> tuple[str, ...]:

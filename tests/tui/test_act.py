@@ -11,7 +11,7 @@ from appliance.errors import Refused
 from appliance.model import events as e
 from appliance.model import messages as m
 from appliance.model.lineage import State
-from appliance.model.plan import Request, Verb
+from appliance.model.plan import Loss, Request, Verb
 from appliance.model.verdict import Result
 from tests.tui import story
 from tests.tui.conftest import Desk, desk
@@ -173,6 +173,36 @@ async def test_each_act_on_the_boot_page_is_planned_shown_and_typed(
         await here.until(lambda: bool(engine.said(m.Start)), "the start")
     request = engine.said(m.MakePlan)[0].request
     assert request == Request(verb=verb, run="tb1", retire_on="2027-01-31" if verb is Verb.KEEP else "")
+
+
+async def test_rolling_back_names_what_is_left_behind(engine: FakeEngine) -> None:
+    ready(engine)
+    losses = (
+        Loss(
+            where="the system (vg0/root-tb1)", bytes=5 << 20, paths=tuple(f"/home/ann/{n}" for n in range(11))
+        ),
+        Loss(
+            where="/srv",
+            bytes=70 << 20,
+            paths=("+/srv/pg/PG_VERSION",),
+            databases=("/srv/pg",),
+            safety="vg0/srv-tb1-safety",
+        ),
+        Loss(where="/data", note="could not be read: no such device"),
+    )
+    engine.status = replace(engine.status, lineage=story.lineage(State.KEPT))
+    engine.script[m.MakePlan] = lambda say: m.Planned(
+        plan=replace(story.plan(engine.machine, say.request), losses=losses)
+    )
+    async with desk(engine, size=(80, 50)) as here:
+        await here.press("b", "down", "r")
+        await here.sees("Written since the trial began", "the system (vg0/root-tb1): about 5.0 MiB")
+        await here.sees("/home/ann/7", "and 3 more", "/srv: about 70.0 MiB", "A data base lies in /srv/pg")
+        await here.sees("As it was before the trial: vg0/srv-tb1-safety", "/data: could not be read")
+        losses = ()
+        await here.press("escape", "r")
+        await here.sees("Nothing: the trial has not run")
+    assert engine.said(m.Start) == []
 
 
 async def test_the_boot_page_offers_only_what_fits_the_state(engine: FakeEngine) -> None:

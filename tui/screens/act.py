@@ -9,7 +9,7 @@ from textual.binding import BindingType
 
 from appliance.errors import ApplianceError
 from appliance.model.messages import Accepted, Planned, RecordOf, Status
-from appliance.model.plan import PlannedStep, Request, Verb, Write
+from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write
 from appliance.model.verdict import Outcome, Result, Verdict
 from tui.look import Line, line, lines, pair, rule
 from tui.reading import outcome_counts, truth_labels
@@ -26,6 +26,7 @@ QUESTIONS = {
     Verb.RETIRE: "Retire {run}: delete its volume for good?",
     Verb.UNDO: "Undo everything: delete all that Twinboot made on this machine?",
 }
+LOSS_PATHS = 8
 BUTTONS = {
     Verb.PROMOTE: "promote",
     Verb.KEEP: "keep",
@@ -34,8 +35,7 @@ BUTTONS = {
     Verb.UNDO: "UNDO",
 }
 MEANING = {
-    Verb.ROLLBACK: "Nothing is deleted: the patched system stays and can be promoted again. What it wrote on"
-    " data volumes since its trial stays too, unless the plan above says otherwise.",
+    Verb.ROLLBACK: "Nothing is deleted: the patched system stays and can be promoted again.",
     Verb.RETIRE: "What is deleted here does not come back. The system this machine boots is not touched.",
     Verb.UNDO: "This machine boots what it booted before Twinboot came, by its own loader and files. Nothing"
     " that was there before is deleted. To keep the verdicts, export them first (X).",
@@ -137,6 +137,7 @@ promotion as a plan file. Esc goes back, nothing is done.
             rows += [line((row, "warn")) for row in wrap(warning, width - 2, "     ", " [!] ")]
         if self.verdict is not None:
             rows += verdict_lines(self.verdict, plan.warnings, width)
+        rows += loss_lines(plan, width) if self.verb is Verb.ROLLBACK else []
         rows += write_lines(plan.steps, width)
         if self.verb is Verb.PROMOTE:
             target = plan.system.default_target or "its usual target"
@@ -215,6 +216,29 @@ def verdict_lines(verdict: Verdict, warned: tuple[str, ...], width: int) -> list
         )
         rows += lines(wrap(words, width - 2, "     ", " [!] "), "warn")
     return rows
+
+
+def loss_lines(plan: Plan, width: int) -> list[Line]:
+    """What was written since the trial began: the system's part is left behind, the data's part stays."""
+    rows = [rule("Written since the trial began", width)]
+    for loss in plan.losses:
+        told = loss.note or f"about {size(loss.bytes)}"
+        rows.append(line(" ", (f"{loss.where}: {told}", "warn")))
+        rows += [line(f"      {path}") for path in loss.paths[:LOSS_PATHS]]
+        if len(loss.paths) > LOSS_PATHS:
+            rows.append(line(f"      and {len(loss.paths) - LOSS_PATHS} more"))
+        for folder in loss.databases:
+            words = f"A data base lies in {folder}: the old program may not read what the new one wrote."
+            rows += lines(wrap(words, width - 2, "     ", " [!] "), "warn")
+        if loss.safety:
+            rows += lines(wrap(f"As it was before the trial: {loss.safety}.", width - 2, "      "))
+    if not plan.losses:
+        return [*rows, line(" Nothing: the trial has not run, or what it wrote are logs and the like.")]
+    words = (
+        "Going back boots the old system as it was. What the new one wrote to its own volume stays there"
+        " until it is retired; what it wrote to data volumes stays as it is now."
+    )
+    return [*rows, *lines(wrap(words, width - 2, " "))]
 
 
 def fit_label(label: str) -> str:

@@ -1,0 +1,56 @@
+"""Planning an act reads the disks, so it waits for a run to leave them, and says so when it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from appliance.engine import desk as engine_desk
+from appliance.engine.bus import Bus
+from appliance.engine.desk import Desk
+from appliance.engine.runs import Runs
+from appliance.errors import Busy
+from appliance.host.run import RealHost
+from appliance.model.lineage import Lineage
+from appliance.model.plan import Request, Verb
+from appliance.workflow.descent import Descent
+from appliance.workflow.places import Places
+from tests.unit.workflow.test_rehearse_plan import machine
+
+
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Desk, list[Verb]]:
+    host, bus, places, asked = RealHost(), Bus(), Places(tmp_path), list[Verb]()
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+    monkeypatch.setattr(Desk, "machine", lambda self, max_age=0.0: machine())
+    monkeypatch.setattr(Desk, "descent", lambda self: Descent(Lineage(), "", "", ""))
+    monkeypatch.setattr(
+        engine_desk.catalogue, "build_plan", lambda machine, request, *rest: asked.append(request.verb)
+    )
+    monkeypatch.setattr(engine_desk, "DISKS_WAIT", 0.01)
+    return made, asked
+
+
+def test_an_act_is_not_planned_while_a_run_works_on_the_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, asked = desk(tmp_path, monkeypatch)
+    with made.runs.disks, pytest.raises(Busy, match="A run is at work on the disks"):
+        made.plan(Request(verb=Verb.ROLLBACK, run="tb1"))
+    assert asked == []
+    made.plan(Request(verb=Verb.ROLLBACK, run="tb1"))
+    assert asked == [Verb.ROLLBACK]
+    assert made.runs.disks.acquire(blocking=False), "and the disks are left again"
+    made.runs.disks.release()
+    made.runs.going = SimpleNamespace(at_hand=True)  # type: ignore[assignment]
+    with pytest.raises(Busy):
+        made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
+    assert asked == [Verb.ROLLBACK]
+
+
+def test_a_rehearsal_is_planned_without_the_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = desk(tmp_path, monkeypatch)
+    with made.runs.disks:
+        made.plan(Request(verb=Verb.REHEARSE))
+    assert asked == [Verb.REHEARSE]
