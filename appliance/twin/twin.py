@@ -6,62 +6,28 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.errors import Cancelled, TwinFailed
-from appliance.host.files import mounted, mounted_readonly
 from appliance.host.run import Host, read, write
-from appliance.model.machine import Disk, Firmware, InstalledSystem, Machine
+from appliance.model.machine import Firmware
 from appliance.twin import network, quiet, restore, vga
 from appliance.twin.console import dead_end, follow, tail
 from appliance.twin.devices import TwinDevices, prefix_of
-from appliance.twin.domain import DiskSpec, DomainSpec, domain_xml, local_mac
+from appliance.twin.domain import DomainSpec, domain_xml, local_mac
 from appliance.twin.guest import Guest
 from appliance.twin.hypervisor import ConsoleLine, Hypervisor, PowerState
 from appliance.twin.layout import plan_layout
 from appliance.twin.nvram import write_vars
 from appliance.twin.pausing import PausableChannel, Pausing
 from appliance.twin.segments import TwinLayout
+from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, place_ours
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
 from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
 
 RUN = Path("/run/twinboot")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds. An emulated twin boots in 122 to 150 s on a quiet machine: three times that, and noise."""
-
-    start: float = 300.0
-    boot: float = 900.0
-    shutdown: float = 600.0
-    freeze: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class TwinSetup:
-    """What a twin is made of. `part` is "work" or "proof": two twins of one run never share a name.
-
-    `volumes` maps each of `TwinLayout.volumes` (LV names) to its active snapshot's path; `scratch` is an
-    active empty volume of `layout.scratch_bytes`. `base` is the active read-only snapshot of the root as it
-    was, for putting run-time state back; empty where nothing is sealed. `files` go on the tools disk under
-    their names. `memory` in MiB, 0 for as much as fits.
-    """
-
-    machine: Machine
-    system: InstalledSystem
-    run: str
-    part: str
-    volumes: Mapping[str, str]
-    scratch: str
-    base: str = ""
-    files: Mapping[str, bytes | Path] = field(default_factory=dict)
-    emulate: bool = False
-    memory: int = 0
-    network: bool = True
 
 
 class Twin:
@@ -185,8 +151,9 @@ class Twin:
         self.console_log.touch()
         files = dict(self.setup.files)
         if self.setup.base:
-            files[restore.ARCHIVE] = self._runtime_archive()
-        self._place()
+            files[restore.ARCHIVE] = archive = self.folder / restore.ARCHIVE
+            self._left_out = archive_runtime(self.host, self.setup, archive)
+        place_ours(self.host, self.setup, self.folder / "root")
         build_tools(self.host, self._tools_image, self.folder / "gather", files)
         (self.folder / restore.ARCHIVE).unlink(missing_ok=True)
         if self.setup.machine.firmware is Firmware.UEFI:
@@ -330,7 +297,7 @@ class Twin:
             product=machine.product,
             memory=twin_memory(machine, available_memory(), setup.memory),
             cpus=twin_cpus(machine),
-            disks=tuple(_disk_spec(by_path[disk.path], node) for disk, node in pairs),
+            disks=tuple(disk_spec(by_path[disk.path], node) for disk, node in pairs),
             tools=str(self._tools_image),
             log_file=str(self.console_log),
             mac=self.mac,
@@ -346,27 +313,3 @@ class Twin:
     @property
     def _vars(self) -> Path:
         return self.folder / "vars.fd"
-
-    def _runtime_archive(self) -> Path:
-        archive = self.folder / restore.ARCHIVE
-        fstype = self.setup.system.root.fstype
-        with mounted_readonly(self.host, self.setup.base, fstype, self.folder / "base") as root:
-            self._left_out = restore.archive_runtime(self.host, root, archive)
-        return archive
-
-    def _place(self) -> None:
-        fstype = self.setup.system.root.fstype
-        device = self.setup.volumes[self.setup.system.root.lv]
-        with mounted(self.host, device, fstype, self.folder / "root") as root:
-            quiet.place(root, patient=self._is_slow())
-
-    def _is_slow(self) -> bool:
-        """Whether the twin is emulated, or runs on an appliance that is virtual (systemd-detect-virt(1))."""
-        if self.setup.emulate:
-            return True
-        found = self.host.run(read("systemd-detect-virt", "--vm", timeout=60, ok=frozenset({0, 1})))
-        return found.stdout.strip() not in ("", "none")
-
-
-def _disk_spec(disk: Disk, node: str) -> DiskSpec:
-    return DiskSpec(node, disk.bus, disk.serial, disk.wwn, disk.model, disk.sector)

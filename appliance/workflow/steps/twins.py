@@ -17,8 +17,9 @@ from appliance.model.plan import RepairKind
 from appliance.probe.lvm import read_groups
 from appliance.twin.hypervisor import Hypervisor
 from appliance.twin.layout import plan_layout
+from appliance.twin.setup import TwinSetup
 from appliance.twin.tools import Tools
-from appliance.twin.twin import Twin, TwinSetup
+from appliance.twin.twin import Twin
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose import every_pv
 from appliance.workflow.runner import Context

@@ -11,7 +11,8 @@ from appliance.errors import Cancelled, TwinFailed
 from appliance.host.run import Command
 from appliance.twin import twin as twin_module
 from appliance.twin.hypervisor import PowerState
-from appliance.twin.twin import Limits, Twin, TwinSetup
+from appliance.twin.setup import Limits, TwinSetup
+from appliance.twin.twin import Twin
 from tests.unit.twin.fake_guest import FakeAgent
 from tests.unit.twin.fake_mapper import FakeMapper
 from tests.unit.twin.machines import made

@@ -1,0 +1,69 @@
+"""What a twin is made of, and what of ours goes into its root before the first power-on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.host.files import mounted, mounted_readonly
+from appliance.host.run import Host, read
+from appliance.model.machine import Disk, InstalledSystem, Machine
+from appliance.twin import quiet, restore
+from appliance.twin.domain import DiskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds. An emulated twin boots in 122 to 150 s on a quiet machine: three times that, and noise."""
+
+    start: float = 300.0
+    boot: float = 900.0
+    shutdown: float = 600.0
+    freeze: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TwinSetup:
+    """What a twin is made of. `part` is "work" or "proof": two twins of one run never share a name.
+
+    `volumes` maps each of `TwinLayout.volumes` (LV names) to its active snapshot's path; `scratch` is an
+    active empty volume of `layout.scratch_bytes`. `base` is the active read-only snapshot of the root as it
+    was, for putting run-time state back; empty where nothing is sealed. `files` go on the tools disk under
+    their names. `memory` in MiB, 0 for as much as fits.
+    """
+
+    machine: Machine
+    system: InstalledSystem
+    run: str
+    part: str
+    volumes: Mapping[str, str]
+    scratch: str
+    base: str = ""
+    files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    emulate: bool = False
+    memory: int = 0
+    network: bool = True
+
+
+def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, ...]:
+    """Pack the run-time state of the untouched root into `archive`; what is too big for it."""
+    with mounted_readonly(host, setup.base, setup.system.root.fstype, archive.parent / "base") as root:
+        return restore.archive_runtime(host, root, archive)
+
+
+def place_ours(host: Host, setup: TwinSetup, at: Path) -> None:
+    """Our unit and the quiet rules, into the twin's root, which is mounted at `at` meanwhile."""
+    device = setup.volumes[setup.system.root.lv]
+    with mounted(host, device, setup.system.root.fstype, at) as root:
+        quiet.place(root, patient=setup.emulate or _virtual(host))
+
+
+def _virtual(host: Host) -> bool:
+    """Whether the appliance itself is a virtual machine: its twins are slow (systemd-detect-virt(1))."""
+    found = host.run(read("systemd-detect-virt", "--vm", timeout=60, ok=frozenset({0, 1})))
+    return found.stdout.strip() not in ("", "none")
+
+
+def disk_spec(disk: Disk, node: str) -> DiskSpec:
+    return DiskSpec(node, disk.bus, disk.serial, disk.wwn, disk.model, disk.sector)
