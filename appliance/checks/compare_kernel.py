@@ -14,6 +14,12 @@ _GRAVE = re.compile(
     r"|module verification",
     re.I,
 )
+# What a kernel says when its virtual processor was not let run for seconds (kernel: rcu/stallwarn.rst).
+_STARVED = re.compile(
+    r"^rcu: |^rcu_\w+ |\bself-detected stall\b|soft lockup|^clocksource: |^hrtimer: interrupt took"
+    r"|interrupt took too long|^(Sending NMI from CPU|NMI backtrace for cpu)|workqueue: .* hogged CPU",
+    re.I,
+)
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+", re.I)
 
 
@@ -22,7 +28,8 @@ def normal(message: str) -> str:
     return _NUMBERS.sub("#", message)
 
 
-def kernel(control: Facts, patched: Facts) -> list[CheckResult]:
+def kernel(control: Facts, patched: Facts, *, slow: bool = False) -> list[CheckResult]:
+    """`slow`: what the twin's kernel says of lost time is the host's doing (Limits.slow_twin)."""
     changed = control.kernel != patched.kernel
     starts = CheckResult(
         name="kernel starts",
@@ -31,12 +38,14 @@ def kernel(control: Facts, patched: Facts) -> list[CheckResult]:
         after=patched.kernel,
         limit="may change" if changed else "same",
     )
-    return [starts, _errors(control, patched, changed)]
+    return [starts, _errors(control, patched, changed, slow)]
 
 
-def _errors(control: Facts, patched: Facts, changed: bool) -> CheckResult:
+def _errors(control: Facts, patched: Facts, changed: bool, slow: bool) -> CheckResult:
     known = {normal(m) for m in control.kernel_errors}
     fresh = [m for m in patched.kernel_errors if normal(m) not in known]
+    starved = [m for m in fresh if slow and _STARVED.search(m)]
+    fresh = [m for m in fresh if m not in starved]
     # Another kernel words its notes anew (processor flaws, firmware quirks): that is no proof of harm.
     grave = [m for m in fresh if not changed or _GRAVE.search(m)]
     outcome, why, fix = Outcome.SAME, "", ""
@@ -46,6 +55,9 @@ def _errors(control: Facts, patched: Facts, changed: bool) -> CheckResult:
     elif fresh:
         outcome = Outcome.NOT_TESTED
         why = f"The new kernel says what the old one did not, with nothing to compare: {_some(fresh)}"
+    elif starved:
+        outcome = Outcome.NOT_TESTED
+        why = f"The slow twin was not let run for seconds, of which its kernel complains: {_some(starved)}"
     return CheckResult(
         name="kernel errors",
         outcome=outcome,

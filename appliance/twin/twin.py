@@ -22,7 +22,7 @@ from appliance.twin.layout import plan_layout
 from appliance.twin.nvram import write_vars
 from appliance.twin.pausing import PausableChannel, Pausing
 from appliance.twin.segments import TwinLayout
-from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, place_ours
+from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, is_slow, place_ours
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
 from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
@@ -110,6 +110,11 @@ class Twin:
         return "emulated" if self.setup.emulate else "KVM"
 
     @property
+    def slow(self) -> bool:
+        """Whether its times and the stalls of its kernel say nothing of the machine."""
+        return is_slow(self.host, self.setup)
+
+    @property
     def left_behind(self) -> tuple[str, ...]:
         """Run-time state too big to be put back at seal: to be said in the verdict."""
         return self._left_out
@@ -153,7 +158,7 @@ class Twin:
         if self.setup.base:
             files[restore.ARCHIVE] = archive = self.folder / restore.ARCHIVE
             self._left_out = archive_runtime(self.host, self.setup, archive)
-        place_ours(self.host, self.setup, self.folder / "root")
+        place_ours(self.host, self.setup, self.folder / "root", slow=self.slow)
         build_tools(self.host, self._tools_image, self.folder / "gather", files)
         (self.folder / restore.ARCHIVE).unlink(missing_ok=True)
         if self.setup.machine.firmware is Firmware.UEFI:
@@ -172,7 +177,8 @@ class Twin:
     def wait_for_agent(self, limit: float = 0.0) -> float:
         """Wait until the twin's agent answers; seconds waited. Raises TwinFailed with its last words."""
         try:
-            return self.guest.wait(limit or self.limits.boot, self._still_booting)
+            usual = self.limits.slow_boot if self.slow else self.limits.boot
+            return self.guest.wait(limit or usual, self._still_booting)
         except TwinFailed as error:
             last = " / ".join(tail(self.console_log, 5))
             raise TwinFailed(f"{error.what} It last said: {last or 'nothing'}") from error

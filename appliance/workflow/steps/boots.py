@@ -13,7 +13,7 @@ from appliance.model.verdict import Facts, Outcome
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import HEALTH, WORK, activate, deactivate, site, twin_of
-from appliance.workflow.steps.verdict import provisional
+from appliance.workflow.steps.verdict import SLOW_TWIN, limits_of, provisional
 
 REPAIR = (
     "Repair a copy of it (X on the console, or `twinboot repair --help`). The original stays as it is.",
@@ -30,6 +30,7 @@ class BuildTwin(OnGround):
         activate(ctx.host, self.ground, WORK)
         twin = twin_of(ctx, self.ground, WORK)
         twin.prepare()
+        self.ground.work.save(SLOW_TWIN, twin.slow)
         if twin.layout.left_out:
             left = ", ".join(twin.layout.left_out)
             ctx.tell(Line(source="run", text=f"not in the twin, since nothing mounts them: {left}"))
@@ -98,7 +99,7 @@ class Compare(OnGround):
     def do(self, ctx: Context) -> None:
         control: Facts | None = self.ground.work.load_or("control", Facts, None)
         patched: Facts = self.ground.work.load("patched", Facts)
-        checks = checks_of(control, patched, repaired=self.ground.repairs)
+        checks = checks_of(control, patched, limits_of(self.ground), repaired=self.ground.repairs)
         self.ground.work.save("checks", checks)
         for check in checks:
             if check.outcome is Outcome.WORSE:

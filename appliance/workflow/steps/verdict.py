@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.checks.compare import Limits
 from appliance.checks.configs import config_diffs
 from appliance.checks.files import changed_files
 from appliance.checks.verdict import assemble
@@ -24,6 +25,9 @@ from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
 from appliance.workflow.workplace import Workplace
+
+SLOW_TWIN = "slow-twin"
+"""Where the run keeps whether its twin's times say anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,16 @@ def provisional(ground: Ground, why: str = "") -> Verdict:
         not_applied=known.not_applied,
         accel=accel(ground),
         trouble=tuple(trouble),
+        limits=limits_of(ground),
         repaired=ground.repairs,
     )
     work.save("verdict", verdict)
     return verdict
+
+
+def limits_of(ground: Ground) -> Limits:
+    """What the comparison may judge by in this run's twin."""
+    return Limits(slow_twin=ground.work.load_or(SLOW_TWIN, bool, False))
 
 
 def accel(ground: Ground) -> str:
@@ -93,6 +103,7 @@ class ReachVerdict(OnGround):
             seal=work.load("seal", str),
             proof_boot=not proof,
             trouble=tuple(trouble),
+            limits=limits_of(self.ground),
             repaired=self.ground.repairs,
         )
         work.save("verdict", verdict)

@@ -118,6 +118,28 @@ def test_what_has_nothing_to_compare_with_is_not_tested(changes: dict[str, objec
     assert worse(checks) == set()
 
 
+STALLS = (
+    "rcu: INFO: rcu_preempt self-detected stall on CPU",
+    "rcu: \t0-...!: (1 ticks this GP) idle=004c/0/0x1 softirq=108/108 fqs=0",
+    "rcu: rcu_preempt kthread timer wakeup didn't happen for 7189 jiffies! g-1195 f0x0 RCU_GP_WAIT_FQS(5)",
+    "rcu: Stack dump where RCU GP kthread last ran:",
+)
+
+
+@pytest.mark.parametrize("changes", [{"boot_seconds": 542.0}, {"kernel_errors": STALLS}])
+def test_a_slow_twin_waits_for_its_host_and_a_fast_one_does_not(changes: dict[str, object]) -> None:
+    patched = msgspec.structs.replace(CONTROL, **changes)
+    slow = {c.outcome for c in compare(CONTROL, patched, Limits(slow_twin=True))}
+    assert slow == {Outcome.SAME, Outcome.NOT_TESTED}
+    assert worse({c.name: c for c in compare(CONTROL, patched)}) != set()
+
+
+def test_a_slow_twin_hides_no_other_complaint() -> None:
+    patched = msgspec.structs.replace(CONTROL, kernel_errors=(*STALLS, "EXT4-fs error (dm-1)"))
+    (check,) = (c for c in compare(CONTROL, patched, Limits(slow_twin=True)) if c.name == "kernel errors")
+    assert (check.outcome, check.why) == (Outcome.WORSE, "The kernel complains anew: EXT4-fs error (dm-1)")
+
+
 def test_what_is_bad_in_both_boots_is_not_tested() -> None:
     bad = msgspec.structs.replace(
         CONTROL,
