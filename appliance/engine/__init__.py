@@ -31,6 +31,8 @@ class CommandLog:
     def __call__(self, command: Command, output: Output, seconds: float) -> None:
         if command.effect is Effect.WRITE:
             self.writes += 1
+        elif command.often and output.status in command.ok:
+            return
         level = "info" if output.status in command.ok else "error"
         text = f"{command.effect.value} {brief(command)} [{output.status}] {seconds:.1f} s"
         self.bus.publish(

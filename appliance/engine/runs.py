@@ -22,7 +22,7 @@ from appliance.twin.twin import Twin
 from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
-from appliance.workflow.runner import Context, Outcome, Step, execute, recover, roll_back
+from appliance.workflow.runner import Context, Outcome, Step, Stop, execute, recover, roll_back
 from appliance.workflow.steps.twins import twin_at_work
 from appliance.workflow.workplace import Workplace
 
@@ -43,7 +43,7 @@ class Going:
     journal: Journal
     folder: Path
     started: float = field(default_factory=time.time)
-    cancel: threading.Event = field(default_factory=threading.Event)
+    cancel: Stop = field(default_factory=Stop)
     thread: threading.Thread | None = None
     changed: Callable[[], None] = _nothing
     live: dict[str, object] = field(default_factory=dict)

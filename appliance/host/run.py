@@ -29,7 +29,7 @@ class Command:
     """One program to run: an argument list, never a shell line.
 
     `timeout` is in seconds. `stdin` carries secrets, which appear in no log. `env` adds to a fixed
-    environment (PATH, LC_ALL=C.UTF-8).
+    environment (PATH, LC_ALL=C.UTF-8). `often`: asked every few seconds, so that only its failure is told.
     """
 
     argv: tuple[str, ...]
@@ -38,6 +38,7 @@ class Command:
     timeout: float = 300.0
     stdin: bytes = b""
     env: tuple[tuple[str, str], ...] = ()
+    often: bool = False
 
     def __str__(self) -> str:
         return shlex.join(self.argv)
@@ -50,8 +51,10 @@ class Output:
     stderr: str = ""
 
 
-def read(*argv: str, timeout: float = 300.0, ok: frozenset[int] = frozenset({0})) -> Command:
-    return Command(argv, Effect.READ, ok=ok, timeout=timeout)
+def read(
+    *argv: str, timeout: float = 300.0, ok: frozenset[int] = frozenset({0}), often: bool = False
+) -> Command:
+    return Command(argv, Effect.READ, ok=ok, timeout=timeout, often=often)
 
 
 def write(*argv: str, timeout: float = 300.0, ok: frozenset[int] = frozenset({0})) -> Command:

@@ -51,6 +51,17 @@ class PowerState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """`cpu` is processor time used since the start, in seconds, of `cpus` processors; memory is in bytes:
+    what the twin's process holds, of the `most` it may have."""
+
+    cpu: float
+    cpus: int
+    memory: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class BlockStats:
     """Bytes since the domain's start."""
 
@@ -283,6 +294,17 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             raise TwinFailed(f"The twin's disk {alias} gives no figures: {error}.") from error
         return BlockStats(max(0, read), max(0, written))
+
+    def load(self, name: str) -> Load:
+        """What the twin uses of this machine at the moment. Raises TwinFailed where it is off."""
+        try:
+            domain = self._running(name)
+            _, most, used, cpus, spent = domain.info()
+        except libvirt.libvirtError as error:
+            raise TwinFailed(f"The twin gives no figures: {error}.") from error
+        with contextlib.suppress(libvirt.libvirtError):  # then what it was given stands for what it holds
+            used = domain.memoryStats().get("rss", used)
+        return Load(cpu=spent / 1e9, cpus=cpus, memory=used * 1024, most=most * 1024)
 
     def set_cable(self, name: str, mac: str, plugged: bool) -> None:
         """Plug the network card's cable in, or pull it."""

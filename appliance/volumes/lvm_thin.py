@@ -88,7 +88,7 @@ class LvmThinStore:
 
     def fullest(self) -> float:
         node = f"{mapper_path(self.group.name, self.pool)}-tpool"
-        status = self.host.run(read("dmsetup", "status", "--noflush", node, timeout=MINUTE))
+        status = self.host.run(read("dmsetup", "status", "--noflush", node, timeout=MINUTE, often=True))
         return parse_pool_status(status.stdout)
 
     def exists(self, snapshot: Snapshot) -> bool:

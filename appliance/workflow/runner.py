@@ -22,6 +22,17 @@ class Outcome(enum.Enum):
     ROLLED_BACK = "rolled back"
 
 
+class Stop(threading.Event):
+    """Set when a run shall stop. `why` is the error it then ends with: None means that a person wanted it."""
+
+    why: ApplianceError | None = None
+
+    def because(self, error: ApplianceError) -> None:
+        """Stop for a reason of the machine's own; the first one counts."""
+        self.why = self.why or error
+        self.set()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a step may use: commands, the event stream, and whether somebody wants to stop."""
@@ -32,7 +43,12 @@ class Context:
 
     def check_cancel(self) -> None:
         if self.cancel.is_set():
-            raise Cancelled("The run was cancelled.")
+            raise self.cause(Cancelled("The run was cancelled."))
+
+    def cause(self, error: ApplianceError) -> ApplianceError:
+        """What the run ends with: the reason it was stopped for, where there is one, else `error`."""
+        why = self.cancel.why if isinstance(self.cancel, Stop) else None
+        return why or error
 
 
 class Step(Protocol):
@@ -59,12 +75,13 @@ def execute(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
                 ctx.tell(Waiting(gate=step.plan.id, sentence=step.plan.title))
                 return Outcome.WAITING
             run_step(step, number, len(steps), journal, ctx)
-    except ApplianceError as error:
+    except ApplianceError as raised:
+        error = ctx.cause(raised)
         if not committed(steps, journal, ctx):
             ctx.tell(Line(source="run", level="error", text=f"{error.code} {error.what}"))
             roll_back(steps, journal, ctx)
             journal.add("failed", detail=f"{error.code} {error.what}")
-        raise
+        raise error from raised
     journal.add("done")
     return Outcome.DONE
 

@@ -24,6 +24,7 @@ from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose import every_pv
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, rooted_at
+from appliance.workflow.steps.room import Room, watch
 from appliance.workflow.stick import CHECKS, checks, chosen_checks
 
 WORK, PROOF = "work", "proof"
@@ -70,7 +71,8 @@ def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
     assert isinstance(hypervisor, Hypervisor)
     twin = Twin(ctx.host, hypervisor.open(), _setup(ctx.host, ground, part), cancelled=ctx.cancel.is_set)
     live[part] = twin
-    _follow(twin, live, ctx.tell)
+    stop = _follow(twin, live, ctx.tell)
+    watch(Room(ground.store(ctx.host), hypervisor, twin.name, ctx), stop)
     return twin
 
 
@@ -119,13 +121,14 @@ def _files(ground: Ground) -> Mapping[str, bytes | Path]:
     return files
 
 
-def _follow(twin: Twin, live: dict[str, object], tell: Callable[[Event], None]) -> None:
+def _follow(twin: Twin, live: dict[str, object], tell: Callable[[Event], None]) -> threading.Event:
     """The twin's serial console goes into the event stream, line by line."""
     twin.folder.mkdir(parents=True, exist_ok=True)
     twin.console_log.touch()
     stop = threading.Event()
     live[f"stop {twin.name}"] = stop
     twin.follow_console(lambda text: tell(Line(source="vm", text=text)), stop)
+    return stop
 
 
 def activate(host: Host, ground: Ground, part: str) -> None:

@@ -169,3 +169,13 @@ def test_a_picture_is_the_same_picture() -> None:
 def test_a_picture_cut_short_is_an_error(data: bytes) -> None:
     with pytest.raises(TwinFailed):
         png_from_ppm(data)
+
+
+def test_what_the_twin_uses_is_known_while_it_runs(libvirt: Hypervisor) -> None:
+    libvirt.start("twinboot-tb1-work", XML)
+    load = libvirt.load("twinboot-tb1-work")
+    assert (load.cpus, load.most) == (1, 64 << 20)
+    assert load.cpu >= 0 and load.memory > 0
+    libvirt.destroy("twinboot-tb1-work")
+    with pytest.raises(TwinFailed, match="not running"):
+        libvirt.load("twinboot-tb1-work")
