@@ -172,6 +172,24 @@ class Session:
     async def on_stick(self) -> sm.OnStick:
         return await self._ask(sm.GetStick(), sm.OnStick)
 
+    async def open_shell(self) -> sm.ShellReady:
+        return await self._ask(sm.OpenShell(client=self.client), sm.ShellReady)
+
+    async def shell_closed(self, log: str, status: int) -> None:
+        await self._ask(sm.ShellClosed(log=log, status=status), m.Accepted)
+
+    async def ssh(self) -> sm.SshState:
+        return await self._ask(sm.GetSsh(), sm.SshState)
+
+    async def set_ssh(self, on: bool) -> sm.SshState:
+        return await self._ask(sm.SetSsh(on=on), sm.SshState)
+
+    async def keyboard(self) -> str:
+        return (await self._ask(sm.GetKeyboard(), sm.KeyboardIs)).code
+
+    async def set_keyboard(self, code: str) -> str:
+        return (await self._ask(sm.SetKeyboard(code=code), sm.KeyboardIs)).code
+
     async def follow(self, since: int = 0) -> AsyncIterator[AnyEvent]:
         """Events after number `since`, until the engine closes the connection."""
         await self._ask(m.Follow(since=since), m.Accepted)

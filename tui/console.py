@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
-from textual.app import App
+from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.reactive import reactive
@@ -21,6 +21,7 @@ from appliance.model.events import Failed
 from appliance.model.plan import Plan, Request, Verb
 from appliance.model.service_messages import Port
 from appliance.session import SaidNo
+from tui import foreground
 from tui.board import Board
 from tui.filters import BasicText, FontText, SafeText
 from tui.link import Link
@@ -33,6 +34,7 @@ from tui.screens.error import ErrorPanel
 from tui.screens.export import ExportPage
 from tui.screens.help import HelpPage
 from tui.screens.home import Home
+from tui.screens.keyboard import KeyboardPage
 from tui.screens.log import LogPage
 from tui.screens.machine import MachinePage
 from tui.screens.network import NetworkPage
@@ -48,6 +50,7 @@ from tui.screens.repair import Repair
 from tui.screens.running import Running
 from tui.screens.saveplan import SavePlanPage
 from tui.screens.services import ServicesPage
+from tui.screens.ssh import SshPage
 from tui.screens.sure import Sure
 from tui.screens.verdict import VerdictPage
 from tui.screens.vm import VmPage
@@ -252,6 +255,22 @@ class Console(App[None]):
 
     def open_port(self, link: Port) -> None:
         self.push_screen(PortPage(link))
+
+    def open_ssh(self) -> None:
+        self.push_screen(SshPage())
+
+    def open_keyboard(self) -> None:
+        self.push_screen(KeyboardPage())
+
+    def run_in_foreground(self, argv: Sequence[str]) -> int | None:
+        """Give this terminal to a program until it ends; its status, None where that is not possible."""
+        try:
+            with self.suspend():
+                status = foreground.run(argv)
+        except SuspendNotSupported:
+            return None
+        self.action_redraw()
+        return status
 
     def open_plans(self) -> None:
         self.push_screen(PlansPage())

@@ -42,6 +42,11 @@ def is_serial(name: str) -> bool:
     return bool(_SERIAL.match(name))
 
 
+def is_screen(name: str) -> bool:
+    """Whether this is a virtual console of the machine's own screen and keyboard."""
+    return bool(_VT.match(name))
+
+
 def choose_mode(name: str, term: str, locale: str) -> Mode:
     """Serial lines and vt100-likes start BASIC; the VT and UTF-8 terminals start RICH."""
     if is_serial(name) or term.startswith(("vt", "ansi")) or term in _PLAIN_TERMS:

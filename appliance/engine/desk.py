@@ -151,8 +151,11 @@ class Desk:
         return catalogue.record(self.host, self.machine(), self.places, run)
 
     def power(self, act: str) -> None:
-        if act not in ("reboot", "poweroff"):
-            raise Refused((f"The machine can be told to reboot or poweroff, not {act}.",))
+        if act not in ("reboot", "poweroff", "firmware"):
+            raise Refused((f"The machine can be told to reboot, poweroff or firmware, not {act}.",))
         if self.busy:
             raise Refused(("A run is going on: cancel it first.",))
+        if act == "firmware":
+            catalogue.ask_for_setup(self.host)
+            act = "reboot"
         self.host.run(write("systemctl", act, timeout=30))

@@ -11,13 +11,16 @@ from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.model import messages as m
 from appliance.model import service_messages as s
-from appliance.model.events import ServiceProgress
+from appliance.model.events import Line, ServiceProgress
 from appliance.model.machine import Machine
 from appliance.model.plan import Request, Verb
 from appliance.workflow.export import Exporter
+from appliance.workflow.keyboard import Keyboard
 from appliance.workflow.network import NetworkDesk, site_proxy
 from appliance.workflow.places import Places
 from appliance.workflow.plan_files import list_plan_files, save_plan_file
+from appliance.workflow.shell import Shells
+from appliance.workflow.ssh import Ssh
 from appliance.workflow.stick import on_stick
 
 TELL_EVERY = 0.25
@@ -32,6 +35,9 @@ class Services:
         self.bus = bus
         self.places = places
         self.network = NetworkDesk(host, places.runtime)
+        self.shells = Shells(places.runtime)
+        self.ssh = Ssh(host, places.runtime)
+        self.keyboard = Keyboard(host, places.runtime)
         self.exporter = exporter or Exporter(host, places)
 
     def handle(self, say: object, machine: Machine) -> s.AnyServiceReply | m.Accepted:
@@ -54,8 +60,26 @@ class Services:
                 return m.Accepted()
             case s.GetStick():
                 return on_stick(self.places.data)
+            case s.OpenShell():
+                self.say(f"{say.client} opens a root shell")
+                return self.shells.prepare(say.client)
+            case s.ShellClosed():
+                self.say(f"the root shell ended with status {say.status}; its log is {say.log}")
+                return m.Accepted()
+            case s.GetSsh():
+                return self.ssh.state()
+            case s.SetSsh():
+                self.say(f"ssh is turned {'on' if say.on else 'off'}")
+                return self.ssh.turn_on() if say.on else self.ssh.turn_off()
+            case s.GetKeyboard():
+                return s.KeyboardIs(code=self.keyboard.current())
+            case s.SetKeyboard():
+                return s.KeyboardIs(code=self.keyboard.choose(say.code))
             case _:
                 raise Refused((f"The engine does not know {type(say).__name__}.",))
+
+    def say(self, text: str) -> None:
+        self.bus.publish(Line(source="log", text=text))
 
     def export(self, machine: Machine, run: str, to: str) -> s.Exported:
         proxy = site_proxy(self.places.runtime)

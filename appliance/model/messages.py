@@ -83,7 +83,7 @@ class GetRecord(Say, frozen=True, tag="record"):
 
 
 class Power(Say, frozen=True, tag="power"):
-    """`act` is reboot or poweroff, of the machine itself. Needs the operator lock."""
+    """`act` is reboot, poweroff or firmware (restart into its setup). Needs the operator lock."""
 
     act: str
 

@@ -153,7 +153,109 @@ class OnStick(Reply, frozen=True, tag="stick"):
     checks: tuple[str, ...] = ()
 
 
-AnyServiceSay = Export | GetPlanFiles | SavePlanFile | GetNetwork | SetNetwork | SetProxy | Blink | GetStick
-AnyServiceReply = Exported | PlanFiles | PlanSaved | Network | OnStick
-SERVICE_ACTS: tuple[type[Say], ...] = (SetNetwork, SetProxy)
+class OpenShell(Say, frozen=True, tag="shell"):
+    """A root shell on the terminal `client`, which asks for itself."""
+
+    client: str
+
+
+class ShellReady(Reply, frozen=True, tag="shell"):
+    """`argv` is run by the client in the foreground of its terminal; `log` takes all that is seen there."""
+
+    argv: tuple[str, ...]
+    log: str
+
+
+class ShellClosed(Say, frozen=True, tag="shell-closed"):
+    log: str
+    status: int
+
+
+class SetSsh(Say, frozen=True, tag="set-ssh"):
+    """Turn ssh on, with a fresh key and password, or off. Answered by `SshState`."""
+
+    on: bool
+
+
+class GetSsh(Say, frozen=True, tag="ssh"):
+    """Whether one can come in by ssh, and how."""
+
+
+class SshState(Reply, frozen=True, tag="ssh"):
+    """`fingerprint` is the host key's, SHA256:...; `addresses` are those sshd listens on."""
+
+    on: bool
+    user: str = ""
+    password: str = ""
+    fingerprint: str = ""
+    addresses: tuple[str, ...] = ()
+    port: int = 22
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """`keymap` is the name of a file of Debian's console-data."""
+
+    code: str
+    keymap: str
+    words: str
+
+
+LAYOUTS = (
+    Layout("us", "us", "English, US"),
+    Layout("gb", "uk", "English, UK"),
+    Layout("de", "de-latin1-nodeadkeys", "German, Austrian"),
+    Layout("ch", "sg-latin1", "Swiss German"),
+    Layout("ch-fr", "fr_CH-latin1", "Swiss French"),
+    Layout("fr", "fr-latin9", "French"),
+    Layout("be", "be2-latin1", "Belgian"),
+    Layout("es", "es", "Spanish"),
+    Layout("latam", "la-latin1", "Spanish, Latin American"),
+    Layout("it", "it", "Italian"),
+    Layout("pt", "pt-latin1", "Portuguese"),
+    Layout("br", "br-abnt2", "Brazilian"),
+    Layout("nl", "nl", "Dutch"),
+    Layout("se", "se-latin1", "Swedish"),
+    Layout("no", "no-latin1", "Norwegian"),
+    Layout("dk", "dk-latin1", "Danish"),
+    Layout("fi", "fi-latin1", "Finnish"),
+    Layout("pl", "pl", "Polish"),
+    Layout("cz", "cz-lat2", "Czech"),
+    Layout("hu", "hu", "Hungarian"),
+    Layout("tr", "trq", "Turkish"),
+    Layout("jp", "jp106", "Japanese"),
+)
+
+
+class GetKeyboard(Say, frozen=True, tag="keyboard"):
+    """Which layout the keyboard of the machine's own screen has."""
+
+
+class SetKeyboard(Say, frozen=True, tag="set-keyboard"):
+    """Choose the layout `code`, one of LAYOUTS, until power-off. Answered by `KeyboardIs`."""
+
+    code: str
+
+
+class KeyboardIs(Reply, frozen=True, tag="keyboard"):
+    code: str
+
+
+AnyServiceSay = (
+    Export
+    | GetPlanFiles
+    | SavePlanFile
+    | GetNetwork
+    | SetNetwork
+    | SetProxy
+    | Blink
+    | GetStick
+    | OpenShell
+    | ShellClosed
+    | SetSsh
+    | GetSsh
+    | GetKeyboard
+    | SetKeyboard
+)
+AnyServiceReply = Exported | PlanFiles | PlanSaved | Network | OnStick | ShellReady | SshState | KeyboardIs
+SERVICE_ACTS: tuple[type[Say], ...] = (SetNetwork, SetProxy, OpenShell, SetSsh, SetKeyboard)
 """Those that only the client in control may ask."""

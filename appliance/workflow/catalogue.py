@@ -9,6 +9,7 @@ import msgspec
 
 from appliance.boot.base import BootState, LoaderView
 from appliance.boot.choose import choose_loader
+from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
 from appliance.errors import ApplianceError, Refused
 from appliance.host.run import Host

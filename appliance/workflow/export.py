@@ -114,6 +114,7 @@ class Exporter:
             Part("log.txt", log_text(events).encode()),
             Part("log.jsonl", b"".join(to_json(event) + b"\n" for event in events)),
         ]
+        parts += [p for p in parts_of(self.places.runtime / "shells", "shells") if p.name.endswith(".log")]
         if run:
             folder = self.places.runs / run
             parts += parts_of(folder)

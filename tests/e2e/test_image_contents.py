@@ -14,6 +14,7 @@ import pytest
 
 from appliance.image.sizes import MIB
 from appliance.image.sources import mirrors
+from appliance.model.service_messages import LAYOUTS
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
@@ -103,6 +104,8 @@ PROGRAMS = [
     "usr/bin/ipmitool", "usr/sbin/dmidecode", "usr/sbin/smartctl", "usr/bin/tinyproxy",
     "usr/sbin/dnsmasq", "usr/bin/tmux", "usr/bin/grub-fstest", "usr/bin/grub-editenv",
     "usr/bin/mtools", "usr/bin/curl", "usr/sbin/ip", "usr/bin/python3.13", "usr/sbin/nft",
+    "usr/sbin/sshd", "usr/bin/ssh-keygen", "usr/bin/loadkeys", "usr/bin/script", "usr/sbin/ethtool",
+    "usr/sbin/chpasswd", "usr/bin/passwd", "usr/bin/dd",
 ]  # fmt: skip
 
 
@@ -121,6 +124,11 @@ def test_a_program_and_all_its_libraries_are_there(tree: Path, program: str) -> 
     ]
     done = subprocess.run(argv, capture_output=True, text=True)
     assert done.returncode == 0 and "not found" not in done.stdout, done.stdout + done.stderr
+
+
+def test_a_key_table_for_every_layout_on_offer(tree: Path) -> None:
+    have = {path.name.partition(".")[0] for path in tree.glob("usr/share/keymaps/i386/*/*.kmap.gz")}
+    assert not {layout.keymap for layout in LAYOUTS} - have
 
 
 def test_our_code_is_compiled_and_never_checked_against_its_source(tree: Path) -> None:
@@ -164,6 +172,11 @@ def test_no_private_key_and_no_authorised_one(tree: Path) -> None:
     names = {path.name for path in files(tree)}
     assert not names & {"authorized_keys", "random-seed"}
     assert not [name for name in names if name.startswith("ssh_host_")]
+
+
+def test_ssh_is_there_and_does_not_start(tree: Path) -> None:
+    for name in ("ssh.service", "ssh.socket"):
+        assert str((tree / "etc/systemd/system" / name).readlink()) == "/dev/null"
 
 
 def test_identity_is_made_at_each_start(tree: Path) -> None:

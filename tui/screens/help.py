@@ -11,6 +11,7 @@ from tui.look import Line, line, rule
 from tui.screens.page import Page, key
 from tui.widgets.keyline import key_name
 from tui.widgets.pane import Scroll
+from tui.words import wrap
 
 EVERYWHERE = (
     ("? F1", "this help"),
@@ -57,7 +58,8 @@ class HelpPage(Page):
     def draw(self) -> None:
         width = self.width
         rows: list[Line] = [rule(f"Help: {self.about.NAME}", width)]
-        rows += [line(" " + row) for row in self.about.HELP.rstrip().splitlines()]
+        for text in self.about.HELP.rstrip().splitlines():
+            rows += [line(row) for row in wrap(text, width - 1, " ")]
         rows += [rule("Keys of this page", width), *_keys(page_keys(self.about))]
         rows += [rule("Keys everywhere", width), *_keys(list(EVERYWHERE))]
         rows += [rule("Words", width), *_keys(list(WORDS))]

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from appliance.model.machine import Firmware
 from tui import describe
 from tui.look import Line, line, rule
 from tui.screens.page import Page, key
@@ -17,17 +18,19 @@ from tui.words import wrap
 
 
 class PowerPage(Page):
-    """R restarts, O switches off. `armed` says it was opened because a trial waits for its boot."""
+    """R restarts, O switches off, F goes to the firmware. `armed`: a trial waits for its boot."""
 
     NAME = "power"
     HELP = """\
 Restarting leaves this image and boots the machine from what the page names as
 its next boot. With the stick left in, the image's own menu hands over to the
-machine's disk by itself when a trial waits.
+machine's disk by itself when a trial waits. F restarts into the firmware's own
+setup where it is UEFI. Nothing of this is done while a run is at work.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("r", "reboot", "restart the machine"),
         key("o", "poweroff", "switch it off"),
+        key("f", "firmware", "firmware setup"),
     ]
 
     def __init__(self, armed: bool = False) -> None:
@@ -53,6 +56,8 @@ machine's disk by itself when a trial waits.
             line(" ", ("R", "key"), "  restart this machine"),
             line(" ", ("O", "key"), "  switch it off"),
         ]
+        if self._has_setup():
+            rows.append(line(" ", ("F", "key"), "  restart into the firmware's setup"))
         rows += [line(" ", ("Esc", "key"), "  go back, do neither"), line("")]
         run = self.board.run
         if run is not None and not run.over:
@@ -67,6 +72,17 @@ machine's disk by itself when a trial waits.
 
     def action_reboot(self) -> None:
         self._sure("Restart this machine?", "restart", "reboot")
+
+    def _has_setup(self) -> bool:
+        """Only UEFI can be asked for its setup; whether this one takes it, the engine finds out."""
+        machine = self.board.machine
+        return machine is not None and machine.firmware is Firmware.UEFI
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._has_setup() if action == "firmware" else True
+
+    def action_firmware(self) -> None:
+        self._sure("Restart into the firmware's setup?", "restart into setup", "firmware")
 
     def action_poweroff(self) -> None:
         self._sure("Switch this machine off?", "switch off", "poweroff")

@@ -7,15 +7,21 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from tui.look import line, rule
+from appliance.model.service_messages import ShellReady
+from tui.look import line, lines, rule
 from tui.screens.page import Page, key
+from tui.screens.sure import Sure
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
+from tui.words import wrap
 
 OFFERS = (
     ("export", "X", "Export", "a run's record to the stick or an address, without secrets"),
     ("network", "N", "Network", "the appliance's ports: cable, address, VLAN, proxy, blink"),
     ("plans", "F", "Plan files", "what is on the stick, to be run here or with nobody there"),
+    ("ssh", "S", "ssh", "log in to this console from elsewhere; off until you turn it on"),
+    ("keyboard", "K", "Keyboard", "the layout at the machine's own screen"),
+    ("shell", "R", "Root shell", "on this terminal, logged; exit leads back here"),
 )
 
 
@@ -64,6 +70,35 @@ about this appliance, and what it is told here is forgotten at power-off.
                 self.desk.open_network()
             case "plans":
                 self.desk.open_plans()
+            case "ssh":
+                self.desk.open_ssh()
+            case "keyboard":
+                self.desk.open_keyboard()
+            case "shell":
+                self._sure_shell()
+
+    def _sure_shell(self) -> None:
+        words = (
+            "A root shell can write to the machine's disks, and nothing asks again: what Twinboot promises"
+            " about the installed system holds only for what Twinboot does. All that is typed and shown in it"
+            " is logged and goes with the next export. exit leads back here; a run that is going on goes on."
+        )
+        text = lines(wrap(words, self.width - 2, " "))
+        prompt = "To open the shell, type yes and press Enter:"
+        self.desk.show_sure(Sure("Open a root shell on this terminal?", text, prompt, "yes", self._shell))
+
+    def _shell(self) -> None:
+        self.ask("Opening a shell ...", lambda s: s.open_shell(), self._run_shell)
+
+    def _run_shell(self, ready: ShellReady) -> None:
+        status = self.desk.run_in_foreground(ready.argv)
+        if status is None:
+            self.say("This terminal can not be handed to a shell.", "warn")
+            return
+        self.ask("Back ...", lambda s: s.shell_closed(ready.log, status), lambda _: self._back(ready.log))
+
+    def _back(self, log: str) -> None:
+        self.say(f"The shell has ended. Its log: {log}")
 
     def _run(self) -> str:
         """The newest run there is."""

@@ -276,7 +276,7 @@ class VgaPage(Page):
     NAME = "VGA text of the VM"
     HELP = """\
 The text a person would read on the VM's screen: boot loader, kernel, a panic.
-It was read once; R reads it again. S on the VM page takes a picture instead.
+It was read once; R reads it again. The page before takes a picture instead.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("r", "again", "read again"),
