@@ -34,7 +34,7 @@ class FakeMapper:
             if self.writes - 1 == self.fail_at:
                 raise CommandFailed(f"{command} ended with status 1: the power was cut")
         program, *argv = command.argv
-        handler = getattr(self, f"_{program}")
+        handler = getattr(self, f"_{program.replace('-', '_')}")
         return Output(0, handler(argv, command) or "")
 
     def _dmsetup(self, argv: list[str], command: Command) -> str:

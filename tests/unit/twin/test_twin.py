@@ -18,15 +18,19 @@ from tests.unit.twin.fake_mapper import FakeMapper
 from tests.unit.twin.machines import made
 
 MACHINE = made({"root": 20, "srv": 10}, {}, {"swap": 4}, [60])
-LIMITS = Limits(start=5, boot=3, shutdown=0.2, freeze=5)
+LIMITS = Limits(start=5, boot=3, slow_boot=60, shutdown=0.2, freeze=5)
 
 
 class Desk(FakeMapper):
-    """FakeMapper with mounts: `mounts` are the places something is mounted at."""
+    """FakeMapper with `mounts`, the places something is mounted at, and the `kind` of machine it runs on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mounts: set[str] = set()
+        self.kind = "none"
+
+    def _systemd_detect_virt(self, argv: list[str], command: Command) -> str:
+        return f"{self.kind}\n"
 
     def _findmnt(self, argv: list[str], command: Command) -> str:
         return "".join(f"{place}\n" for place in ("/", "/run", *sorted(self.mounts)))
@@ -178,6 +182,19 @@ def test_a_twin_that_is_off_needs_no_freezing(desk: Desk, tmp_path: Path, monkey
     twin = _twin(desk, FakeHypervisor(FakeAgent(silent=10**6)), tmp_path, monkeypatch)
     acted: list[bool] = []
     assert twin.while_frozen(lambda: acted.append(True)) and acted == [True]
+
+
+@pytest.mark.parametrize("kind, enough", [("none", False), ("qemu", True)])
+def test_on_a_virtual_appliance_a_twin_may_boot_for_longer(
+    desk: Desk, tmp_path: Path, monkeypatch, kind: str, enough: bool
+) -> None:
+    """The agent answers after what is too long for a twin under KVM on real hardware."""
+    desk.kind = kind
+    twin = _twin(desk, FakeHypervisor(FakeAgent()), tmp_path, monkeypatch)
+    given: list[float] = []
+    monkeypatch.setattr("appliance.twin.guest.Guest.wait", lambda _, limit, __: given.append(limit) or limit)
+    assert twin.wait_for_agent() == (60 if enough else 3)
+    assert twin.wait_for_agent(7) == 7
 
 
 def test_cancel_ends_every_wait(desk: Desk, tmp_path: Path, monkeypatch) -> None:
