@@ -6,8 +6,7 @@ from appliance.model.lineage import Node, State
 from appliance.model.messages import Status
 from appliance.model.standing import BootChoice, DoneAct, PoolRate
 from tui import describe
-from tui.look import Line, columns, line, lines, rule
-from tui.widgets.rows import Row
+from tui.look import Line, Row, columns, line, lines, rule
 from tui.words import count, day, duration, size, wrap
 
 VIEWS = ("volumes", "entries", "history", "space")

@@ -167,7 +167,7 @@ async def test_a_script_does_all_of_it_and_its_status_says_how_it_went(player: P
     ("answers", "words"),
     [
         (["promte"], '"promte" is not possible here'),
-        (["rehearse", "nothing", "yess"], "Possible: yes, commands."),
+        (["rehearse", "nothing", "yess"], "Possible: yes, commands, save."),
         (["99"], '"99" is not possible here'),
         (["rehearse", "kernel"], "Possible: nothing, all"),
     ],

@@ -11,13 +11,14 @@ from appliance.model.lineage import Node, State
 from appliance.model.machine import Machine
 from appliance.model.messages import Planned
 from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Request, Verb
+from appliance.model.service_messages import OnStick
 from appliance.model.verdict import Result
 from tui import repairs
 from tui.link import Link
 from tui.plain import told
+from tui.plain.services import Services
 from tui.plain.talk import Talk
 from tui.plain.watch import Ear, Watch
-from tui.words import moment
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}|")
 OFFERED = {
@@ -52,6 +53,7 @@ class Acts:
 
     def __init__(self, talk: Talk, link: Link, ear: Ear) -> None:
         self.talk, self.link, self.ear = talk, link, ear
+        self.services = Services(talk, link, self.start)
         self.status = 0
 
     # -- what is there -----------------------------------------------------------------------------------
@@ -72,7 +74,7 @@ class Acts:
             found = [n for n in found if n.state is State.KEPT or not n.boots_next]
         return sorted(found, key=lambda n: n.made)
 
-    async def _run_for(self, verb: Verb | None) -> str:
+    async def run_for(self, verb: Verb | None) -> str:
         found = self.nodes(verb)
         if len(found) < 2:
             return found[0].run if found else ""
@@ -96,12 +98,17 @@ class Acts:
             return
         request = await self._request(system, word)
         if request is not None:
-            await self._plan_and_start(request, "yes", "To start, type yes")
+            await self.start(request)
+
+    async def start(self, request: Request) -> None:
+        """A request that makes a run of its own: its plan, then yes."""
+        await self._plan_and_start(request, "yes", "To start, type yes")
 
     async def _request(self, system: str, word: str) -> Request | None:
         patch, name = PATCHES[word], ""
+        stick = await self.link.call(lambda s: s.on_stick())
         if patch.question:
-            name = " ".join((await self.talk.ask(patch.question)).split())
+            name = " ".join((await self.talk.ask(self._question(word, patch, stick))).split())
             if not name:
                 self.talk.say("Nothing was named.")
                 return None
@@ -116,7 +123,22 @@ class Acts:
             bundle=name if word == "bundle" else "",
             allow_unsigned=unsigned,
         )
-        return Request(verb=Verb.REHEARSE, system=system, patch=chosen, emulate=emulate)
+        skipped = await self._skipped(stick.checks)
+        return Request(verb=Verb.REHEARSE, system=system, patch=chosen, emulate=emulate, skip_checks=skipped)
+
+    def _question(self, word: str, patch: Patch, stick: OnStick) -> str:
+        """With the names to choose from, where the stick has any."""
+        names = {"bundle": stick.bundles, "script": stick.scripts}.get(word, ())
+        return f"{patch.question.removesuffix(':')} ({', '.join(names)}):" if names else patch.question
+
+    async def _skipped(self, checks: tuple[str, ...]) -> tuple[str, ...]:
+        if not checks:
+            return ()
+        self.talk.say(f"Checks of the stick: {', '.join(checks)}.")
+        said = tuple((await self.talk.ask("Those to leave out (Enter: run all):")).split())
+        for unknown in [name for name in said if name not in checks]:
+            self.talk.wrong(unknown, checks)
+        return tuple(name for name in said if name in checks)
 
     async def repair(self) -> None:
         """Mend a copy of a system that does not boot well."""
@@ -156,8 +178,8 @@ class Acts:
 
     async def act(self, verb: Verb) -> None:
         """Promote, roll back, keep or retire: every write first, then the machine's own characters."""
-        run = await self._run_for(verb)
-        if not run:
+        run = await self.run_for(verb) if verb is not Verb.UNDO else ""
+        if not run and verb is not Verb.UNDO:
             return
         retire_on = ""
         if verb is Verb.KEEP:
@@ -198,16 +220,23 @@ class Acts:
         await self.watch(accepted.run, typed)
 
     async def _confirmed(self, planned: Planned, expected: str, prompt: str) -> bool:
+        verb = planned.plan.request.verb
+        save = ["save"] if verb in (Verb.REHEARSE, Verb.PROMOTE) else []
+        more = "commands: what would be run; " + ("save: as a plan file; " if save else "")
         while True:
-            said = await self.talk.ask(f"{prompt} (commands: what would be run; Enter: back):")
+            said = await self.talk.ask(f"{prompt} ({more}Enter: back):")
             if said.casefold() == "commands":
                 would = (await self.link.call(lambda s: s.start(planned.plan, dry=True))).would
                 self.talk.say(*(f"   {command}" for command in would))
                 continue
+            if said.casefold() in save:
+                await self.services.save(planned.plan.request)
+                continue
             if expected and said.casefold() == expected.casefold():
                 return True
             if said:
-                self.talk.wrong(said, [expected if expected == "yes" else "those characters", "commands"])
+                right = expected if expected == "yes" else "those characters"
+                self.talk.wrong(said, [right, "commands", *save])
             self.talk.say("Nothing was done.")
             return False
 
@@ -249,33 +278,6 @@ class Acts:
         if await self._yes("The other terminal watches from then on. To take over, type yes:"):
             await self.link.call(lambda s: s.take_over())
             self.talk.say("You are in control.")
-
-    # -- reading -----------------------------------------------------------------------------------------
-
-    async def verdict(self) -> None:
-        run = await self._run_for(None)
-        if not run:
-            return
-        record = await self.link.call(lambda s: s.record(run))
-        if record.verdict is not None:
-            self.talk.say("", *told.verdict(run, record.verdict))
-        else:
-            self.talk.say("", *(record.text.splitlines() or [f"{run} reached no verdict."]))
-
-    async def log(self) -> None:
-        said = await self.talk.ask("Text to find, or Enter for the last 20 lines:")
-        found = [entry for entry in self.ear.log if said.casefold() in entry.text.casefold()][-20:]
-        for entry in found:
-            level = f" {entry.level}:" if entry.level != "info" else ""
-            self.talk.say(f"{moment(entry.at)} {entry.source}{level} {entry.text}", indent="   ")
-        if not found:
-            self.talk.say("No line of the log has that.")
-
-    async def twin(self) -> None:
-        """The last lines the twin said on its console."""
-        run = self.ear.run
-        texts = list(run.twin)[-20:] if run else []
-        self.talk.say(*(texts or ["The twin has said nothing yet."]))
 
     async def power(self, act: str) -> None:
         words = {"reboot": "restart this machine", "poweroff": "switch this machine off"}[act]

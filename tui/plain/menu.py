@@ -16,7 +16,9 @@ from tui import describe
 from tui.link import Link
 from tui.plain import told
 from tui.plain.acts import Acts
+from tui.plain.looks import Looks
 from tui.plain.talk import Left, Talk, WrongAnswer
+from tui.plain.vm import Vm
 from tui.plain.watch import Ear, Watch
 
 ENGINE_SECONDS = 60.0  # a script does not wait longer for an engine
@@ -34,6 +36,7 @@ class Menu:
         self.ear = Ear(client, lambda words: talk.say(f"[!] {words}"))
         self.link = Link(client, self.ear, socket)
         self.acts = Acts(talk, self.link, self.ear)
+        self.looks, self.vm = Looks(self.acts), Vm(talk, self.link)
 
     async def converse(self) -> int:
         """Until it is left. The status is that of the last act that went wrong, 0 where none did."""
@@ -105,13 +108,13 @@ class Menu:
             found.append(("go-on", "let the run go on (asks)", acts.go_on))
         if run is not None and not run.over:
             found.append(("watch", "watch the run", lambda: acts.watch(run.run)))
-            found.append(("twin", "the last lines of the twin's console", acts.twin))
+            found.append(("vm", "the VM: look at it, type, picture, pause", lambda: self.vm.choose(run.run)))
             found.append(("cancel", "stop the run and delete what it made (asks)", acts.cancel))
         else:
             found.append(("rehearse", "rehearse a patch on a twin of this machine", acts.rehearse))
             found.append(("repair", "mend a copy of a system that does not boot well", acts.repair))
         if acts.nodes():
-            found.append(("verdict", "the verdict of a run", acts.verdict))
+            found.append(("verdict", "the verdict of a run", self.looks.verdict))
         for verb, text in (
             (Verb.PROMOTE, "let the next boot try the patched system once (asks)"),
             (Verb.ROLLBACK, "boot the old system again; nothing is deleted (asks)"),
@@ -120,6 +123,8 @@ class Menu:
         ):
             if acts.nodes(verb):
                 found.append((verb.value, text, partial(acts.act, verb)))
+        if acts.nodes():
+            found.append(("undo", "delete all that Twinboot made here (asks)", partial(acts.act, Verb.UNDO)))
         return [*found, *self._always()]
 
     def _always(self) -> list[Option]:
@@ -128,7 +133,11 @@ class Menu:
             ("home", "machine, volumes, what boots next", self.home),
             ("machine", "everything that was found on this machine", self.machine),
             ("inspect", "read the disks again", self.inspect),
-            ("log", "the log", acts.log),
+            ("boot", "entries as the loader reads them, history, space", self.looks.boot),
+            ("log", "the log", self.looks.log),
+            ("export", "a run's record, without secrets", self._export),
+            ("plans", "plan files on the stick", acts.services.plans),
+            ("network", "ports, addresses, proxy", acts.services.network),
         ]
         if status is not None and status.operator not in ("", self.ear.client):
             found.append(("take-over", f"{status.operator} is in control: take over (asks)", acts.take_over))
@@ -148,6 +157,9 @@ class Menu:
     async def inspect(self) -> None:
         self.ear.take_machine(await self.link.call(lambda s: s.inspect(fresh=True)))
         await self.home()
+
+    async def _export(self) -> None:
+        await self.acts.services.export([node.run for node in self.acts.nodes()])
 
     async def leave(self) -> None:
         raise Left

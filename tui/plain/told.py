@@ -10,7 +10,7 @@ from appliance.model.lineage import Node
 from appliance.model.machine import Machine
 from appliance.model.messages import Planned, Status
 from appliance.model.plan import Plan
-from appliance.model.verdict import ChangeKind, Outcome, Verdict
+from appliance.model.verdict import ChangeKind, ConfigDiff, Outcome, Verdict
 from appliance.session import SaidNo
 from tui import describe
 from tui.look import Line
@@ -104,6 +104,16 @@ def verdict(run: str, found: Verdict) -> Iterator[str]:
     for write in found.data_writes:
         yield f"[!] The patch wrote {size(write.bytes)} to {write.target}. Going back does not undo that."
     yield from (f"Not applied: {text}" for text in found.not_applied)
+
+
+def config(diff: ConfigDiff) -> Iterator[str]:
+    """One configuration file's changes, line by line as a unified diff has them."""
+    yield f"{diff.path}: {diff.act}"
+    yield from diff.text.splitlines()
+    if diff.hidden:
+        yield f"{count(diff.hidden, 'secret')} hidden here."
+    if diff.note:
+        yield diff.note
 
 
 def error(problem: ApplianceError) -> Iterator[str]:
