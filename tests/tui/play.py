@@ -82,9 +82,9 @@ async def show(options: argparse.Namespace, socket: Path) -> None:
 async def play(options: argparse.Namespace, machine: Machine) -> None:
     """The console on a machine whose engine plays what it is told to do."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = Player(
-            Path(folder) / "engine.sock", machine, options.ending, options.pace or 20.0, options.error
-        )
+        client, _ = script.choose(options)
+        socket = Path(folder) / "engine.sock"
+        engine = Player(socket, machine, options.ending, options.pace or 20.0, options.error, client)
         await engine.start()
         if options.state:
             engine.say_state(State(options.state))

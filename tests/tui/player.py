@@ -12,6 +12,7 @@ from appliance import errors
 from appliance.errors import ApplianceError, Refused
 from appliance.model import events as e
 from appliance.model import messages as m
+from appliance.model import vm_messages as v
 from appliance.model.lineage import State
 from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import Plan, Request, Verb
@@ -19,6 +20,8 @@ from appliance.model.verdict import Result
 from appliance.workflow.descent import descend
 from tests.tui import story
 from tests.tui.engine import FakeEngine
+from tests.tui.fake_vm import FakeVm
+from tests.tui.offers import offer
 
 AFTER = {
     Verb.PROMOTE: State.ARMED,
@@ -67,7 +70,9 @@ def left_behind(machine: Machine) -> str:
 class Player(FakeEngine):
     """Plays each step `pace` times as fast as its weight says; `error` is the code a run stops with."""
 
-    def __init__(self, path: Path, machine: Machine, ending: str, pace: float, error: str = "") -> None:
+    def __init__(
+        self, path: Path, machine: Machine, ending: str, pace: float, error: str = "", client: str = "tty1"
+    ) -> None:
         super().__init__(path, machine, story.lineage(None))
         self.ending, self.pace, self.error = "fails" if error else ending, pace, error
         self.gate = asyncio.Event()
@@ -81,7 +86,17 @@ class Player(FakeEngine):
             m.Cancel: self.cancel,
             m.GetRecord: lambda say: m.RecordOf(run=say.run, verdict=self.verdict(), text="recorded"),
         }
+        offer(self)
+        self.vm = FakeVm(self, client)
+        self.vm.power = "none"
+        self.script[v.SendKeys] = self.typed
         self.say_state(None)
+
+    def typed(self, say: v.SendKeys) -> m.Accepted:
+        """A terminal that echoes, with a prompt after each line: enough to see that one types."""
+        self.vm.keys(say)
+        self.vm.terminal.feed(say.keys.replace(b"\r", b"\r\nroot@ledger:~# "))
+        return m.Accepted()
 
     def verdict(self) -> object:
         return story.verdict(self.result, migrated=self.ending == "migrated")
@@ -94,6 +109,7 @@ class Player(FakeEngine):
             next_boot=following,
             fallback=fallback,
             next_step=step,
+            standing=story.standing() if state is not None else self.status.standing,
         )
 
     def make_plan(self, say: m.MakePlan) -> m.Planned:
@@ -215,6 +231,18 @@ class Player(FakeEngine):
 
     def tell(self, *events: e.AnyEvent) -> None:
         self.push(*(replace(event, at=time.time()) for event in events))
+        for event in events:
+            hear(self.vm, event)
+
+
+def hear(vm: FakeVm, event: e.AnyEvent) -> None:
+    """The VM's terminal from what the events tell of it."""
+    if isinstance(event, e.StepStarted) and vm.power == "none":
+        vm.power = "running"
+    elif isinstance(event, e.RunFinished):
+        vm.power = "none"
+    elif isinstance(event, e.Line) and event.source in ("vm", "patch"):
+        vm.terminal.feed(event.text.encode() + b"\r\n")
 
 
 def _run_started(view: m.RunView) -> e.RunStarted:

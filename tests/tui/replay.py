@@ -19,15 +19,23 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData, Refused
 from appliance.model import events as e
 from appliance.model import messages as m
+from appliance.model import service_messages as s
+from appliance.model import vm_messages as v
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Verb
 from appliance.report.record import Record, read_events, read_record
 from tests.tui.clock import Clock
 from tests.tui.engine import FakeEngine
-from tests.tui.player import SENTENCES
+from tests.tui.fake_vm import FakeVm
+from tests.tui.player import SENTENCES, hear
 
 IDLE = 3.0  # real seconds: a longer wait of the recording is cut to this
 AFTER = {Verb.PROMOTE: State.ARMED, Verb.KEEP: State.KEPT, Verb.ROLLBACK: State.SEALED}
+ACTS = (
+    *(m.MakePlan, m.Start, m.Approve, m.Cancel, m.Power, m.TakeOver),
+    *(v.TakeKeyboard, v.SendKeys, v.ReadVgaText, v.TakeScreenshot, v.Pause, v.Resume),
+    *(s.Export, s.GetPlanFiles, s.SavePlanFile, s.GetNetwork, s.SetNetwork, s.SetProxy, s.Blink),
+)
 ONLY_A_RECORDING = "This is a recorded run: every page can be read, nothing can be started."
 
 
@@ -78,11 +86,12 @@ class Replay(FakeEngine):
 
     def __init__(self, path: Path, acts: Sequence[Act], pace: float, clock: Clock) -> None:
         first = acts[0].record
-        roots = tuple(Node(volume=s.root.lv, state=None) for s in first.machine.systems)
+        roots = tuple(Node(volume=system.root.lv, state=None) for system in first.machine.systems)
         super().__init__(path, first.machine, Lineage(nodes=roots))
         self.acts, self.pace, self.clock = acts, pace, clock
-        refuse = dict.fromkeys((m.MakePlan, m.Start, m.Approve, m.Cancel, m.Power, m.TakeOver), _refuse)
-        self.script = {**refuse, m.GetRecord: self.record}
+        self.vm = FakeVm(self)
+        self.vm.power = "none"
+        self.script |= {**dict.fromkeys(ACTS, _refuse), m.GetRecord: self.record}
         self._begin(first)
 
     def record(self, say: m.GetRecord) -> m.RecordOf:
@@ -129,6 +138,7 @@ class Replay(FakeEngine):
         if isinstance(event, e.RunFinished) and event.outcome != "done":
             self._forget(record)
         self.push(event)
+        hear(self.vm, event)
 
     def _forget(self, record: Record) -> None:
         """A rehearsal that was stopped leaves nothing; any other act leaves what was there before."""

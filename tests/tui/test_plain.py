@@ -21,6 +21,7 @@ from appliance import cli
 from appliance.model import messages as m
 from appliance.model.lineage import State
 from appliance.model.plan import PatchKind, Verb
+from appliance.model.service_messages import OnStick
 from tests.tui import story
 from tests.tui.engine import FakeEngine
 from tests.tui.player import Player
@@ -33,6 +34,7 @@ CHANGING = (m.Start, m.Approve, m.Cancel, m.Power, m.TakeOver)
 async def player(tmp_path: Path) -> AsyncIterator[Player]:
     """An engine that plays what it is told, a minute in a hundredth of a second."""
     fake = Player(tmp_path / "engine.sock", story.machine(), "good", 5000)
+    fake.stick = OnStick()
     await fake.start()
     yield fake
     await fake.stop()
@@ -202,6 +204,7 @@ async def test_by_hand_waits_and_another_terminal_in_control_is_said(player: Pla
 async def test_every_refusal_and_two_systems_without_kvm(tmp_path: Path) -> None:
     machine = replace(story.machine("two-systems"), kvm=False)
     engine = Player(tmp_path / "two.sock", machine, "good", 5000)
+    engine.stick = OnStick()
     await engine.start()
     status, said = await script(engine, "rehearse", "2", "packages", "nginx ledger", "", "quit")
     assert status == 3 and "no hardware virtualisation" in said

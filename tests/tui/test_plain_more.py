@@ -29,6 +29,7 @@ from tests.tui.test_stick import STICK
 async def sealed(tmp_path: Path) -> AsyncIterator[Player]:
     """An engine that plays, on a machine with a sealed run."""
     fake = Player(tmp_path / "engine.sock", story.machine(), "good", 5000)
+    fake.stick = s.OnStick()
     fake.say_state(State.SEALED)
     await fake.start()
     yield fake

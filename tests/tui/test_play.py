@@ -142,6 +142,28 @@ def test_the_list_takes_a_number_a_name_or_nothing(
     assert "Type one of the numbers." in capsys.readouterr().out
 
 
+async def test_everything_beside_runs_is_answered_too(tmp_path: Path) -> None:
+    engine = Player(tmp_path / "play.sock", story.machine(), "good", 100)
+    await engine.start()
+    async with desk(engine) as here:
+        for keys, words in (
+            (("a", "n"), ("eno1", "192.0.2.15/24")),
+            (("enter", *"192.0.2.99/24", "enter"), ("The port was set.",)),
+            (("escape", "f", "down"), ("june.json", "is for X.")),
+            (("escape", "x"), ("the stick",)),
+            (("enter",), ("12 secrets",)),
+            (("escape", "escape", "n", "c"), ("10-ledger",)),
+            (("escape", "escape", "n", "enter"), ("type yes",)),
+            ((*"yes", "enter"), ("Step 5 of 12",)),
+            (("w",), ("READ ONLY", "nginx.service")),
+            (("i", *"ls", "enter"), ("root@ledger:~#",)),
+            (("ctrl+right_square_bracket", "p"), ("PAUSED",)),
+        ):
+            await here.press(*keys)
+            await here.sees(*words)
+    await engine.stop()
+
+
 async def test_an_unfinished_job_is_cleaned_away_before_anything_else(tmp_path: Path) -> None:
     engine = Player(tmp_path / "play.sock", story.machine("unfinished-job"), "good", 2000)
     await engine.start()
