@@ -1,4 +1,4 @@
-"""`twinboot export`, `plans`, `network`: what is asked of the appliance itself, as commands."""
+"""`twinboot export`, `plans`, `network`, `ssh`, `keyboard`, `power`: what is asked of the appliance."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import argparse
 from collections.abc import Awaitable, Callable
 
 from appliance import show
+from appliance.errors import Refused
+from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.codec import to_pretty_json
 from appliance.session import Session
 
 NewVerb = Callable[[str, str], argparse.ArgumentParser]
 """Makes the parser of one verb from its name and help text."""
+Answered = tuple[s.Reply, str]
+"""The engine's answer, and the same as text."""
 
 
 def add_verbs(verb: NewVerb) -> None:
@@ -23,28 +27,74 @@ def add_verbs(verb: NewVerb) -> None:
         "--to", default=s.STICK, metavar="PLACE", help="stick (default), http(s)://... by PUT, or a /folder"
     )
     verb("plans", "The plan files on the stick; `twinboot run NAME` carries one out here and now.")
-    verb("network", "The appliance's own ports: cable, speed, addresses, name servers, proxy.")
+    _network_arguments(
+        verb("network", "The appliance's own ports; with PORT set its address, until power-off.")
+    )
+    ssh = verb("ssh", "ssh to the console: how it stands, on (with a fresh password), off.")
+    ssh.add_argument("turn", nargs="?", choices=("on", "off"))
+    keyboard = verb("keyboard", "The layout of the keyboard at the machine's own screen.")
+    keyboard.add_argument("layout", nargs="?", default="", help=", ".join(one.code for one in s.LAYOUTS))
+    power = verb("power", "Restart or switch off this machine, or restart into its firmware's setup.")
+    power.add_argument("act", choices=("reboot", "poweroff", "firmware"))
 
 
-async def _export(session: Session, args: argparse.Namespace) -> tuple[s.Reply, str]:
+def _network_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("port", nargs="?", default="", metavar="PORT", help="set this port; DHCP but for:")
+    sub.add_argument("--address", default="", help="with its prefix, as 192.0.2.10/24")
+    sub.add_argument("--gateway", default="")
+    sub.add_argument("--dns", default="", metavar="SERVERS", help="name servers, apart by commas")
+    sub.add_argument("--vlan", default="", metavar="NUMBER")
+    sub.add_argument("--blink", action="store_true", help="let the lamp of PORT blink for 15 s, set nothing")
+    sub.add_argument("--proxy", default=None, metavar="URL", help='http://host:port; "" for none')
+
+
+async def _export(session: Session, args: argparse.Namespace) -> Answered:
     done = await session.export(args.run, args.to)
     return done, show.exported(done)
 
 
-async def _plans(session: Session, args: argparse.Namespace) -> tuple[s.Reply, str]:
+async def _plans(session: Session, args: argparse.Namespace) -> Answered:
     found = await session.plan_files()
     return found, show.plan_files(found)
 
 
-async def _network(session: Session, args: argparse.Namespace) -> tuple[s.Reply, str]:
+async def _network(session: Session, args: argparse.Namespace) -> Answered:
+    if args.blink:
+        await session.blink(args.port)
+        return m.Accepted(), f"The lamp of {args.port} blinks for 15 seconds."
+    fields = {"address": args.address, "gateway": args.gateway, "servers": args.dns, "vlan": args.vlan}
+    if any(fields.values()) and not args.port:
+        raise Refused(("Name the port to set: twinboot network PORT --address ...",))
+    if args.proxy is not None:
+        await session.set_network(s.SetProxy(proxy=args.proxy))
+    if args.port:
+        await session.set_network(s.SetNetwork(link=args.port, **fields))
     found = await session.network()
     return found, show.network(found)
 
 
-VERBS: dict[str, Callable[[Session, argparse.Namespace], Awaitable[tuple[s.Reply, str]]]] = {
+async def _ssh(session: Session, args: argparse.Namespace) -> Answered:
+    state = await (session.set_ssh(args.turn == "on") if args.turn else session.ssh())
+    return state, show.ssh(state)
+
+
+async def _keyboard(session: Session, args: argparse.Namespace) -> Answered:
+    code = await (session.set_keyboard(args.layout) if args.layout else session.keyboard())
+    return s.KeyboardIs(code=code), f"The keyboard of this machine's screen: {code}"
+
+
+async def _power(session: Session, args: argparse.Namespace) -> Answered:
+    await session.power(args.act)
+    return m.Accepted(), "The machine is going down."
+
+
+VERBS: dict[str, Callable[[Session, argparse.Namespace], Awaitable[Answered]]] = {
     "export": _export,
     "plans": _plans,
     "network": _network,
+    "ssh": _ssh,
+    "keyboard": _keyboard,
+    "power": _power,
 }
 
 

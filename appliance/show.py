@@ -10,7 +10,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import Plan
-from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved
+from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved, SshState
 
 GIB = 1024**3
 
@@ -144,6 +144,13 @@ def network(found: Network) -> str:
         lines += [f"{'':40}gateway {link.gateway}"] if link.gateway else []
     lines.append(f"name servers {', '.join(found.servers) or 'none'}; proxy {found.proxy or 'none'}")
     return clean("\n".join(lines))
+
+
+def ssh(state: SshState) -> str:
+    if not state.on:
+        return "ssh is off: nothing listens."
+    lines = [f"ssh {state.user}@{address}" for address in state.addresses]
+    return clean("\n".join([*lines, f"password  {state.password}", f"host key  {state.fingerprint}"]))
 
 
 def is_chatter(happened: ev.AnyEvent) -> bool:

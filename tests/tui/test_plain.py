@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from appliance import cli
 from appliance.model import messages as m
+from appliance.model import service_messages as s
 from appliance.model.lineage import State
 from appliance.model.plan import PatchKind, Verb
 from appliance.model.service_messages import OnStick
@@ -246,3 +247,17 @@ async def test_a_hung_up_line_ends_the_client_alone(player: Player) -> None:
         here.process.send_signal(signal.SIGHUP)
         assert await here.process.wait() == -signal.SIGHUP
     assert player.said(*CHANGING) == []
+
+
+async def test_ssh_and_the_keyboard_by_lines_and_no_shell_for_a_script(player: Player) -> None:
+    on = s.SshState(on=True, user="root", password="k7mp-x2qr-9fhw", addresses=("192.0.2.10",))
+    player.script[s.GetSsh] = lambda say: s.SshState(on=False)
+    player.script[s.SetSsh] = lambda say: on
+    player.script[s.GetKeyboard] = lambda say: s.KeyboardIs(code="us")
+    player.script[s.SetKeyboard] = lambda say: s.KeyboardIs(code=say.code)
+    status, said = await script(player, "ssh", "", "ssh", "yes", "keyboard", "de", "shell", "quit")
+    assert status == 0
+    assert "ssh root@192.0.2.10" in said and "k7mp-x2qr-9fhw" in said and "de is in use" in said
+    assert "needs a person at a terminal" in said
+    assert player.said(s.SetSsh, s.SetKeyboard) == [s.SetSsh(on=True), s.SetKeyboard(code="de")]
+    assert player.said(s.OpenShell) == []

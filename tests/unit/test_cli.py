@@ -19,6 +19,8 @@ from appliance.cli import main, parser, request
 from appliance.engine.bus import Bus
 from appliance.engine.desk import command_line
 from appliance.engine.server import Server
+from appliance.model import messages as m
+from appliance.model import service_messages as s
 from appliance.model.codec import from_json
 from appliance.model.events import Line, RunFinished
 from appliance.model.machine import Machine
@@ -214,6 +216,31 @@ def test_the_plans_of_the_stick_are_listed_and_one_is_carried_out(
     assert "is for OTHER" in capsys.readouterr().err and desk.started == []
     assert main(["run", "june"]) == 0
     assert len(desk.started) == 1
+
+
+def test_a_port_is_shown_set_and_found(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["network"]) == 0
+    assert "192.0.2.10/24" in capsys.readouterr().out
+    assert main(["network", "eno1", "--address", "192.0.2.10/24", "--proxy", "http://p:1"]) == 0
+    assert main(["network", "eno1", "--blink"]) == 0
+    assert main(["network", "--address", "192.0.2.10/24"]) == 3
+    assert "Name the port to set" in capsys.readouterr().err
+    assert [say for say in desk.asked if isinstance(say, (s.SetNetwork, s.SetProxy, s.Blink))] == [
+        s.SetProxy(proxy="http://p:1"),
+        s.SetNetwork(link="eno1", address="192.0.2.10/24"),
+        s.Blink(link="eno1"),
+    ]
+
+
+def test_ssh_keyboard_and_power(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ssh"]) == 0
+    assert "nothing listens" in capsys.readouterr().out
+    assert main(["ssh", "on"]) == 0
+    assert "ssh root@192.0.2.10" in (said := capsys.readouterr().out) and "a-b-c" in said
+    assert main(["keyboard", "de"]) == 0
+    assert "de" in capsys.readouterr().out
+    assert main(["power", "firmware"]) == 0
+    assert desk.asked[-1] == m.Power(act="firmware")
 
 
 def test_an_export_says_where_how_much_and_what_was_hidden(

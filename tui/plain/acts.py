@@ -280,7 +280,11 @@ class Acts:
             self.talk.say("You are in control.")
 
     async def power(self, act: str) -> None:
-        words = {"reboot": "restart this machine", "poweroff": "switch this machine off"}[act]
+        words = {
+            "reboot": "restart this machine",
+            "poweroff": "switch this machine off",
+            "firmware": "restart this machine into its firmware's setup",
+        }[act]
         if await self._yes(f"To {words}, type yes (Enter: back):"):
             await self.link.call(lambda s: s.power(act))
             self.talk.say("The machine is going down.")

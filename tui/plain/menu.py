@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from appliance.errors import EngineGone
+from appliance.model.machine import Firmware
 from appliance.model.plan import Verb
 from tui import describe
 from tui.link import Link
@@ -138,11 +139,17 @@ class Menu:
             ("export", "a run's record, without secrets", self._export),
             ("plans", "plan files on the stick", acts.services.plans),
             ("network", "ports, addresses, proxy", acts.services.network),
+            ("ssh", "log in to this console from elsewhere (asks)", acts.services.ssh),
+            ("keyboard", "the layout at the machine's own screen", acts.services.keyboard),
+            ("shell", "a root shell on this terminal, logged (asks)", acts.services.shell),
         ]
         if status is not None and status.operator not in ("", self.ear.client):
             found.append(("take-over", f"{status.operator} is in control: take over (asks)", acts.take_over))
         found.append(("reboot", "restart this machine (asks)", lambda: acts.power("reboot")))
         found.append(("poweroff", "switch this machine off (asks)", lambda: acts.power("poweroff")))
+        if acts.machine is not None and acts.machine.firmware is Firmware.UEFI:
+            words = "restart into the firmware's setup (asks)"
+            found.append(("firmware", words, lambda: acts.power("firmware")))
         return [*found, ("quit", "leave; a run goes on", self.leave)]
 
     async def home(self) -> None:

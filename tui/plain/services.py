@@ -1,4 +1,4 @@
-"""What the appliance itself offers, from the line mode: export, plan files, network."""
+"""What the appliance itself offers, from the line mode: export, plan files, network, ssh, keyboard, shell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from appliance.model import service_messages as s
 from appliance.model.plan import Request
+from tui import foreground
 from tui.link import Link
 from tui.plain.talk import Talk
 from tui.words import count, size
@@ -110,3 +111,45 @@ class Services:
             self.talk.say(f"Port {port.name}, {port.mac}: {cable}, {address}{gateway}.")
         self.talk.say(f"Name servers: {', '.join(network.servers) or 'none'}.")
         self.talk.say(f"Proxy: {network.proxy or 'none'}.")
+
+    # -- ssh, keyboard, shell ----------------------------------------------------------------------------
+
+    async def ssh(self) -> None:
+        """How it stands; turned on after a typed yes, off at once."""
+        state = await self.link.call(lambda session: session.ssh())
+        self._tell_ssh(state)
+        turn = "off" if state.on else "on"
+        if await self._yes(f"To turn it {turn}, type yes (Enter: back):"):
+            self._tell_ssh(await self.link.call(lambda session: session.set_ssh(not state.on)))
+
+    def _tell_ssh(self, state: s.SshState) -> None:
+        if not state.on:
+            self.talk.say("ssh is off: nothing listens.")
+            return
+        for address in state.addresses:
+            self.talk.say(f"ssh {state.user}@{address}")
+        self.talk.say(f"Password: {state.password}", f"Host key: {state.fingerprint}")
+
+    async def keyboard(self) -> None:
+        now = await self.link.call(lambda session: session.keyboard())
+        layouts = [(layout.code, layout.words) for layout in s.LAYOUTS]
+        code = await self.talk.choose(f"Keyboard of the machine's own screen ({now} is in use):", layouts)
+        if code:
+            await self.link.call(lambda session: session.set_keyboard(code))
+            self.talk.say(f"{code} is in use until power-off.")
+
+    async def shell(self) -> None:
+        """On this very terminal; a script has none to give."""
+        if not self.talk.person:
+            self.talk.say("A root shell needs a person at a terminal.")
+            return
+        self.talk.say(
+            "A root shell can write to the machine's disks, and nothing asks again. All of it is logged; exit"
+            " leads back here."
+        )
+        if not await self._yes("To open the shell, type yes (Enter: back):"):
+            return
+        ready = await self.link.call(lambda session: session.open_shell())
+        status = foreground.run(ready.argv)
+        await self.link.call(lambda session: session.shell_closed(ready.log, status))
+        self.talk.say(f"The shell has ended. Its log: {ready.log}")

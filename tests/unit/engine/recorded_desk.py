@@ -24,9 +24,9 @@ class RecordedDesk:
 
     def __init__(self, bus: Bus, machine: Machine) -> None:
         self.bus, self.machine = bus, machine
-        self.asked: list[m.AnySay] = []
         self.started: list[Plan] = []
         self.saved: list[s.SavePlanFile] = []
+        self.asked: list[m.AnySay] = []
         self.approved: list[tuple[str, str]] = []
         self.verdict = Verdict(result=Result.PASS, checks=())
         self.gate = ""
@@ -74,6 +74,14 @@ class RecordedDesk:
             case s.SavePlanFile():
                 self.saved.append(say)
                 return s.PlanSaved(path="/stick/june.json", sha256="ab", argument="twinboot.plan=june.json")
+            case s.GetNetwork() | s.SetNetwork() | s.SetProxy():
+                port = s.Port(name="eno1", mac="52:54:00:00:00:01", cable=True, addresses=("192.0.2.10/24",))
+                return s.Network(links=(port,))
+            case s.GetSsh() | s.SetSsh():
+                on = isinstance(say, s.SetSsh) and say.on
+                return s.SshState(on=on, user="root", password="a-b-c", addresses=("192.0.2.10",))
+            case s.GetKeyboard() | s.SetKeyboard():
+                return s.KeyboardIs(code=say.code if isinstance(say, s.SetKeyboard) else "us")
             case s.Export():
                 if say.run == "tb9":
                     raise ExportFailed("There is no stick.")
