@@ -340,6 +340,9 @@ class Hypervisor:
                 raise TwinFailed(f"The twin's network can not be taken down: {error}.") from error
 
 
+_GONE = libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
+
+
 class ConsoleLine:
     """The keyboard's way into the twin, through libvirt's stream.
 
@@ -354,10 +357,14 @@ class ConsoleLine:
         self._stream = stream
         self.ended = False
         self._lock = threading.Lock()
-        stream.eventAddCallback(libvirt.VIR_STREAM_EVENT_READABLE, self._on_event, None)
+        stream.eventAddCallback(libvirt.VIR_STREAM_EVENT_READABLE | _GONE, self._on_event, None)
 
-    def _on_event(self, stream: Any, _events: int, _opaque: Any) -> None:
+    def _on_event(self, stream: Any, events: int, _opaque: Any) -> None:
         try:
+            if events & _GONE:
+                self.ended = True
+                stream.eventRemoveCallback()
+                return
             # -2: nothing there at the moment; no bytes: the other end has gone (virStreamRecv).
             while (data := stream.recv(65536)) != -2:
                 if not data:

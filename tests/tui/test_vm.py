@@ -31,7 +31,7 @@ async def test_it_is_looked_at_and_no_key_reaches_it(engine: FakeEngine) -> None
     vm.terminal.feed(b"Debian GNU/Linux 12 ledger ttyS0\r\n\r\nledger login: ")
     async with desk(engine) as here:
         await open_vm(here)
-        await here.sees("VM tb1-work  READ ONLY", "ledger login:", "I type in it", "T VGA text", "Esc back")
+        await here.sees("VM tb1-work  READ ONLY", "ledger login:", "I type", "T screen text", "Esc back")
         vm.terminal.feed(b"root\r\n\x1b]0;x\x07\x1b[31m\x1b[7mfailed\x1b[0m \xe2\x9c\x93")
         await here.sees("ledger login: root", "failed")
         await here.press("x", "z", "enter", "down")
@@ -59,7 +59,7 @@ async def test_the_keyboard_is_taken_typed_on_and_given_back(engine: FakeEngine)
         await here.until(lambda: vm.typed.endswith(b"\x14"), "the keys")
         assert vm.typed == b"q?Q\x1b\x1b[A\x1bOP\x03\t\r\x14"
         await here.press("ctrl+right_square_bracket")
-        await here.sees("READ ONLY", "I type in it")
+        await here.sees("READ ONLY", "I type")
         await here.press("i")
         await here.sees("KEYBOARD IS THE VM'S")
         await here.press("f12", "escape")
@@ -155,7 +155,7 @@ async def test_work_by_hand_leads_there_and_back_to_the_question(engine: FakeEng
             "WAITING FOR YOU", "W opens the twin's console: press I there, and you are root in the twin."
         )
         await here.press("w")
-        await here.sees("READ ONLY", "G go on")
+        await here.sees("READ ONLY", "G go on", "Esc back  ? help")
         await here.press("g")
         await here.sees("Go on with Rehearsal tb1", "type yes")
         await here.press("y", "e", "s", "enter")

@@ -39,15 +39,15 @@ What you type works in the rehearsal's copy; the machine's own system is not in
 reach from here.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("i", "take", "type in it"),
+        key("i", "take", "type"),
         key("ctrl+right_square_bracket", "give", "give the keyboard back"),
         key("p,f8", "pause", "pause"),
-        key("s,f9", "screenshot", "screenshot"),
-        key("t", "vga", "VGA text"),
+        key("s,f9", "screenshot", "picture"),
+        key("t", "vga", "screen text"),
         key("slash", "find", "find"),
         Binding("n", "again(-1)", "find further up", show=False),
         Binding("N", "again(1)", "find further down", show=False),
-        key("g", "go_on", "go on (asks)"),
+        key("g", "go_on", "go on"),
         key("escape,w,f6", "back", "back"),
     ]
 

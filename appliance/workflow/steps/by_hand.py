@@ -68,7 +68,8 @@ def _words(bundle: str) -> tuple[str, ...]:
     return (
         "",
         "You are root in the TWIN of this machine. The machine itself is not in reach.",
-        f"{sources} Loader packages stay as they are.",
+        sources,
+        "Packages of the boot loader stay as they are.",
         DONE,
         "",
     )

@@ -122,6 +122,10 @@ def test_a_line_that_has_gone_or_takes_nothing_is_said(monkeypatch: pytest.Monke
     assert line.ended
     with pytest.raises(TwinFailed, match="switched off"):
         line.send(b"x")
+    hung_up = FakeStream()
+    line = ConsoleLine(hung_up)
+    hung_up.callback(hung_up, 8, None)  # type: ignore[operator]  # VIR_STREAM_EVENT_HANGUP
+    assert line.ended and hung_up.callback is None
     monkeypatch.setattr(ConsoleLine, "LIMIT", 0.05)
     with pytest.raises(TwinFailed, match="does not read"):
         ConsoleLine(FakeStream(room=0)).send(b"x")
