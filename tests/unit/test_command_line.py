@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.cli import parser, request
@@ -30,6 +30,7 @@ REHEARSALS = st.builds(
     verb=st.just(Verb.REHEARSE),
     system=st.just("") | WORDS,
     patch=patches(),
+    skip_checks=st.just(()) | LISTS,
     emulate=st.booleans(),
     memory=st.integers(0, 65536),
 )
@@ -46,10 +47,12 @@ RUNS = st.integers(1, 99).map(lambda n: f"tb{n}")
 ACTS = st.one_of(
     st.builds(Request, verb=st.just(Verb.PROMOTE), run=RUNS, force_bad=st.booleans()),
     st.builds(Request, verb=st.just(Verb.KEEP), run=RUNS, retire_on=st.sampled_from(["", "2027-01-31"])),
+    st.builds(Request, verb=st.just(Verb.UNDO)),
     st.builds(Request, verb=st.sampled_from([Verb.ROLLBACK, Verb.RETIRE]), run=RUNS),
 )
 
 
+@settings(deadline=None)  # two cores may be busy with machines
 @given(REHEARSALS | REPAIRS | ACTS)
 def test_a_shell_and_our_own_parser_read_back_what_was_asked(wanted: Request) -> None:
     words = shlex.split(command_line(wanted))
