@@ -81,7 +81,7 @@ def side_lines(status: Status | None, width: int) -> list[Line]:
 def entry_rows(loader: str, choices: tuple[BootChoice, ...], width: int) -> list[Row]:
     if not choices:
         return [Row(line(" The boot loader's files could not be read, or are not of a kind Twinboot knows."))]
-    name = max(28, width - 44)
+    name = max(20, width - 44)
     rows = [
         Row(line(f" The loader finds: {loader}.")),
         Row(columns(_cells("", "ENTRY", "KERNEL", "STATE", name), "title")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ STATES = {
 }
 
 
+REHEARSE = "Rehearse a patch on a twin of this machine (N)."
 SHOWN = ("kept", "trial", "sealed", "work")
 """Which of a run's volumes stands for it in the tree: the first that is there."""
 
@@ -65,7 +67,11 @@ def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord,
     nodes += [_failed(record) for record in records if record.failed and record.run not in known]
     lineage = Lineage(nodes=tuple(nodes))
     return Descent(
-        lineage, _next_sentence(view), _fallback_sentence(view), _next_step(machine, lineage), _notices(view)
+        lineage,
+        _next_sentence(view),
+        _fallback_sentence(view),
+        next_step(machine, lineage, view),
+        _notices(view),
     )
 
 
@@ -180,16 +186,16 @@ def _notices(view: LoaderView | None) -> tuple[str, ...]:
     return tuple(notices)
 
 
-def _next_step(machine: Machine, lineage: Lineage) -> str:
-    """The one sensible next step, as a sentence."""
+def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today: str = "") -> str:
+    """The one sensible next step, as a sentence; `today` as ISO 8601 writes it, else the clock's."""
     newest = next((n for n in reversed(lineage.nodes) if n.run), None)
     if not machine.systems:
         return "No installed system was found: look at the log (L)."
-    if newest is not None and newest.state is State.FAILED and newest.finding:
-        return f"{newest.run} found that this system does not boot well: repair a copy of it (X)."
     if newest is None or newest.state in (State.FAILED, State.RETIRED):
-        return "Rehearse a patch on a twin of this machine (N)."
-    if newest.state is State.SEALED:
+        return _before_a_rehearsal(machine, newest)
+    if view is not None and view.state is BootState.ROLLED_BACK and view.whose == newest.run:
+        return f"{newest.run} was rolled back: rehearse again (N), or undo all Twinboot made here (B)."
+    if newest.state in (State.SEALED, State.STAGED):
         good = newest.verdict.startswith(Result.PASS.value)
         return f"{newest.run} was tested and can be promoted (P)." if good else "Look at the verdict (V)."
     if newest.state is State.ARMED:
@@ -197,5 +203,23 @@ def _next_step(machine: Machine, lineage: Lineage) -> str:
     if newest.state is State.TRIAL:
         return "The trial was not kept; look at what the metal said (B)."
     if newest.state is State.KEPT:
-        return "Everything is kept. Retire the old system when it is no longer wanted (B)."
-    return "Rehearse a patch on a twin of this machine (N)."
+        return _kept_so_far(newest, today or datetime.date.today().isoformat())
+    return REHEARSE
+
+
+def _before_a_rehearsal(machine: Machine, newest: Node | None) -> str:
+    """What a rehearsal would be refused for comes first: nobody is sent into a refusal."""
+    if newest is not None and newest.finding:
+        return f"{newest.run} found that this system does not boot well: repair a copy of it (X)."
+    against = [t.sentence for t in machine.trouble if t.refuses]
+    each = [[t.sentence for t in system.trouble if t.refuses] for system in machine.systems]
+    if all(each):
+        against += each[0]
+    return f"Before a rehearsal: {against[0]}" if against else REHEARSE
+
+
+def _kept_so_far(newest: Node, today: str) -> str:
+    if newest.retire_on and newest.retire_on <= today:
+        return f"The old system may go since {newest.retire_on}: retire it to get its space back (B)."
+    until = f", from {newest.retire_on} on" if newest.retire_on else " when it is no longer wanted"
+    return f"Everything is kept. Retire the old system{until} (B)."

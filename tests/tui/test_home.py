@@ -98,3 +98,14 @@ async def test_machine_page_lists_disks_volumes_and_boot_entries(engine: FakeEng
         )
         await here.press("escape")
         await here.sees("What this machine can start")
+
+
+async def test_a_wide_screen_shows_entries_space_and_history_beside_the_tree(engine: FakeEngine) -> None:
+    engine.status = replace(engine.status, standing=story.standing())
+    async with desk(engine, size=(132, 43)) as here:
+        await here.sees("Entries as the loader reads them", "Days left: 24", "BOOT-01 no room", "tb1-trial")
+        await here.press("down")
+        await here.sees("Selected: tb1-trial")
+        await here.pilot.resize_terminal(80, 24)
+        await here.until(lambda: "Entries as the loader" not in here.text, "the narrow page")
+        await here.sees("tb1-trial", "SEALED")

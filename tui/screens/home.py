@@ -6,14 +6,16 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal
 
 from appliance.model.lineage import Node
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from tui import describe
 from tui.board import Board
-from tui.look import Line, line, lines, rule
+from tui.look import Line, beside, line, lines, rule
 from tui.screens.page import Page, key
+from tui.standing import side_lines
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import wrap
@@ -61,7 +63,9 @@ image was started.
     def body(self) -> ComposeResult:
         yield Pane(id="facts")
         yield Pane(id="tree-title", classes="one")
-        yield Rows(id="tree", classes="rest")
+        with Horizontal(classes="half"):
+            yield Rows(id="tree", classes="rest")
+            yield Pane(id="side")
         yield Pane(id="now")
 
     def on_mount(self) -> None:
@@ -72,8 +76,11 @@ image was started.
         self.pane("facts").show(_machine_lines(board, width))
         lineage = board.status.lineage if board.status else None
         self.pane("tree-title").show([rule("What this machine can start", width, describe.counted(lineage))])
-        rows = self.query_one("#tree", Rows)
-        rows.fill(describe.tree_rows(lineage, width) or [Row(line(" nothing found yet"))])
+        rows, side = self.query_one("#tree", Rows), self.pane("side")
+        aside = width - width * 55 // 100 if self.wide else 0
+        side.display, side.styles.width = self.wide, aside
+        side.show(beside(side_lines(board.status, aside - 1)) if self.wide else [])
+        rows.fill(describe.tree_rows(lineage, width - aside) or [Row(line(" nothing found yet"))])
         self._select_newest(rows)
         node = self._selected()
         self.pane("now").show(_now_lines(board, node, width))

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from appliance.boot.base import BootState, Entry, LoaderView
 from appliance.model.codec import from_json
-from appliance.model.lineage import State
-from appliance.model.machine import LogicalVolume, Machine
+from appliance.model.lineage import Lineage, Node, State
+from appliance.model.machine import LogicalVolume, Machine, Trouble
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from appliance.model.verdict import Facts, Outcome, Result
-from appliance.workflow.descent import RunRecord, descend
+from appliance.workflow.descent import RunRecord, descend, next_step
 from appliance.workflow.rehearse import build_plan
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.verdict import provisional
@@ -167,3 +167,31 @@ def test_a_run_that_found_the_system_broken_leads_to_the_repairs() -> None:
     assert told.next_step == "tb1 found that this system does not boot well: repair a copy of it (X)."
     other = descend(machine(), None, (RunRecord(run="tb1", failed=True),))
     assert "(X)" not in other.next_step
+
+
+def step(found: Machine, node: Node | None = None, seen: LoaderView | None = None) -> str:
+    lineage = Lineage(nodes=(node,) if node else ())
+    return next_step(found, lineage, seen, today="2026-12-01")
+
+
+def test_nobody_is_sent_into_a_refusal() -> None:
+    found = machine()
+    trouble = Trouble(code="hibernated", sentence="The system is hibernated.", refuses=True)
+    asleep = replace(found.systems[0], trouble=(trouble,))
+    assert step(found) == "Rehearse a patch on a twin of this machine (N)."
+    assert step(replace(found, systems=(asleep,))) == "Before a rehearsal: The system is hibernated."
+    assert "Rehearse" in step(replace(found, systems=(asleep, found.systems[0]))), "the other one can be"
+    assert "Before a rehearsal" in step(replace(found, trouble=(trouble,)))
+
+
+def test_after_a_roll_back_the_run_is_not_offered_again() -> None:
+    node = Node(volume="root-tb1", state=State.SEALED, run="tb1", verdict="PASS, all good")
+    assert "can be promoted (P)" in step(machine(), node)
+    assert "tb1 was rolled back: rehearse again (N)" in step(machine(), node, view(BootState.ROLLED_BACK))
+
+
+def test_the_day_on_which_the_old_system_may_go_is_remembered() -> None:
+    kept = Node(volume="root-tb1", state=State.KEPT, run="tb1", retire_on="2026-12-24")
+    assert "from 2026-12-24 on" in step(machine(), kept)
+    assert "may go since 2026-11-30" in step(machine(), replace(kept, retire_on="2026-11-30"))
+    assert "no longer wanted" in step(machine(), replace(kept, retire_on=""))
