@@ -67,7 +67,7 @@ class Desk:
             case m.Power():
                 self.power(say.act)
             case _:
-                return self.services.handle(say, self.machine())
+                return self.services.handle(say, self.machine)
         return m.Accepted()
 
     @property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from appliance.engine.bus import Bus
-from appliance.errors import Refused
+from appliance.errors import ApplianceError, ExportFailed, Refused
 from appliance.host.run import Host
 from appliance.model import messages as m
 from appliance.model import service_messages as s
@@ -35,20 +37,25 @@ class Services:
         self.bus = bus
         self.places = places
         self.network = NetworkDesk(host, places.runtime)
+        self._exporting = threading.Lock()
         self.shells = Shells(places.runtime)
         self.ssh = Ssh(host, places.runtime)
         self.keyboard = Keyboard(host, places.runtime)
         self.exporter = exporter or Exporter(host, places)
 
-    def handle(self, say: object, machine: Machine) -> s.AnyServiceReply | m.Accepted:
-        """Raises ApplianceError; Refused for a message this engine does not know."""
+    def handle(self, say: object, machine: Callable[[], Machine]) -> s.AnyServiceReply | m.Accepted:
+        """Raises ApplianceError; Refused for a message this engine does not know.
+
+        `machine` is asked only where it matters: a machine that does not read must not keep anybody from its
+        network, a shell or the log.
+        """
         match say:
             case s.Export():
-                return self.export(machine, say.run, say.to)
+                return self.export(_readable(machine), say.run, say.to)
             case s.GetPlanFiles():
-                return list_plan_files(self.places.data, self.exporter.is_stick(self.places.data), machine)
+                return list_plan_files(self.places.data, self.exporter.is_stick(self.places.data), machine())
             case s.SavePlanFile():
-                return self.save_plan(machine, say)
+                return self.save_plan(machine(), say)
             case s.GetNetwork():
                 return self.network.show()
             case s.SetNetwork():
@@ -81,7 +88,16 @@ class Services:
     def say(self, text: str) -> None:
         self.bus.publish(Line(source="log", text=text))
 
-    def export(self, machine: Machine, run: str, to: str) -> s.Exported:
+    def export(self, machine: Machine | None, run: str, to: str) -> s.Exported:
+        """One at a time. Raises ExportFailed while another terminal exports."""
+        if not self._exporting.acquire(blocking=False):
+            raise ExportFailed("Another terminal is exporting.", next_actions=("Wait, then export again.",))
+        try:
+            return self._export(machine, run, to)
+        finally:
+            self._exporting.release()
+
+    def _export(self, machine: Machine | None, run: str, to: str) -> s.Exported:
         proxy = site_proxy(self.places.runtime)
         teller = Teller(self.bus, "export")
         return self.exporter.export(machine, run, to, self.bus.kept(), teller, proxy)
@@ -93,6 +109,13 @@ class Services:
             rehearsed = self.places.plan(say.request.run).request
             rehearsal = replace(rehearsed, force_bad=say.request.force_bad)
         return save_plan_file(self.places.data, machine, say, rehearsal)
+
+
+def _readable(machine: Callable[[], Machine]) -> Machine | None:
+    try:
+        return machine()
+    except ApplianceError:
+        return None
 
 
 class Teller:

@@ -37,7 +37,7 @@ class Exporter:
 
     def export(
         self,
-        machine: Machine,
+        machine: Machine | None,
         run: str,
         to: str,
         events: Sequence[AnyEvent],
@@ -46,6 +46,7 @@ class Exporter:
     ) -> Exported:
         """The record of `run`, or machine and log alone where `run` is empty, to `to`.
 
+        `machine` is None where it could not be read: then the log is what support needs.
         Raises Refused (no such run, no such place) before anything is written, ExportFailed and OutOfSpace
         with nothing left behind.
         """
@@ -98,19 +99,21 @@ class Exporter:
             )
         return None
 
-    def _acts(self, machine: Machine, run: str) -> tuple[Path, ...]:
+    def _acts(self, machine: Machine | None, run: str) -> tuple[Path, ...]:
         """The folders of the run's acts. Raises Refused where the history has no such run."""
         if not run:
             return ()
+        if machine is None:
+            raise Refused((f"The machine could not be read, so neither can its run {run}: export the log.",))
         folder = self.places.runs / run
         known = re.fullmatch(r"[A-Za-z0-9-]+", run) and self.places.mount(self.host, machine)
         if not known or not folder.is_dir():
             raise Refused((f"The machine's history has no run {run}.",))
         return tuple(sorted(p for p in folder.iterdir() if p.is_dir()))
 
-    def _parts(self, machine: Machine, run: str, events: Sequence[AnyEvent]) -> tuple[Part, ...]:
-        parts = [
-            Part("machine.json", to_pretty_json(machine).encode()),
+    def _parts(self, machine: Machine | None, run: str, events: Sequence[AnyEvent]) -> tuple[Part, ...]:
+        parts = [Part("machine.json", to_pretty_json(machine).encode())] if machine else []
+        parts += [
             Part("log.txt", log_text(events).encode()),
             Part("log.jsonl", b"".join(to_json(event) + b"\n" for event in events)),
         ]
@@ -146,13 +149,13 @@ class Exporter:
         return str(to_folder(files, root, below, lambda done, total: tell("writing", done, total, "bytes")))
 
 
-def _stem(machine: Machine, run: str) -> str:
+def _stem(machine: Machine | None, run: str) -> str:
     """Names the machine too: one stick goes round many machines, and each has a tb1."""
-    identity = re.sub(r"[^A-Za-z0-9._-]+", "-", machine.identity).strip("-.") or "machine"
-    return f"{identity}-{run or 'log'}"
+    identity = re.sub(r"[^A-Za-z0-9._-]+", "-", machine.identity if machine else "").strip("-.")
+    return f"{identity or 'machine'}-{run or 'log'}"
 
 
-def _archive_name(machine: Machine, run: str) -> str:
+def _archive_name(machine: Machine | None, run: str) -> str:
     return f"twinboot-{_stem(machine, run)}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
 
 

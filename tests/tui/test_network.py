@@ -83,4 +83,7 @@ async def test_only_the_client_in_control_sets_the_network(engine: FakeEngine) -
         await here.press("a", "n")
         await here.sees("> eno1")
         await here.press("enter", "enter")
+        await here.sees("Nothing was changed")
+        assert engine.said(s.SetNetwork) == []
+        await here.press(*"10.0.0.9/8", "enter")
         await here.sees("Another terminal is in control", "T take over")

@@ -47,6 +47,7 @@ this port may lose the connection.
     def __init__(self, link: Port) -> None:
         super().__init__()
         self.link = link
+        self.before: dict[str, str] = {}
 
     def body(self) -> ComposeResult:
         yield Pane(id="top")
@@ -64,6 +65,7 @@ this port may lose the connection.
             self.query_one("#address", Field).value = self.link.addresses[0]
             self.query_one("#gateway", Field).value = self.link.gateway
         self.query_one("#vlan", Field).value = str(self.link.vlan or "")
+        self.before = self._values()
         self.query_one("#address", Field).focus()
 
     def draw(self) -> None:
@@ -85,8 +87,15 @@ this port may lose the connection.
     def action_set(self) -> None:
         self.on_input_submitted()
 
+    def _values(self) -> dict[str, str]:
+        return {name: self.query_one(f"#{name}", Field).value.strip() for name, _, _ in FIELDS}
+
     def on_input_submitted(self) -> None:
-        values = {name: self.query_one(f"#{name}", Field).value.strip() for name, _, _ in FIELDS}
+        values = self._values()
+        if values == self.before and self.link.addresses:
+            # One Enter too many must not take the port away from whoever works through it.
+            self.say("Nothing was changed: the port stays as it is.")
+            return
         say = SetNetwork(link=self.link.parent or self.link.name, **values)
         self.ask("Setting the port ...", lambda s: s.set_network(say), self._set)
 

@@ -7,5 +7,6 @@ from tests.tui.golden.stories_acts import ACTS
 from tests.tui.golden.stories_home import HOME
 from tests.tui.golden.stories_more import MORE
 from tests.tui.golden.stories_runs import RUNS
+from tests.tui.golden.stories_services import SERVICES
 
-STORIES: tuple[Story, ...] = (*HOME, *RUNS, *ACTS, *MORE)
+STORIES: tuple[Story, ...] = (*HOME, *RUNS, *ACTS, *MORE, *SERVICES)

@@ -12,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import ApplianceError, ExportFailed, OutOfSpace, Refused
+from appliance.engine.bus import Bus
+from appliance.engine.services import Services
+from appliance.errors import ApplianceError, ExportFailed, OutOfSpace, ProbeFailed, Refused
 from appliance.host.run import Command, Output, RealHost
+from appliance.model import service_messages as s
 from appliance.model.events import AnyEvent, Line, RunStarted
+from appliance.model.machine import Machine
 from appliance.report import deliver
 from appliance.report.record import write_record
 from appliance.workflow.export import Exporter
@@ -93,6 +97,41 @@ def test_without_a_run_machine_and_log_go_alone(places: Places, tmp_path: Path) 
     done = exporter(places, stick=False).export(MACHINE, "", str(out), EVENTS, Told())
     assert (done.files, done.where) == (3, str(out / f"{MACHINE.identity}-log"))
     assert [p.name for p in Path(done.where).iterdir()] == [done.file]
+
+
+def test_a_machine_that_does_not_read_still_gives_its_log_and_a_shell(places: Places, tmp_path: Path) -> None:
+    host = RealHost()
+    services = Services(host, bus := Bus(), places, exporter(places, stick=False))
+    bus.publish(Line(source="log", level="error", text="PROBE-01 The disks do not answer."))
+
+    def unread() -> Machine:
+        raise ProbeFailed("The disks do not answer.")
+
+    out = tmp_path / "out"
+    out.mkdir()
+    done = services.handle(s.Export(to=str(out)), unread)
+    assert isinstance(done, s.Exported)
+    with tarfile.open(Path(done.where) / done.file) as tar:
+        names = [Path(name).name for name in tar.getnames()]
+    assert names == ["log.txt", "log.jsonl"] and Path(done.where).name == "machine-log"
+    with pytest.raises(Refused, match="could not be read"):
+        services.handle(s.Export(run="tb1", to=str(out)), unread)
+    assert isinstance(services.handle(s.OpenShell(client="tty1"), unread), s.ShellReady)
+
+
+def test_two_terminals_do_not_export_into_each_other(places: Places, tmp_path: Path) -> None:
+    services = Services(RealHost(), Bus(), places, exporter(places))
+    second: list[ApplianceError] = []
+
+    def tell(text: str) -> None:
+        try:
+            services.export(MACHINE, "tb1", "stick")
+        except ApplianceError as error:
+            second.append(error)
+
+    services.bus.follow(0, lambda event: tell("") if not second else None)
+    assert services.export(MACHINE, "tb1", "stick").files > 5
+    assert [error.what for error in second] == ["Another terminal is exporting."]
 
 
 @pytest.mark.parametrize(

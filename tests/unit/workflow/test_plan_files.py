@@ -36,14 +36,14 @@ def services(tmp_path: Path, stick: bool = True) -> Services:
 
 
 def listed(found: Services) -> PlanFiles:
-    answer = found.handle(GetPlanFiles(), MACHINE)
+    answer = found.handle(GetPlanFiles(), lambda: MACHINE)
     assert isinstance(answer, PlanFiles)
     return answer
 
 
 def test_what_was_chosen_is_kept_for_this_machine_and_read_back(tmp_path: Path) -> None:
     here = services(tmp_path)
-    saved = here.handle(SavePlanFile(name="june.json", request=NGINX, keep=False), MACHINE)
+    saved = here.handle(SavePlanFile(name="june.json", request=NGINX, keep=False), lambda: MACHINE)
     assert isinstance(saved, PlanSaved) and saved.argument == "twinboot.plan=june.json"
     content = (tmp_path / "stick/plans/june.json").read_bytes()
     assert saved.sha256 == hashlib.sha256(content).hexdigest()
@@ -58,7 +58,7 @@ def test_what_was_chosen_is_kept_for_this_machine_and_read_back(tmp_path: Path) 
 def test_a_promotion_keeps_the_rehearsal_of_its_run_and_that_it_promotes(tmp_path: Path) -> None:
     here = services(tmp_path)
     promote = Request(verb=Verb.PROMOTE, run="tb1", force_bad=True)
-    here.handle(SavePlanFile(name="june", request=promote, promote=True), MACHINE)
+    here.handle(SavePlanFile(name="june", request=promote, promote=True), lambda: MACHINE)
     plan = read_plan_file((tmp_path / "stick/plans/june.json").read_bytes(), "june")
     assert plan.request == replace(NGINX, promote=True, force_bad=True)
     (file,) = listed(here).files
@@ -80,24 +80,24 @@ def test_what_can_not_be_kept_is_a_sentence_and_no_file(
     tmp_path: Path, name: str, request_: Request, said: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        services(tmp_path).handle(SavePlanFile(name=name, request=request_), MACHINE)
+        services(tmp_path).handle(SavePlanFile(name=name, request=request_), lambda: MACHINE)
     assert said in " ".join(refused.value.reasons)
     assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_plan_that_is_there_is_never_written_over(tmp_path: Path) -> None:
     here = services(tmp_path)
-    here.handle(SavePlanFile(name="june", request=NGINX), MACHINE)
+    here.handle(SavePlanFile(name="june", request=NGINX), lambda: MACHINE)
     before = (tmp_path / "stick/plans/june.json").read_bytes()
     with pytest.raises(Refused, match="already has a plan june"):
-        here.handle(SavePlanFile(name="june", request=NGINX, promote=True), MACHINE)
+        here.handle(SavePlanFile(name="june", request=NGINX, promote=True), lambda: MACHINE)
     assert (tmp_path / "stick/plans/june.json").read_bytes() == before
 
 
 def test_without_a_stick_nothing_is_kept_and_the_list_says_so(tmp_path: Path) -> None:
     here = services(tmp_path, stick=False)
     with pytest.raises(ExportFailed, match="There is no stick"):
-        here.handle(SavePlanFile(name="june", request=NGINX), MACHINE)
+        here.handle(SavePlanFile(name="june", request=NGINX), lambda: MACHINE)
     assert listed(here) == PlanFiles(folder=str(tmp_path / "stick/plans"), stick=False)
 
 
@@ -105,7 +105,7 @@ def test_a_stick_that_takes_nothing_is_one_clear_error(tmp_path: Path) -> None:
     here = services(tmp_path)
     (tmp_path / "stick/plans").write_text("a file where the folder should be")
     with pytest.raises(ApplianceError) as failed:
-        here.handle(SavePlanFile(name="june", request=NGINX), MACHINE)
+        here.handle(SavePlanFile(name="june", request=NGINX), lambda: MACHINE)
     assert failed.value.code == "EXPORT-01" and failed.value.next_actions
 
 

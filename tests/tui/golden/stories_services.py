@@ -1,0 +1,53 @@
+"""ssh, keyboard, a root shell, one port, a plan that is saved, the firmware's setup."""
+
+from __future__ import annotations
+
+from appliance.model import service_messages as s
+from tests.tui.golden.stage import Shot, Stage, Story
+from tests.tui.golden.stories_runs import plans
+from tests.tui.test_network import FOUND
+from tests.tui.test_plans import SAVED
+from tests.tui.test_services import ON
+
+
+def ssh(stage: Stage) -> None:
+    stage.engine.script[s.GetSsh] = lambda say: s.SshState(on=False)
+    stage.engine.script[s.SetSsh] = lambda say: ON
+
+
+def keyboard(stage: Stage) -> None:
+    stage.engine.script[s.GetKeyboard] = lambda say: s.KeyboardIs(code="us")
+
+
+def port(stage: Stage) -> None:
+    stage.engine.script[s.GetNetwork] = lambda say: FOUND
+
+
+def saved(stage: Stage) -> None:
+    plans(stage)
+    stage.engine.script[s.SavePlanFile] = lambda say: SAVED
+
+
+SERVICES = (
+    Story("more", (Shot("menu", keys=("a",), sees=("Root shell",)),)),
+    Story(
+        "ssh",
+        (
+            Shot("off", keys=("a", "s"), sees=("nothing listens",)),
+            Shot("ask", keys=("o",), sees=("Turn ssh on?",)),
+            Shot("on", keys=(*"yes", "enter"), sees=("k7mp-x2qr-9fhw",)),
+        ),
+        setup=ssh,
+    ),
+    Story("keyboard", (Shot("layouts", keys=("a", "k"), sees=("<- in use",)),), setup=keyboard),
+    Story("shell", (Shot("ask", keys=("a", "r"), sees=("Open a root shell",)),)),
+    Story("port", (Shot("fields", keys=("a", "n", "enter"), sees=("Set eno1",)),), setup=port),
+    Story(
+        "save-plan",
+        (
+            Shot("name", keys=("n", "enter", "f8"), sees=("Name of the file",)),
+            Shot("saved", keys=(*"june", "enter"), sees=("Saved.",)),
+        ),
+        setup=saved,
+    ),
+)
