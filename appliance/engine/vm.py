@@ -15,6 +15,7 @@ from appliance.model import messages as m
 from appliance.model import vm_messages as v
 from appliance.model.events import Line, Paused, Resumed
 from appliance.twin.hypervisor import ConsoleLine, PowerState
+from appliance.twin.picture import small
 from appliance.twin.twin import Twin
 from appliance.twin.vga import png_size
 
@@ -163,7 +164,7 @@ class VmDesk:
         except OSError as error:
             raise ApplianceError(f"The screenshot could not be kept: {error.strerror}.") from None
         self.bus.publish(Line(source="run", text=f"screenshot {path.name}, {width}x{height}"))
-        return v.Screenshot(path=str(path), width=width, height=height)
+        return v.Screenshot(path=str(path), width=width, height=height, small=small(png, *v.SMALL))
 
     # Standing still.
 

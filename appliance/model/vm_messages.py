@@ -54,6 +54,9 @@ class Resume(Say, frozen=True, tag="resume"):
 
 
 AnyVmSay = LookAtVm | TakeKeyboard | GiveKeyboard | SendKeys | ReadVgaText | TakeScreenshot | Pause | Resume
+SMALL = (80, 40)
+"""Columns and rows of `Screenshot.small`."""
+
 VM_ACTS = (TakeKeyboard, TakeScreenshot, Pause, Resume)
 """Those that need the operator lock."""
 
@@ -92,11 +95,15 @@ class VgaText(Reply, frozen=True, tag="vga-text"):
 
 
 class Screenshot(Reply, frozen=True, tag="screenshot"):
-    """Where it lies in the run's record; its size in pixels."""
+    """Where it lies in the run's record; its size in pixels.
+
+    `small` is the same at SMALL, RGB row by row, for a terminal that can show it; it may be empty.
+    """
 
     path: str
     width: int
     height: int
+    small: bytes = b""
 
 
 AnyVmReply = VmPicture | VgaText | Screenshot

@@ -13,10 +13,11 @@ from textual.widgets import Input
 from appliance.errors import ApplianceError
 from appliance.model.vm_messages import Screenshot, VgaText
 from appliance.session import SaidNo
-from tui.look import Line, line, rule
+from tui.look import Line, line
 from tui.screens.page import Page, key
+from tui.screens.vmpictures import PicturePage, VgaPage
+from tui.terminal import Mode, is_serial
 from tui.vmview import VmView
-from tui.widgets.pane import Pane, Scroll
 from tui.widgets.vmscreen import VmScreen
 from tui.words import clean, fit
 
@@ -212,7 +213,10 @@ reach from here.
     def action_screenshot(self) -> None:
         def kept(shot: Screenshot) -> None:
             name = shot.path.rpartition("/")[2]
-            self.say(f"Kept in the run's report: {name}, {shot.width}x{shot.height}.", "good")
+            said = f"Kept in the run's report: {name}, {shot.width}x{shot.height}."
+            self.say(said, "good")
+            if shot.small and self.desk.mode is Mode.RICH and not is_serial(self.desk.client):
+                self.app.push_screen(PicturePage(shot, said))
 
         self.ask("Taking a screenshot ...", lambda s: s.screenshot(), kept)
 
@@ -268,43 +272,6 @@ reach from here.
             self._leave_find()
             return
         super().action_back()
-
-
-class VgaPage(Page):
-    """The text of the VM's screen as it was when asked for."""
-
-    NAME = "VGA text of the VM"
-    HELP = """\
-The text a person would read on the VM's screen: boot loader, kernel, a panic.
-It was read once; R reads it again. The page before takes a picture instead.
-"""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        key("r", "again", "read again"),
-        key("escape,t", "back", "back"),
-    ]
-
-    def __init__(self, lines: tuple[str, ...] = ()) -> None:
-        super().__init__()
-        self.lines = lines
-        self.at = time.strftime("%H:%M:%S")
-
-    def body(self) -> ComposeResult:
-        yield Pane(id="title", classes="one")
-        yield Scroll(id="main", classes="rest")
-
-    def on_mount(self) -> None:
-        self.query_one("#main", Scroll).focus()
-
-    def draw(self) -> None:
-        self.pane("title").show([rule("The VM's screen", self.width, f"read at {self.at}")])
-        self.pane("main").show([line(text) for text in self.lines])
-
-    def action_again(self) -> None:
-        def read(text: VgaText) -> None:
-            self.lines, self.at = text.lines, time.strftime("%H:%M:%S")
-            self.say(text.words, "warn")
-
-        self.ask("Reading the VM's screen ...", lambda s: s.vga_text(), read)
 
 
 async def _quietly(call: object) -> None:

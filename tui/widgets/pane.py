@@ -17,9 +17,10 @@ from textual.widget import Widget
 from tui.look import EMPTY, STYLES, Line
 
 
-@lru_cache(64)
+@lru_cache(512)
 def style_of(name: str) -> Style:
-    return Style.parse(STYLES[name])
+    """The style of that name; a picture names its colours themselves."""
+    return Style.parse(STYLES.get(name, name))
 
 
 class Pane(Widget):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.errors import TwinFailed
-from appliance.twin.picture import png_from_ppm
+from appliance.twin.picture import png_from_ppm, small
 from appliance.twin.vga import png_size, text_of
 
 
@@ -36,3 +36,15 @@ def test_the_size_of_a_picture() -> None:
     assert png_size(png_from_ppm(b"P6\n3 2\n255\n" + bytes(18))) == (3, 2)
     with pytest.raises(TwinFailed):
         png_size(b"GIF89a")
+
+
+def test_a_small_picture_has_the_colours_of_the_large_one() -> None:
+    """160x80: left half red, right half blue; the lower half of both darker."""
+    line = bytes((200, 0, 0)) * 80 + bytes((0, 0, 200)) * 80
+    dark = bytes((100, 0, 0)) * 80 + bytes((0, 0, 100)) * 80
+    png = png_from_ppm(b"P6\n160 80\n255\n" + line * 40 + dark * 40)
+    assert small(png, 2, 2) == bytes((200, 0, 0, 0, 0, 200, 100, 0, 0, 0, 0, 100))
+    assert len(small(png, 80, 40)) == 80 * 40 * 3
+    assert len(small(png_from_ppm(b"P6\n1 1\n255\nabc"), 80, 40)) == 80 * 40 * 3
+    for other in (b"", b"GIF89a" + png, png[:60], png.replace(b"\x08\x02", b"\x08\x06", 1)):
+        assert small(other, 2, 2) == b""
