@@ -21,7 +21,7 @@ class PicturePage(Page):
     NAME = "picture of the VM"
     HELP = """\
 The VM's screen as it was, in blocks: enough to tell a boot menu from a login or
-a picture. The screenshot itself is in the run's report. T on the VM page reads
+a picture. The screenshot itself is in the run's report. The VM page also reads
 the words of a text screen.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
