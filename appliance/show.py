@@ -11,6 +11,7 @@ from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import Plan
 from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved, SshState
+from appliance.model.standing import PoolRate, Standing
 
 GIB = 1024**3
 
@@ -76,12 +77,34 @@ def status(now: Status) -> str:
         f"Writes to this machine: {now.writes}",
     ]
     if now.running is not None:
-        state = f"waits: {now.running.gate_sentence}" if now.running.gate else "finished"
+        over = "finished" if now.running.finished else "going on"
+        state = f"waits: {now.running.gate_sentence}" if now.running.gate else over
         lines.append(f"Run         {now.running.run} {now.running.title}: {state}")
     if now.next_step:
         lines.append(f"Next step   {now.next_step}")
     lines += [f"Notice      {text}" for text in now.notices]
-    return clean("\n".join(lines)) + "\n" + lineage(now.lineage)
+    return clean("\n".join(lines)) + "\n" + lineage(now.lineage) + "\n" + standing(now.standing)
+
+
+def standing(known: Standing) -> str:
+    """What the loader offers, how long the room lasts, what was done last."""
+    lines = [f"The loader finds: {known.loader}."] if known.loader else []
+    for choice in known.choices:
+        mark = "*" if choice.boots_next else "=" if choice.fallback else " "
+        lines.append(f"{mark} {choice.title:44} {choice.kernel:18} {choice.state}".rstrip())
+    lines += [f"Space       {_room(pool)}" for pool in known.pools]
+    for act in known.history[:10]:
+        began = time.strftime("%Y-%m-%d %H:%M", time.gmtime(act.at))
+        detail = f" ({act.detail})" if act.detail else ""
+        lines.append(f"{began} UTC  {act.run:6} {act.verb:9} {act.outcome}{detail}")
+    return clean("\n".join(lines))
+
+
+def _room(pool: PoolRate) -> str:
+    used = f"{pool.pool}: {gib(pool.used)} of {gib(pool.size)} used"
+    if pool.per_day is None:
+        return f"{used}; days left: unknown"
+    return f"{used}; days left: {int(pool.days) if pool.days is not None else 'it does not grow'}"
 
 
 def plan(made: Plan) -> str:
