@@ -138,7 +138,5 @@ def space_sentence(pool: PoolRate) -> str:
     over = f"over the last {count(round(pool.seconds / 86400), 'day')}"
     if pool.days is None:
         return f"{first} Days left: it did not grow {over}."
-    left = (
-        count(int(pool.days), "day") if pool.days >= 1 else f"less than a day ({duration(pool.days * 86400)})"
-    )
+    left = str(int(pool.days)) if pool.days >= 1 else f"less than a day ({duration(pool.days * 86400)})"
     return f"{first} Days left: {left}, at {size(pool.per_day)} a day {over}."

@@ -211,6 +211,9 @@ def verdict(result: v.Result = v.Result.PASS, migrated: bool = False) -> v.Verdi
             ),
         ),
         files=(
+            v.FileChange(
+                path="/etc/ledger/ledger.conf", act="changed", kind=v.ChangeKind.PACKAGE, by="ledger"
+            ),
             v.FileChange(path="/usr/bin/ledger", act="changed", kind=v.ChangeKind.PACKAGE, by="ledger"),
             v.FileChange(path="/var/lib/ledger/seen", act="added", kind=v.ChangeKind.UNEXPLAINED),
             v.FileChange(path="/var/log/apt/history.log", act="changed", kind=v.ChangeKind.EXPECTED),

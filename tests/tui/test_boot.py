@@ -38,7 +38,9 @@ async def test_entries_history_and_space_have_their_views(engine: FakeEngine) ->
         await here.press("3")
         await here.sees("promote   failed: BOOT-01 no room", "tb1   rehearse  done")
         await here.press("4")
-        await here.sees("8.0 GiB of 20.0 GiB used (40%)", "Days left: 24 days", "over the last 6 days")
+        await here.sees(
+            "8.0 GiB of 20.0 GiB used (40%)", "Days left: 24, at 512.0 MiB a", "over the last 6 days"
+        )
         await here.press("p", "r", "k", "d")
         assert "P promote" not in here.text
         await here.press("1", "down")

@@ -65,7 +65,7 @@ async def test_a_script_that_ends_while_typing_gives_the_keyboard_back(engine: F
 async def test_boot_entries_history_space_and_undo(sealed: Player) -> None:
     sealed.status = replace(sealed.status, standing=story.standing())
     status, said = await script(sealed, "boot", "undo", "", "undo", "0001", "quit")
-    for words in ("Trial of tb1", "BOOT-01 no room", "Days left: 24 days", "Nothing was done."):
+    for words in ("Trial of tb1", "BOOT-01 no room", "Days left: 24, at", "Nothing was done."):
         assert words in said
     starts = sealed.said(m.Start)
     assert [start.plan.request.verb for start in starts] == [Verb.UNDO] and status == 0

@@ -77,8 +77,13 @@ async def test_changed_configuration_is_read_file_by_file(engine: FakeEngine) ->
         await here.sees("This is what the package's new version", "+worker_processes auto;")
         await here.press("b")
         await here.sees("--- /etc/shadow")
-        await here.press("escape")
-        await here.sees("tb1: PASS")
+        await here.press("escape", "3")
+        await here.sees("> UNEXPLAINED")
+        assert "read the change" not in here.text
+        await here.press("down", "down")
+        await here.sees("> package      changed  /etc/ledger/ledger.conf", "Enter read the change")
+        await here.press("enter")
+        await here.sees("changed, +2 -1, 2 of 3 files")
     assert engine.said(m.Start, m.Approve, m.Cancel, m.Power) == []
 
 

@@ -140,7 +140,8 @@ changed inside configuration files: Enter reads one, secrets are hidden.
     def diff(self) -> ConfigDiff | None:
         """The selected configuration file."""
         chosen = self.query_one(Rows).selected
-        configs = self.verdict.configs if self.verdict and self.view == "config" else ()
+        shown = self.view in ("config", "files")
+        configs = self.verdict.configs if self.verdict and shown else ()
         return next((c for c in configs if c.path == chosen), None)
 
     def on_rows_chosen(self) -> None:
