@@ -29,6 +29,16 @@ def checks_of(
     return (*alone, *(c for c in compare(control, patched, limits) if c.name not in judged))
 
 
+FIXES = {
+    "package manager": "Read what it said in the log. Leave out the package it stopped at, or work by hand.",
+    "patched boot": "Look at the twin's console in the report: its last lines name what held the boot up."
+    " Rehearse with fewer packages to find the one.",
+    "proof boot": "Look at the console of the proof boot in the report. The sealed system itself came up:"
+    " look at fstab, the root device and the initrd first.",
+}
+"""What can be done about trouble outside the two boots, by its name."""
+
+
 def assemble(
     control: Facts | None,
     patched: Facts | None,
@@ -52,7 +62,15 @@ def assemble(
     if patched is None and not wrong:
         wrong.append(("patched boot", "The twin did not come up after the patch."))
     checks = tuple(
-        CheckResult(name=name, outcome=Outcome.WORSE, before="-", after="failed", limit="succeeds", why=why)
+        CheckResult(
+            name=name,
+            outcome=Outcome.WORSE,
+            before="-",
+            after="failed",
+            limit="succeeds",
+            why=why,
+            fix=FIXES.get(name, "Read the log: its last lines before the failure name the cause."),
+        )
         for name, why in wrong
     )
     if patched is not None:

@@ -282,7 +282,7 @@ class Twin:
         if self.state() is PowerState.OFF:
             act()
             return True
-        sentence = "The twin's file systems are frozen for its seal: pause again in a minute."
+        sentence = "The twin's file systems are frozen for a snapshot: pause again in a minute."
         with self.pausing.undisturbed(sentence), self.guest.frozen(self.limits.freeze) as freeze:
             act()
         return freeze.held

@@ -207,6 +207,15 @@ def test_trouble_outside_the_boots_fails_the_verdict() -> None:
     assert verdict.result is Result.FAIL and verdict.checks[0].name == "proof boot"
 
 
+@pytest.mark.parametrize("name", ["package manager", "patched boot", "proof boot", "something else"])
+def test_trouble_outside_the_boots_says_what_to_do(name: str) -> None:
+    verdict = assemble(CONTROL, CONTROL, trouble=((name, "it ended badly"),))
+    assert [(c.name, c.why) for c in verdict.checks if c.outcome is Outcome.WORSE] == [
+        (name, "it ended badly")
+    ]
+    assert all(c.fix.endswith(".") for c in verdict.checks if c.outcome is Outcome.WORSE)
+
+
 def test_a_patched_boot_that_never_came_up_fails() -> None:
     verdict = assemble(CONTROL, None)
     assert verdict.result is Result.FAIL and verdict.patched is None
