@@ -113,6 +113,9 @@ async def test_a_running_run_and_an_idle_screen_are_cheap(engine: FakeEngine) ->
         engine.status = replace(engine.status, running=None)
         await asyncio.gather(*(here.press(b"\x1b", "What this machine can start") for here in both))
         # A page is painted whole once a minute, so of two looks at least one is a plain one.
+        # The cursor of a field that waits for a word does not blink either.
+        await asyncio.gather(*(here.press(b"l", "0001   LOG") for here in both))
+        await asyncio.gather(*(here.press(b"/", "text to find") for here in both))
         looks = [await asyncio.gather(*(here.rate(2) for here in both)) for _ in range(2)]
         assert max(min(rates) for rates in zip(*looks, strict=True)) <= IDLE
 

@@ -100,6 +100,8 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         self.ready = True  # children's on_mount runs before this one
+        for field in self.query(Input):
+            field.cursor_blink = False  # twice a second over a serial line, for nothing
         self.redraw()
 
     def on_screen_resume(self) -> None:

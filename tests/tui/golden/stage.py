@@ -89,7 +89,7 @@ async def pictures(told: Story) -> dict[str, str]:
     async with staged(told) as stage:
         for shot in told.shots:
             await _reach(stage, shot)
-            for size in sorted(SIZES, key=lambda size: size != stage.desk.app.size):
+            for size in SIZES:
                 rows = await rows_at(stage, size)
                 start = f"{told.name}-{shot.name}.{size[0]}x{size[1]}"
                 found[f"{start}.rich.svg"] = svg(rows, size[0])
@@ -121,7 +121,7 @@ async def staged(told: Story) -> AsyncIterator[Stage]:
 
 async def _reach(stage: Stage, shot: Shot) -> None:
     here = stage.desk
-    await still(stage)
+    await sized(stage, SIZES[0])
     if shot.first is not None:
         shot.first(stage)
         here.app.link.refresh()
@@ -144,11 +144,17 @@ async def still(stage: Stage) -> None:
     raise AssertionError(f"the screen does not come to rest:\n{looks[-1]}")
 
 
-async def rows_at(stage: Stage, size: tuple[int, int]) -> list[list[Segment]]:
-    """The screen at this size, as its lines go to the terminal."""
+async def sized(stage: Stage, size: tuple[int, int]) -> None:
+    """The terminal has this size, and the screen has come to rest in it."""
     here = stage.desk
     if here.app.size != size:
         await here.pilot.resize_terminal(*size)
         await here.until(lambda: here.app.size == size, f"the size {size}")
     await still(stage)
+
+
+async def rows_at(stage: Stage, size: tuple[int, int]) -> list[list[Segment]]:
+    """The screen at this size, as its lines go to the terminal."""
+    here = stage.desk
+    await sized(stage, size)
     return [list[Segment](strip) for strip in here.app.screen._compositor.render_strips()]

@@ -64,7 +64,11 @@ def watched(stage: Stage) -> None:
 
 def begin(stage: Stage, plan: Plan, gate: str = "") -> None:
     title = f"Rehearsal {plan.names.run}: security updates"
-    view = m.RunView(run=plan.names.run, verb="rehearse", title=title, plan=plan, started=NOON, gate=gate)
+    sentence = next((step.title for step in plan.steps if step.id == gate), "")
+    view = m.RunView(
+        run=plan.names.run, verb="rehearse", title=title, plan=plan, started=NOON, gate=gate,
+        gate_sentence=sentence,
+    )  # fmt: skip
     stage.status(running=view)
     stage.say(*story.rehearsal_events(plan, until="patch")[:-1])
 
