@@ -29,7 +29,7 @@ async def test_ports_are_shown_and_one_is_set_by_hand(engine: FakeEngine) -> Non
         await here.press("down")
         await here.sees("eno2           NO", "waits for DHCP")
         await here.press("enter")
-        await here.sees("Set eno2", "NO CABLE", "empty for DHCP")
+        await here.sees("Set eno2", "NO CABLE", "(by DHCP;")
         await here.press(*"192.0.2.10/24", "down", *"192.0.2.1", "tab", *"192.0.2.53", "down", *"7", "enter")
         await here.sees("The port was set.", "Selected: eno2")
     want = s.SetNetwork(

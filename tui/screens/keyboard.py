@@ -41,7 +41,7 @@ keys: their layout is the one of the computer you sit at.
         yield Pane(id="top", classes="two")
         yield Rows(id="layouts", classes="rest")
         yield Pane(id="about", classes="four")
-        yield Field(id="try", placeholder="type here to try the keys: y z - / @ # ; Esc ends")
+        yield Field(id="try", placeholder="(type here to try the keys: y z - / @ #; Esc ends)")
 
     def on_mount(self) -> None:
         self.query_one("#try", Field).display = False

@@ -61,7 +61,7 @@ W wraps long lines. X exports.
     def body(self) -> ComposeResult:
         yield Pane(id="filter", classes="one")
         yield Scroll(id="main", classes="rest", follow=True)
-        yield Input(id="find", compact=True, placeholder="text to find, then Enter", select_on_focus=False)
+        yield Input(id="find", compact=True, placeholder="(text to find, then Enter)", select_on_focus=False)
 
     def on_mount(self) -> None:
         self.query_one("#find", Input).display = False

@@ -16,12 +16,12 @@ from tui.widgets.pane import Pane
 from tui.words import wrap
 
 FIELDS = (
-    ("address", "Address", "empty for DHCP, else as 192.0.2.10/24"),
-    ("gateway", "Gateway", "the router, as 192.0.2.1"),
-    ("servers", "Names", "name servers, as 192.0.2.53 192.0.2.54"),
-    ("vlan", "VLAN", "a number 1-4094, empty for none"),
+    ("address", "Address", "(by DHCP; by hand as 192.0.2.10/24)"),
+    ("gateway", "Gateway", "(none; the router, as 192.0.2.1)"),
+    ("servers", "Names", "(none; name servers, as 192.0.2.53 192.0.2.54)"),
+    ("vlan", "VLAN", "(none; a number 1-4094)"),
 )
-LABEL = 11
+LABEL = 12
 """Cells before a field."""
 
 

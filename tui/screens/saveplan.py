@@ -43,7 +43,7 @@ Ctrl+K whether a healthy trial keeps itself or waits for a person.
 
     def body(self) -> ComposeResult:
         yield Pane(id="top")
-        yield Field(id="name", placeholder="a name, as june")
+        yield Field(id="name", placeholder="(a name, as june)")
         yield Pane(id="main", classes="rest")
 
     def on_mount(self) -> None:
@@ -71,7 +71,8 @@ Ctrl+K whether a healthy trial keeps itself or waits for a person.
 
     def _command(self, width: int) -> list[Line]:
         what = "the rehearsal of this run again" if self.request.verb is Verb.PROMOTE else self.command_line
-        return [line(row) for row in wrap(what, width - 2, " " * 12, " What       ")]
+        first, *more = wrap(what, width - 14)
+        return [pair("What", first), *(line(" " * 12 + row) for row in more)]
 
     def _outcome(self, width: int) -> list[Line]:
         if self.saved is None:

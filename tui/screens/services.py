@@ -19,7 +19,7 @@ OFFERS = (
     ("export", "X", "Export", "a run's record to the stick or an address, without secrets"),
     ("network", "N", "Network", "the appliance's ports: cable, address, VLAN, proxy, blink"),
     ("plans", "F", "Plan files", "what is on the stick, to be run here or with nobody there"),
-    ("ssh", "S", "ssh", "log in to this console from elsewhere; off until you turn it on"),
+    ("ssh", "S", "ssh", "log in from elsewhere; off until you turn it on"),
     ("keyboard", "K", "Keyboard", "the layout at the machine's own screen"),
     ("shell", "R", "Root shell", "on this terminal, logged; exit leads back here"),
 )
