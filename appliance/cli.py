@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   twinboot repair --initrd                  a system that does not boot: mend a copy of it
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
+  twinboot console tb1                      what the twin says while tb1 goes on; pause, resume hold it
   twinboot rehearse --all --dry-run --json > june.json
   twinboot run june.json                    that very plan, on that machine
   twinboot --plain                          everything by menus on plain lines

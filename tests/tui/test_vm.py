@@ -187,6 +187,21 @@ async def test_pause_from_the_run_and_for_who_comes_later(engine: FakeEngine) ->
     assert engine.said(v.Pause, v.Resume)[:2] == [v.Pause(run="tb1"), v.Resume(run="tb1")]
 
 
+async def test_a_serial_line_is_sent_fewer_pictures(engine: FakeEngine) -> None:
+    begin(engine, until="patched")
+    vm = FakeVm(engine, "ttyS0")
+    async with desk(engine, client="ttyS0") as here:
+        await open_vm(here)
+        looks = vm.looks
+        await here.pilot.pause(1.0)
+        assert vm.looks <= looks + 1
+        await here.press("i")
+        await here.sees("KEYBOARD IS")
+        looks = vm.looks
+        await here.pilot.pause(1.3)
+        assert looks + 1 <= vm.looks <= looks + 4
+
+
 async def test_a_wide_terminal_shows_the_whole_screen_with_what_was_before(engine: FakeEngine) -> None:
     begin(engine, until="patched")
     vm = FakeVm(engine)

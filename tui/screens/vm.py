@@ -21,8 +21,11 @@ from tui.vmview import VmView
 from tui.widgets.vmscreen import VmScreen
 from tui.words import clean, fit
 
-TYPING_TICK = 0.2
+TYPING_TICK, TYPING_TICK_SERIAL = 0.2, 0.5
 """Seconds between two pictures while somebody types: an echo that comes later feels like none."""
+
+WATCHING_TICK_SERIAL = 1.5
+"""Seconds on a serial line otherwise: a screen that scrolls is 1.7 KB each time."""
 
 
 class VmPage(Page):
@@ -103,7 +106,13 @@ reach from here.
                 self._check_keyboard()
             if changed and self.alive:
                 self.redraw()
-            await asyncio.sleep(TYPING_TICK if self.typing else self.desk.tick_seconds)
+            await asyncio.sleep(self._between())
+
+    def _between(self) -> float:
+        """Seconds until the next picture."""
+        if is_serial(self.desk.client):
+            return TYPING_TICK_SERIAL if self.typing else WATCHING_TICK_SERIAL
+        return TYPING_TICK if self.typing else self.desk.tick_seconds
 
     def _check_keyboard(self) -> None:
         """Another client took over, or the line was lost for a moment: keys go nowhere, so it is said.
