@@ -28,6 +28,8 @@ EXAMPLES = """examples:
   twinboot console tb1                      what the twin says while tb1 goes on; pause, resume hold it
   twinboot rehearse --all --dry-run --json > june.json
   twinboot run june.json                    that very plan, on that machine
+  twinboot rehearse --security --save june  a plan file on the stick, to be run with nobody there
+  twinboot export tb1 --to http://host/in/  the record of tb1, without secrets
   twinboot --plain                          everything by menus on plain lines
   twinboot image build                      make dist/twinboot.img (on a workstation)
 

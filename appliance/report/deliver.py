@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,6 +48,23 @@ HTTP_SAYS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """What is taken away, for sentences: what it is, what is safe when it does not arrive, another way."""
+
+    what: str
+    safe: str
+    otherwise: str
+
+
+RECORD = Cargo("record", ExportFailed.safe, "Export to another place.")
+PLAN = Cargo(
+    "plan file",
+    "Nothing half-written was left behind.",
+    "Keep the command line: it asks for the same.",
+)
+
+
 def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: Tell) -> Path:
     """Copy `files` (name, source) into the new or existing folder `below` of `root`; returns that folder.
 
@@ -76,7 +94,7 @@ def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: T
     return folder
 
 
-def check_room(root: Path, total: int) -> None:
+def check_room(root: Path, total: int, cargo: Cargo = RECORD) -> None:
     """Refuse before the first byte what cannot end well."""
     if not root.is_dir():
         raise ExportFailed(f"There is no folder {root}.")
@@ -84,31 +102,36 @@ def check_room(root: Path, total: int) -> None:
     if found.f_flag & os.ST_RDONLY:
         raise ExportFailed(
             f"{root} is read-only: the stick's lock is on, or its file system is damaged.",
-            next_actions=("Export to another place.", "Check the stick on another computer."),
+            safe=cargo.safe,
+            next_actions=(cargo.otherwise, "Check the stick on another computer."),
         )
     free = found.f_bavail * found.f_frsize
     if free < total + SLACK:
-        raise _full(root, total, free)
+        raise _full(root, total, free, cargo)
 
 
-def _full(root: Path, total: int, free: int) -> OutOfSpace:
+def _full(root: Path, total: int, free: int, cargo: Cargo) -> OutOfSpace:
     return OutOfSpace(
-        f"The record needs {total >> 10} KiB; {root} has {free >> 10} KiB free.",
-        safe=ExportFailed.safe,
-        next_actions=("Delete old files there and export again.", "Export to another place."),
+        f"The {cargo.what} needs {-(-total // 1024)} KiB; {root} has {free >> 10} KiB free.",
+        safe=cargo.safe,
+        next_actions=("Delete old files there, then try again.", cargo.otherwise),
     )
 
 
 @contextlib.contextmanager
-def plain_words(root: Path, total: int) -> Iterator[None]:
+def plain_words(root: Path, total: int, cargo: Cargo = RECORD) -> Iterator[None]:
     """An OSError inside becomes OutOfSpace or ExportFailed, which say what `root` did not take."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             found = os.statvfs(root)
-            raise _full(root, total, found.f_bavail * found.f_frsize) from error
-        raise ExportFailed(f"{root} does not take the record: {error.strerror}.") from error
+            raise _full(root, total, found.f_bavail * found.f_frsize, cargo) from error
+        raise ExportFailed(
+            f"{root} does not take the {cargo.what}: {error.strerror}.",
+            safe=cargo.safe,
+            next_actions=(cargo.otherwise, "Check the stick on another computer."),
+        ) from error
 
 
 def _folders(root: Path, wanted: Path) -> list[Path]:

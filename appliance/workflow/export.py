@@ -17,7 +17,7 @@ from appliance.model.events import AnyEvent
 from appliance.model.machine import Machine
 from appliance.model.service_messages import STICK, Exported
 from appliance.report.bundle import Packed, Part, pack, parts_of
-from appliance.report.deliver import to_address, to_folder, why_no_address
+from appliance.report.deliver import plain_words, to_address, to_folder, why_no_address
 from appliance.report.log import log_text
 from appliance.report.record import read_record
 from appliance.workflow.places import Places
@@ -142,7 +142,8 @@ class Exporter:
             tell("sending", size, size, "bytes")
             return where
         if to == STICK:
-            root.mkdir(exist_ok=True)
+            with plain_words(root.parent, 0):
+                root.mkdir(exist_ok=True)
         pages = [(f"{act.name}/{page}", act / page) for act in acts for page in PAGES]
         files = [*((name, page) for name, page in pages if page.is_file())]
         files.append((packed.archive.name, packed.archive))

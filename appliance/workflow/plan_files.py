@@ -15,7 +15,7 @@ from appliance.model.command_line import command_line
 from appliance.model.machine import Machine
 from appliance.model.plan import SCHEMA, PatchKind, Request, UnattendedPlan, Verb
 from appliance.model.service_messages import PlanFile, PlanFiles, PlanSaved, SavePlanFile
-from appliance.report.deliver import check_room, plain_words
+from appliance.report.deliver import PLAN, check_room, plain_words
 
 FOLDER = "plans"
 ANY = "any"
@@ -103,9 +103,9 @@ def save_plan_file(data: Path, machine: Machine, say: SavePlanFile, rehearsal: R
         reboot=say.reboot,
     )
     content = to_pretty_json(plan).encode() + b"\n"
-    with plain_words(data, len(content)):
+    with plain_words(data, len(content), PLAN):
         folder.mkdir(exist_ok=True)
-        check_room(folder, len(content))
+        check_room(folder, len(content), PLAN)
         if path.exists():
             raise Refused((f"The stick already has a plan {path.name}: choose another name.",))
         write_atomic(path, content)

@@ -192,6 +192,23 @@ def test_a_read_only_stick_and_a_full_one_are_found_before_the_first_byte(
     assert (failed.code, "KiB free" in failed.what) == ("SPACE-01", True)
 
 
+def test_a_stick_without_our_folder_that_takes_none_is_one_clear_error(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (places.data / "reports").rmdir()
+
+    def no(self: Path, *_: object, **__: object) -> None:
+        raise OSError(30, os.strerror(30))
+
+    scratch = places.runtime / "export"
+    real = Path.mkdir
+    monkeypatch.setattr(
+        Path, "mkdir", lambda self, *a, **k: real(self, *a, **k) if self == scratch else no(self)
+    )
+    with pytest.raises(ExportFailed, match="Read-only"):
+        exporter(places).export(MACHINE, "tb1", "stick", EVENTS, Told())
+
+
 @pytest.mark.parametrize(("number", "said"), [(28, "KiB free"), (5, "Input/output error"), (30, "Read-only")])
 def test_a_stick_that_fails_half_way_is_left_without_our_half_files(
     places: Places, monkeypatch: pytest.MonkeyPatch, number: int, said: str

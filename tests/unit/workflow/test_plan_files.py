@@ -106,7 +106,8 @@ def test_a_stick_that_takes_nothing_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "stick/plans").write_text("a file where the folder should be")
     with pytest.raises(ApplianceError) as failed:
         here.handle(SavePlanFile(name="june", request=NGINX), lambda: MACHINE)
-    assert failed.value.code == "EXPORT-01" and failed.value.next_actions
+    assert failed.value.code == "EXPORT-01" and "plan file" in failed.value.what
+    assert "command line" in failed.value.next_actions[0]
 
 
 @pytest.mark.parametrize(
