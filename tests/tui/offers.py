@@ -1,4 +1,4 @@
-"""What a played engine answers beside runs: ports, plan files, an export, what the stick has."""
+"""What a played engine answers beside runs: ports, ssh, plan files, an export, what the stick has."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ EXPORTED = s.Exported(
     masked=(("password", 11), ("private key", 1)),
 )
 
+SHELL = ("sh", "-c", "echo This is no machine: the engine is played. Enter leads back.; read _")
+SSH = s.SshState(
+    on=True,
+    user="root",
+    password="k7mp-x2qr-9fhw",
+    fingerprint="SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8",
+    addresses=("192.0.2.15",),
+)
+
 
 def offer(engine: FakeEngine) -> None:
     """Let `engine` answer all of it; what is set by hand is told again the next time."""
@@ -41,7 +50,7 @@ def offer(engine: FakeEngine) -> None:
         ),
         s.PlanFile(name="other.json", serial="X", request=security, why_not="The plan other.json is for X."),
     ]  # fmt: skip
-    known = [NETWORK]
+    known, ssh, keyboard = [NETWORK], [s.SshState(on=False)], [s.KeyboardIs(code="us")]
 
     def save(say: s.SavePlanFile) -> m.AnyReply:
         files.append(s.PlanFile(name=f"{say.name}.json", serial=engine.machine.identity, request=say.request))
@@ -67,6 +76,14 @@ def offer(engine: FakeEngine) -> None:
         known[0] = s.Network(links=known[0].links, servers=known[0].servers, proxy=name)
         return known[0]
 
+    def turn_ssh(say: s.SetSsh) -> m.AnyReply:
+        ssh[0] = SSH if say.on else s.SshState(on=False)
+        return ssh[0]
+
+    def choose_keyboard(say: s.SetKeyboard) -> m.AnyReply:
+        keyboard[0] = s.KeyboardIs(code=say.code)
+        return keyboard[0]
+
     engine.stick = STICK
     engine.script |= {
         s.GetNetwork: lambda _: known[0],
@@ -75,4 +92,9 @@ def offer(engine: FakeEngine) -> None:
         s.GetPlanFiles: lambda _: s.PlanFiles(folder="plans", stick=True, files=tuple(files)),
         s.SavePlanFile: save,
         s.Export: lambda _: EXPORTED,
+        s.GetSsh: lambda _: ssh[0],
+        s.SetSsh: turn_ssh,
+        s.GetKeyboard: lambda _: keyboard[0],
+        s.SetKeyboard: choose_keyboard,
+        s.OpenShell: lambda _: s.ShellReady(argv=SHELL, log="a shell of this computer, not of a machine"),
     }

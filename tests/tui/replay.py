@@ -35,6 +35,7 @@ ACTS = (
     *(m.MakePlan, m.Start, m.Approve, m.Cancel, m.Power, m.TakeOver),
     *(v.TakeKeyboard, v.SendKeys, v.ReadVgaText, v.TakeScreenshot, v.Pause, v.Resume),
     *(s.Export, s.GetPlanFiles, s.SavePlanFile, s.GetNetwork, s.SetNetwork, s.SetProxy, s.Blink),
+    *(s.OpenShell, s.GetSsh, s.SetSsh, s.GetKeyboard, s.SetKeyboard),
 )
 ONLY_A_RECORDING = "This is a recorded run: every page can be read, nothing can be started."
 

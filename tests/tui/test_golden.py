@@ -33,6 +33,8 @@ async def test_basic_pictures_show_what_basic_mode_shows() -> None:
 
 def test_there_are_enough_of_them_none_is_left_over_and_all_are_small() -> None:
     files = list(FOLDER.glob("*.svg"))
+    names = [told.name for told in STORIES]
+    assert len(names) == len(set(names))
     stories = {f"{told.name}-{shot.name}" for told in STORIES for shot in told.shots}
     assert {path.name.partition(".")[0] for path in files} == stories
     assert len(files) == 4 * len(stories) >= 80

@@ -1,4 +1,4 @@
-"""VM, repair, boot entries, plan files, export, network, acts by name: what is beside the straight way."""
+"""VM, boot entries, plan files, export, network, acts by name: what is beside the straight way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from appliance.errors import ExportFailed
 from appliance.model import messages as m
 from appliance.model import service_messages as s
-from appliance.model.lineage import Lineage, State
+from appliance.model.lineage import State
 from appliance.model.plan import Request, Verb
 from appliance.model.verdict import Result
 from tests.tui import story
@@ -18,8 +18,6 @@ from tests.tui.golden.stories_home import sentences
 from tests.tui.golden.stories_runs import plans, record, watched
 from tests.tui.test_export import DONE
 from tests.tui.test_network import FOUND
-from tests.tui.test_repair import FAILED as FAILED_NODE
-from tests.tui.test_repair import failed_control
 from tests.tui.test_stick import STICK
 from tui.screens.countdown import Countdown
 
@@ -67,13 +65,7 @@ VM = (
 )
 
 
-# -- repair, boot, verdict's configuration -----------------------------------------------------------------
-
-
-def broken(stage: Stage) -> None:
-    plans(stage)
-    failed_control(stage.engine)
-    stage.status(lineage=Lineage(nodes=(*story.lineage(None).nodes, FAILED_NODE)))
+# -- boot, verdict's configuration -------------------------------------------------------------------------
 
 
 def standing(stage: Stage) -> None:
@@ -100,16 +92,6 @@ def counting(stage: Stage) -> None:
 
 
 BESIDE = (
-    Story(
-        "repair",
-        (
-            Shot("error", keys=("r",), sees=("STOPPED", "Repair a copy")),
-            Shot("choose", keys=("x",), sees=("What is known of the failure",)),
-            Shot("plan", keys=("enter",), sees=("type yes",)),
-        ),
-        setup=broken,
-    ),
-    Story("repair-unknown", (Shot("choose", keys=("x",), sees=("No boot in the twin has failed",)),)),
     Story(
         "boot-views",
         (
@@ -171,7 +153,6 @@ def on_stick(stage: Stage) -> None:
 
 
 OFFERS = (
-    Story("more", (Shot("menu", keys=("a",), sees=("Export", "Plan files", "Network")),)),
     Story(
         "plans",
         (

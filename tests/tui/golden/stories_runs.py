@@ -203,7 +203,7 @@ VERDICTS = (
         "pass",
         record(Result.PASS),
         Shot("checks", keys=("v",), sees=("7 of 9 services",)),
-        Shot("unfolded", keys=("f",), sees=("service dbus",)),
+        Shot("unfolded", keys=("f",), sees=("service rsyslog",)),
         Shot("packages", keys=("2",), sees=("NEW KERNEL",)),
         Shot("files", keys=("3",), sees=("UNEXPLAINED",)),
         Shot("no-data", keys=("4",), sees=("no data volume",)),
