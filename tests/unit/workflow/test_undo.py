@@ -108,6 +108,9 @@ class WithMount(Cut):
                 mounted = (self.at / "runs").exists()
                 return Output(0 if mounted else 1, "/dev/mapper/vg0-twinboot--state\n" if mounted else "")
             case "umount":
+                if self.left == 0:
+                    raise PowerCut
+                self.left -= 1
                 (self.at / "runs").rename(self.at.parent / "unmounted")
                 return Output(0, "")
         return super().run(command)
