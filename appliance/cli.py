@@ -38,6 +38,7 @@ exit codes: 0 done, 1 failed or the verdict is FAIL, 2 wrong arguments, 3 refuse
 """
 
 
+WATCHING = frozenset({"inspect", "status", "list"})
 CONFIRM = "the last 4 characters of the machine's serial number"
 SAVE = "only keep this as a plan file on the stick, to be run with nobody there"
 ENGINE_WAIT = 60
@@ -57,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text)
         sub.add_argument("--json", action="store_true", help="machine-readable output")
         sub.add_argument("--verbose", action="store_true", help="show every command as well")
+        if name not in WATCHING:
+            sub.add_argument("--take-over", action="store_true", help="act although another is in control")
         return sub
 
     verb("inspect", "Show machine, disks and installed systems; writes nothing.").add_argument(
@@ -210,6 +213,11 @@ async def plan_named(session: Session, name: str) -> Plan:
     return read_plan(name)
 
 
+def client_name() -> str:
+    """How others see who is in control: "cli on ttyS1", plain "cli" in a script."""
+    return f"cli on {os.path.basename(os.ttyname(0))}" if os.isatty(0) else "cli"
+
+
 async def reach(client: str) -> Session:
     """A session; waits up to a minute for an engine that is just starting. Raises EngineGone."""
     for _ in range(ENGINE_WAIT):
@@ -220,7 +228,9 @@ async def reach(client: str) -> Session:
 
 
 async def run(args: argparse.Namespace) -> int:
-    async with await reach("cli") as session:
+    async with await reach(client_name()) as session:
+        if getattr(args, "take_over", False):
+            await session.take_over()
         if args.verb == "inspect":
             machine = await session.inspect(args.fresh)
             print(to_pretty_json(machine) if args.json else show.machine(machine))

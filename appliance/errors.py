@@ -71,7 +71,10 @@ class Busy(ApplianceError):
 
     code = "BUSY-01"
     exit_code = 4
-    next_actions = ("Watch the run that is going on.", "Take over knowingly (T).")
+    next_actions = (
+        "Watch the run that is going on.",
+        "Take over knowingly: T in the console, --take-over at a command.",
+    )
 
 
 class ProbeFailed(ApplianceError):

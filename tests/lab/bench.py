@@ -136,7 +136,7 @@ def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
                 raise LabError("the twin was not started:\n" + appliance.shell.run("tail /tmp/events").text)
             time.sleep(5)
         run_name = appliance.status()["running"]["run"]
-        appliance.read("cancel", run_name)
+        appliance.read("cancel", run_name, "--take-over")
         appliance.shell.read("wait", limit=900)
     with stage(f"full copy of {gigabytes} GB"):
         make = f"lvcreate -y -Wn -Zn -an -n copy -L {gigabytes}g vg0 && lvchange -ay vg0/copy vg0/root"

@@ -27,6 +27,7 @@ from appliance.model.machine import Machine
 from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Request, Verb
 from appliance.model.verdict import Result, Verdict
 from appliance.model.vm_messages import Pause, Resume
+from appliance.session import Session
 from tests.unit.engine.recorded_desk import RecordedDesk
 
 MACHINE = Path(__file__).parents[1] / "fixtures/machines/thin-uefi.json"
@@ -163,6 +164,30 @@ def test_a_run_that_waits_is_approved_from_another_terminal(
     assert main(["approve", "tb1", "--confirm", "done"]) == 0
     assert desk.approved == [("by-hand", "done")]
     assert "the record of tb1" in capsys.readouterr().out
+
+
+def test_another_in_control_is_named_and_taken_over_knowingly(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_control, leave = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        async with Session("tty1") as session:
+            await session.cancel("tb1")
+            in_control.set()
+            await asyncio.to_thread(leave.wait, 30)
+
+    other = threading.Thread(target=asyncio.run, args=(hold(),))
+    other.start()
+    assert in_control.wait(30)
+    assert main(["cancel", "tb2"]) == 4
+    said = capsys.readouterr().err
+    assert "BUSY-01: tty1 is in control." in said and "--take-over at a command" in said
+    assert desk.cancelled == ["tb1"]
+    assert main(["cancel", "tb2", "--take-over"]) == 0
+    assert desk.cancelled == ["tb1", "tb2"]
+    leave.set()
+    other.join(30)
 
 
 def test_ctrl_c_while_a_run_starts_cancels_it(desk: RecordedDesk) -> None:
