@@ -16,6 +16,7 @@ from textual.events import Key
 from textual.keys import key_to_character
 
 from appliance.model import messages as m
+from appliance.model import service_messages as s
 from appliance.model.lineage import State
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from appliance.model.verdict import Result
@@ -28,6 +29,7 @@ READS = ("Get", "Look", "Read", "Inspect", "Hello", "Follow")
 HARMLESS = (
     "MakePlan", "TakeOver", "Export", "SavePlanFile", "TakeKeyboard", "GiveKeyboard", "SendKeys",
     "TakeScreenshot", "Pause", "Resume", "SetNetwork", "SetProxy", "Blink",
+    "SetKeyboard",
 )  # fmt: skip
 KEYS = (
     *"abcdefghijklmnopqrstuvwxyzNPRKDVQCUX0123456789",
@@ -107,6 +109,9 @@ async def let_loose(engine: FakeEngine, keys: int, junk: int) -> None:
     engine.script[m.MakePlan] = lambda say: m.Planned(plan=story.plan(engine.machine, say.request, "tb1"))
     verdict = story.verdict(Result.PASS, migrated=True)
     engine.script[m.GetRecord] = lambda say: m.RecordOf(run="tb1", verdict=verdict, text="")
+    engine.script[s.GetSsh] = lambda say: s.SshState(on=False)
+    engine.script[s.GetKeyboard] = lambda say: s.KeyboardIs(code="us")
+    engine.script[s.GetNetwork] = lambda say: s.Network(links=(s.Port(name="eno1", mac="", cable=True),))
     rng = random.Random(int(os.environ.get("MONKEY_SEED", "8032351")))
     strokes = [True] * junk + [False] * keys
     rng.shuffle(strokes)

@@ -38,6 +38,21 @@ async def test_ssh_is_asked_shown_and_turned_off(engine: FakeEngine) -> None:
     assert engine.said(s.SetSsh) == [s.SetSsh(on=True), s.SetSsh(on=False)]
 
 
+async def test_whoever_came_by_ssh_is_asked_before_it_goes(engine: FakeEngine) -> None:
+    engine.script[s.GetSsh] = lambda say: ON
+    engine.script[s.SetSsh] = lambda say: s.SshState(on=False)
+    async with desk(engine, client="pts/3") as here:
+        await here.press("a", "s")
+        await here.sees("k7mp-x2qr-9fhw")
+        await here.press("f")
+        await here.sees("Turn ssh off?", "this very session ends")
+        await here.press("escape")
+        assert engine.said(s.SetSsh) == []
+        await here.press("f", "y", "e", "s", "enter")
+        await here.sees("every session was ended")
+    assert engine.said(s.SetSsh) == [s.SetSsh(on=False)]
+
+
 async def test_ssh_without_an_address_says_what_to_do(engine: FakeEngine) -> None:
     engine.script[s.GetSsh] = lambda say: s.SshState(on=False)
 

@@ -23,7 +23,8 @@ class SshPage(Page):
 Lets you work from your own desk: whoever logs in gets this console, no shell
 and no file transfer. It is off until you turn it on (O), with a password made
 for this start alone. Compare the fingerprint before you type the password.
-F turns it off and ends every session; power-off forgets it altogether.
+F turns it off and ends every session (it asks where you came by ssh yourself);
+power-off forgets it altogether.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("o", "on", "turn on"),
@@ -94,6 +95,17 @@ F turns it off and ends every session; power-off forgets it altogether.
         self.ask("Making a key and a password ...", lambda s: s.set_ssh(True), self._changed)
 
     def action_off(self) -> None:
+        """At once, but not under one's own feet."""
+        if not self.desk.client.startswith("pts/"):
+            self._off()
+            return
+        words = "You seem to be here by ssh yourself: this very session ends, and nobody can log in again."
+        text = lines(wrap(words, self.width - 2, " "))
+        self.desk.show_sure(
+            Sure("Turn ssh off?", text, "To turn it off, type yes and press Enter:", "yes", self._off)
+        )
+
+    def _off(self) -> None:
         self.ask("Turning ssh off ...", lambda s: s.set_ssh(False), self._changed)
 
     def _changed(self, state: SshState) -> None:
