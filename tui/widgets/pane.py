@@ -92,7 +92,10 @@ class Pane(Widget):
     def paint(self, spans: Line) -> Strip:
         width, base = self.size.width, self.rich_style
         segments = [Segment(text, base + style_of(style)) for text, style in spans if text]
-        return Strip(segments).adjust_cell_length(width, base)
+        strip = Strip(segments)
+        if strip.cell_length > width and strip.text[width - 1 :].strip(" ─"):
+            strip = Strip([*strip.crop(0, width - 1), Segment("~", segments[-1].style)])  # as words.fit does
+        return strip.adjust_cell_length(width, base)
 
 
 class Scroll(Pane, can_focus=True):
