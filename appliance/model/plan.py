@@ -1,4 +1,7 @@
-"""A Request is what a person wants; a Plan is what will be done, every name chosen before anything runs."""
+"""A Request is what a person wants; a Plan is what will be done, every name chosen before anything runs.
+
+People write both by hand: a key that is not known is refused, since it was meant to say something.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class RepairKind(enum.Enum):
     BY_HAND = "by-hand"
 
 
-class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
+class PatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to apply. `bundle` is a folder on the data partition: a repository or plain .debs."""
 
     kind: PatchKind = PatchKind.NOTHING
@@ -52,7 +55,7 @@ class PatchRequest(msgspec.Struct, frozen=True, kw_only=True):
     allow_unsigned: bool = False
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`system` is an InstalledSystem.id; `run` names an earlier run for promote, keep, rollback, retire; undo
     means all of them. `skip_checks` are the site's checks on the stick that shall not be run.
 
@@ -79,7 +82,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.verb in (Verb.REHEARSE, Verb.REPAIR)
 
 
-class Names(msgspec.Struct, frozen=True, kw_only=True):
+class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every name a run may use, decided when planning. LV names stand without their VG.
 
     `base` is the read-only snapshot taken first (what the origin was), `work` the twin's writable root,
@@ -105,14 +108,14 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     boot_folder: str = ""
 
 
-class Write(msgspec.Struct, frozen=True, kw_only=True):
+class Write(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One write as the technician reads it, and what a power cut at it leaves."""
 
     what: str
     if_cut: str
 
 
-class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`weight` is the share of the run's expected time, in seconds on a usual machine."""
 
     id: str
@@ -123,7 +126,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     writes: tuple[Write, ...] = ()
 
 
-class Loss(msgspec.Struct, frozen=True, kw_only=True):
+class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something written since a trial began, which going back leaves behind. `bytes` is about how much.
 
     `databases` are folders that hold one, `safety` is the volume that holds `where` as it was before the
@@ -138,7 +141,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frozen and serialisable; `fingerprint` is of the machine it was made for.
 
     `doomed` are the names of the volumes that a retire or an undo deletes, and no others; `losses` is
@@ -162,7 +165,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return digest(self)
 
 
-class UnattendedPlan(msgspec.Struct, frozen=True, kw_only=True):
+class UnattendedPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A plan file for `twinboot.plan=`: `serial` is the machine it is for, or "any" said aloud."""
 
     schema: int

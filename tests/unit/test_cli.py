@@ -115,7 +115,12 @@ def test_a_plan_file_is_carried_out_as_it_stands(
 
 @pytest.mark.parametrize(
     "content, named",
-    [(b"{}", "missing required field"), (b"nonsense", "does not read as Plan"), (b"\xff", "does not read")],
+    [
+        (b"{}", "missing required field"),
+        (b'{"colour": "blue"}', "unknown field `colour`"),
+        (b"nonsense", "does not read as Plan"),
+        (b"\xff", "does not read"),
+    ],
 )
 def test_a_damaged_plan_file_is_one_clear_error(
     desk: RecordedDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, named: str
