@@ -13,8 +13,6 @@ from tests.tui.golden.stage import FOLDER, SIZES, Story, in_basic, rows_at, stag
 from tests.tui.golden.stories import STORIES
 from tui.terminal import Mode
 
-pytestmark = pytest.mark.skipif(not any(FOLDER.glob("*.svg")), reason="no pictures were taken yet")
-
 
 @pytest.mark.parametrize("told", STORIES[::2], ids=lambda told: told.name)
 async def test_screens_look_as_they_did(told: Story) -> None:
