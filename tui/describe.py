@@ -26,8 +26,14 @@ def machine_facts(machine: Machine, width: int) -> list[Line]:
     secure = ", Secure Boot on" if machine.secure_boot else ""
     firmware = f"UEFI{secure}" if machine.firmware.value == "uefi" else "BIOS"
     kvm = f"yes ({machine.virtualisation})" if machine.kvm else "NO, a twin would be slow"
+    name, serial = f"{machine.vendor} {machine.product}", f"serial {machine.identity}"
+    fits = len(f"{name}, {serial}") <= width - 10
     rows = [
-        pair("Machine", f"{machine.vendor} {machine.product}, serial {machine.identity}", 8),
+        *(
+            [pair("Machine", f"{name}, {serial}", 8)]
+            if fits
+            else [pair("Machine", name, 8), pair("", serial, 8)]
+        ),
         pair("", f"{firmware}, {count(machine.cpus, 'CPU')}, {size(machine.ram)} RAM, KVM: {kvm}", 8),
     ]
     for number, system in enumerate(machine.systems[:3]):

@@ -98,7 +98,7 @@ from the disk, what was done to this machine, and how long the room lasts.
             *lines(wrap(describe.node_sentence(node), width - 2, " ")),
         ]
         if self.query_one("#date", Input).display:
-            words = "Offer the old system for deletion on (YYYY-MM-DD, empty for no date), then Enter:"
+            words = "Offer the old system for deletion on (YYYY-MM-DD, empty for no date):"
             return [*rows, line(" ", (words, "title"))]
         acts = [
             ("promote", "P", "let the next boot try it once; the old system is the fallback"),

@@ -26,7 +26,7 @@ EVERYWHERE = (
 WORDS = (
     ("snapshot", "the installed volume as it was at one moment"),
     ("twin", "the VM that boots from the snapshot, on this hardware"),
-    ("rehearsal", "snapshot, control boot, patch, patched boot, checks, seal, proof boot"),
+    ("rehearsal", "snapshot, boot, patch, boot again, checks, seal, proof boot"),
     ("sealed", "tested and never written again"),
     ("trial", "the first boot of this machine from the patched volume"),
     ("arm", "the next boot, and only that one, tries the patched system"),
