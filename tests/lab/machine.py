@@ -221,6 +221,10 @@ class Machine:
         self._alive().qmp.command("screendump", filename=str(target), format="png")
         return target
 
+    def press(self, key: str) -> None:
+        """One key of the machine's keyboard, by QEMU's name for it (QKeyCode)."""
+        self._alive().qmp.command("send-key", keys=[{"type": "qcode", "data": key}])
+
     def frames(self) -> list[bytes]:
         """Every Ethernet frame that went over the machine's network card since power on, both ways."""
         return frames(self.folder / "net.pcap")

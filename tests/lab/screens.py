@@ -1,0 +1,87 @@
+"""A machine's terminals as a person sees and uses them: the screen (tty1) and the serial line (ttyS0).
+
+Both are the same to a test: the text that stands there, and keys. Nothing else goes in.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import pyte
+
+from tests.lab.console import Console
+from tests.lab.machine import Machine
+from tests.lab.native import LabError
+
+COLUMNS, ROWS = 80, 24
+SERIAL_KEYS = {"enter": "\r", "escape": "\x1b", "down": "\x1b[B", "up": "\x1b[A"}
+QCODES = {"enter": "ret", "escape": "esc", " ": "spc"}
+"""Names of QEMU's send-key (QAPI, QKeyCode)."""
+
+
+class Terminal(Protocol):
+    """What a person has before them."""
+
+    def text(self) -> str:
+        """The whole screen, rows joined by newlines."""
+
+    def press(self, *keys: str) -> None:
+        """Names as in Textual ("enter", "escape", "down"), or single characters."""
+
+
+class SerialTerminal:
+    """ttyS0, drawn by pyte from everything the line has said so far."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.Stream(self._screen)
+        self._drawn = 0
+
+    def text(self) -> str:
+        said = self._console.text
+        self._stream.feed(said[self._drawn :])
+        self._drawn = len(said)
+        return "\n".join(self._screen.display)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self._console.send(SERIAL_KEYS.get(key, key))
+
+
+class ScreenTerminal:
+    """tty1: keys by the emulated keyboard, the text as the kernel holds it (vcs(4)), read over `shell`."""
+
+    def __init__(self, machine: Machine, shell: Console) -> None:
+        self._machine = machine
+        self._shell = shell
+
+    def text(self) -> str:
+        return "\n".join(textwrap.wrap(self._shell.read("cat /dev/vcs1"), COLUMNS, drop_whitespace=False))
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self._machine.press(QCODES.get(key, key))
+
+
+def sees(terminal: Terminal, *texts: str, limit: float, never: str = "REFUSED") -> str:
+    """The screen once all `texts` stand on it. LabError, with the screen, after `limit` s or at `never`."""
+
+    def there(screen: str) -> bool:
+        if never in screen:
+            raise LabError(f"{never} stands on the screen:\n{screen}")
+        return all(text in screen for text in texts)
+
+    return _until(terminal.text, there, limit, " and ".join(texts))
+
+
+def _until(look: Callable[[], str], there: Callable[[str], bool], limit: float, what: str) -> str:
+    deadline = time.monotonic() + limit
+    while not there(screen := look()):
+        if time.monotonic() > deadline:
+            raise LabError(f"not on the screen within {limit:.0f} s: {what}. It shows:\n{screen}")
+        time.sleep(2)
+    return screen
