@@ -80,7 +80,8 @@ def side_lines(status: Status | None, width: int) -> list[Line]:
 
 def entry_rows(loader: str, choices: tuple[BootChoice, ...], width: int) -> list[Row]:
     if not choices:
-        return [Row(line(" The boot loader's files could not be read, or are not of a kind Twinboot knows."))]
+        words = "The boot loader's files could not be read, or are not of a kind Twinboot knows."
+        return [Row(row) for row in lines(wrap(words, width - 3, " "))]
     name = max(20, width - 44)
     rows = [
         Row(line(f" The loader finds: {loader}.")),
@@ -126,7 +127,8 @@ def history_rows(history: tuple[DoneAct, ...]) -> list[Row]:
 def space_lines(pools: tuple[PoolRate, ...], width: int) -> list[Line]:
     """How full each pool is, and for how many days it lasts where that can be told."""
     if not pools:
-        return [line(" No thin pool was found, so how long the room lasts cannot be told.")]
+        words = "No thin pool was found, so how long the room lasts cannot be told."
+        return lines(wrap(words, width - 3, " "))
     return [row for pool in pools for row in lines(wrap(space_sentence(pool), width - 2, "   ", " "))]
 
 
