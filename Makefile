@@ -29,7 +29,7 @@ check: deps ## the three-minute loop: lint, types, imports, unit, crash and cons
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	git ls-files -z 'appliance/*.sh' | xargs -0 -r shellcheck -s sh -S warning
-	$(PY) -m pytest -q -n 2 --dist loadfile -m 'not lab and not full and not root' tests
+	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 -m 'not lab and not full and not root' tests
 
 image: deps ## build dist/twinboot.img (USB) and dist/pxe/
 	$(PY) -m appliance.image build
@@ -37,12 +37,12 @@ image: deps ## build dist/twinboot.img (USB) and dist/pxe/
 test: deps ## all tests of a submission: check, then image and machines (some 40 minutes emulated)
 	$(MAKE) --no-print-directory check
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m '(lab or root) and not full' tests
+	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 --no-loadscope-reorder -m '(lab or root) and not full' tests
 
 test-full: deps ## every scenario, hours
 	$(MAKE) --no-print-directory check
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
-	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'lab or root or full' tests
+	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 --no-loadscope-reorder -m 'lab or root or full' tests
 
 demo: deps ## build everything and watch a machine go once round
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems SYSTEMS=bios

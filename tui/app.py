@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import locale
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -58,6 +59,8 @@ def prepare(mode: terminal.Mode) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the console; the line mode where that is asked for, or where the terminal cannot place a cursor."""
     options = _parser().parse_args(arguments)
+    # Started by something that ignores hang-ups (nohup(1)), it would go on for a line that nobody reads.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if options.plain or not terminal.can_show(os.environ.get("TERM", "")) or not sys.stdin.isatty():
         from tui.plain.menu import main as plain
 
