@@ -41,7 +41,7 @@ class Emulator:
             self._process = subprocess.Popen(supervised, stdin=subprocess.PIPE, stdout=said, stderr=said)
         atexit.register(self.kill)
         try:
-            self.qmp = Qmp(folder / "qmp")
+            self.qmp = Qmp(folder / "qmp", lambda: self.running)
             self.console = Console(folder / "ttyS0", "ttyS0", self._crash)
             self.debug = Console(folder / "ttyS1", "ttyS1", self._crash)
         except LabError as error:

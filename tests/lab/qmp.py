@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from tests.lab.native import LabError
 
 
 class Qmp:
-    """A connection to one QEMU. Raises LabError when QEMU answers with an error or not within the limit."""
+    """A connection to one QEMU. Raises LabError when QEMU answers with an error or not within the limit.
 
-    def __init__(self, path: Path, limit: float = 30.0) -> None:
+    `running` is asked while QEMU has not opened its socket yet: one that ended never will.
+    """
+
+    def __init__(self, path: Path, running: Callable[[], bool] = lambda: True, limit: float = 30.0) -> None:
         deadline = time.monotonic() + limit
         self._socket = socket.socket(socket.AF_UNIX)
         while True:
@@ -22,7 +26,7 @@ class Qmp:
                 self._socket.connect(str(path))
                 break
             except OSError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or not running():
                     raise LabError(f"QEMU did not open {path} within {limit:.0f} s.") from None
                 time.sleep(0.05)
         self._stream = self._socket.makefile("rw", encoding="utf-8")
