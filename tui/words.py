@@ -29,11 +29,11 @@ STATE_SENTENCES = {
     State.SEALED: "tested and sealed: can be promoted",
     State.STAGED: "its kernel and entry are in /boot; the old system still boots",
     State.ARMED: "the next boot tries it once",
-    State.TRIAL: "on trial: booted once, not kept yet",
-    State.KEPT: "kept: this machine boots it",
-    State.FALLBACK: "fallback: boots if the other does not come up",
-    State.RETIRED: "retired: its space has been given back",
-    State.INVALID: "unusable: ran out of space or was damaged",
+    State.TRIAL: "booted once, not kept yet",
+    State.KEPT: "this machine boots it",
+    State.FALLBACK: "boots if the other does not come up",
+    State.RETIRED: "its space has been given back",
+    State.INVALID: "ran out of space or was damaged",
     State.FAILED: "the rehearsal failed; nothing to promote",
 }
 

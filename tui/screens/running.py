@@ -28,7 +28,7 @@ MARK_STYLES = {
     Mark.WAITING: "warn",
 }
 LOG_ROWS = 3
-STEPS_WIDTH = 40  # as in style.tcss
+STEPS_WIDTH, STEPS_WIDTH_WIDE = 40, 66
 
 
 class Running(Page):
@@ -78,8 +78,10 @@ A time left is only shown when it can be known.
         now = time.time()
         self.pane("top").show(_top_lines(run, width, now))
         height = max(4, self.pane("steps").size.height)
-        self.pane("steps").show(_step_lines(run, height, now))
-        self.pane("vm").show(self._side_lines(run, width - STEPS_WIDTH, height))
+        steps = STEPS_WIDTH_WIDE if self.wide else STEPS_WIDTH
+        self.pane("steps").styles.width = steps
+        self.pane("steps").show(_step_lines(run, steps, height, now))
+        self.pane("vm").show(self._side_lines(run, width - steps, height))
         self.pane("foot").show(self._foot(run, width))
 
     def _side_lines(self, run: RunBoard, width: int, height: int) -> list[Line]:
@@ -238,27 +240,27 @@ def _top_lines(run: RunBoard, width: int, now: float) -> list[Line]:
     ]
 
 
-def _step_lines(run: RunBoard, height: int, now: float) -> list[Line]:
+def _step_lines(run: RunBoard, width: int, height: int, now: float) -> list[Line]:
     """Steps around the current one, progress and gauges under them."""
-    gauges = _gauge_lines(run)
+    gauges = _gauge_lines(run, width)
     room = max(3, height - 1 - len(gauges))
     at = next(
         (i for i, s in enumerate(run.steps) if s.mark in (Mark.RUNNING, Mark.WAITING, Mark.FAILED)),
         len(run.steps) - 1,
     )
     top = max(0, min(at - room // 2, len(run.steps) - room))
-    rows = [rule("Steps", STEPS_WIDTH - 1, f"{top + 1}-{top + room}" if len(run.steps) > room else "")]
+    rows = [rule("Steps", width - 1, f"{top + 1}-{top + room}" if len(run.steps) > room else "")]
     for number, step in list(enumerate(run.steps, 1))[top : top + room]:
         seconds = (
             step.seconds if step.mark is Mark.DONE else now - step.started if step.mark is Mark.RUNNING else 0
         )
         took = clock(seconds) if seconds >= 0.5 or step.mark is Mark.DONE else ""
-        text = fit(f"{number:>2} {step.title}", STEPS_WIDTH - 14)
+        text = fit(f"{number:>2} {step.title}", width - 14)
         rows.append(line(" ", (step.mark.value, MARK_STYLES[step.mark]), f" {text} {took:>6}"))
     return [*rows, *gauges]
 
 
-def _gauge_lines(run: RunBoard) -> list[Line]:
+def _gauge_lines(run: RunBoard, width: int) -> list[Line]:
     rows = []
     progress = run.progress
     if progress is not None and progress.total > 0 and run.current is not None and not run.over:
@@ -268,9 +270,9 @@ def _gauge_lines(run: RunBoard) -> list[Line]:
         rows.append(line(f" {fit(label, 15)} {done} of {total}"))
     for gauge in list(run.gauges.values())[-4:]:
         text = f" {fit(gauge.name[:1].upper() + gauge.name[1:], 15)} {gauge.text}"
-        room = STEPS_WIDTH - 3 - len(text)
+        room = width - 3 - len(text)
         share = f" {bar(gauge.fraction, room)}" if gauge.fraction >= 0 and room >= 8 else ""
-        rows.append(line((text + share)[: STEPS_WIDTH - 1]))
+        rows.append(line((text + share)[: width - 1]))
     return rows
 
 
