@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from appliance.checks.compare_kernel import normal
+from appliance.checks.compare_kernel import normal, some
 from appliance.checks.expected import ONLY_METAL
 from appliance.model.verdict import CheckResult, Facts, Outcome
 
@@ -15,7 +15,6 @@ _BROKEN = re.compile(
     r"|Unknown symbol|disagrees about version",
     re.I,
 )
-MOST = 3
 
 
 def judge_alone(facts: Facts, before: Facts | None = None) -> tuple[CheckResult, ...]:
@@ -74,9 +73,9 @@ def _kernel(facts: Facts, before: Facts | None) -> CheckResult:
     known = {normal(message) for message in before.kernel_errors} if before else set()
     grave = [m for m in facts.kernel_errors if _BROKEN.search(m) and normal(m) not in known]
     if not grave and facts.kernel_errors:
-        why = f"The kernel complains, with nothing to compare: {_some(facts.kernel_errors)}"
+        why = f"The kernel complains, with nothing to compare: {some(facts.kernel_errors)}"
         return _not_tested(name, count, limit, why)
-    bad = f"The kernel tells of damage: {_some(tuple(grave))}" if grave else ""
+    bad = f"The kernel tells of damage: {some(grave)}" if grave else ""
     return _result(name, bad, count, limit, "Repair with --fsck, or look at the disk's health.")
 
 
@@ -92,8 +91,3 @@ def _no_comparison(facts: Facts) -> CheckResult:
         f"The {count} that run are asked for again in the trial on the metal."
     )
     return _not_tested("services and ports as before", f"{count} services run", "as before", why)
-
-
-def _some(messages: tuple[str, ...]) -> str:
-    more = f" (and {len(messages) - MOST} more)" if len(messages) > MOST else ""
-    return "; ".join(m[:200] for m in messages[:MOST]) + more

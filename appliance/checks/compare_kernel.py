@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from appliance.model.verdict import CheckResult, Facts, Outcome
 
@@ -20,6 +21,7 @@ _STARVED = re.compile(
     r"|interrupt took too long|^(Sending NMI from CPU|NMI backtrace for cpu)|workqueue: .* hogged CPU",
     re.I,
 )
+MOST = 3
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+", re.I)
 
 
@@ -50,14 +52,14 @@ def _errors(control: Facts, patched: Facts, changed: bool, slow: bool) -> CheckR
     grave = [m for m in fresh if not changed or _GRAVE.search(m)]
     outcome, why, fix = Outcome.SAME, "", ""
     if grave:
-        outcome, why = Outcome.WORSE, f"The kernel complains anew: {_some(grave)}"
+        outcome, why = Outcome.WORSE, f"The kernel complains anew: {some(grave)}"
         fix = "Read the kernel's messages of the patched boot in the report."
     elif fresh:
         outcome = Outcome.NOT_TESTED
-        why = f"The new kernel says what the old one did not, with nothing to compare: {_some(fresh)}"
+        why = f"The new kernel says what the old one did not, with nothing to compare: {some(fresh)}"
     elif starved:
         outcome = Outcome.NOT_TESTED
-        why = f"The slow twin was not let run for seconds, of which its kernel complains: {_some(starved)}"
+        why = f"The slow twin was not let run for seconds, of which its kernel complains: {some(starved)}"
     return CheckResult(
         name="kernel errors",
         outcome=outcome,
@@ -69,6 +71,7 @@ def _errors(control: Facts, patched: Facts, changed: bool, slow: bool) -> CheckR
     )
 
 
-def _some(messages: list[str]) -> str:
-    more = f" (and {len(messages) - 3} more)" if len(messages) > 3 else ""
-    return "; ".join(m[:200] for m in messages[:3]) + more
+def some(messages: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" (and {len(messages) - MOST} more)" if len(messages) > MOST else ""
+    return "; ".join(m[:200] for m in messages[:MOST]) + more

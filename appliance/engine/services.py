@@ -1,4 +1,4 @@
-"""What the appliance does beside runs: export."""
+"""What the appliance does beside runs: export, plan files, network, shell, ssh, keyboard."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from appliance.model.plan import Plan, Request, UnattendedPlan, Verb
 from appliance.model.service_messages import STICK
 from appliance.model.verdict import Result, Verdict
 from appliance.workflow.places import Places
-from appliance.workflow.plan_files import read_plan_file, why_not_here
+from appliance.workflow.plan_files import FOLDER, read_plan_file, why_not_here
 
 ARGUMENT = "twinboot.plan="
 
@@ -38,7 +38,7 @@ def fetch(host: Host, value: str, data: Path, scratch: Path) -> bytes:
     Raises Refused for a URL without its hash and DamagedData where the hash differs.
     """
     if "://" not in value:
-        path = data / "plans" / Path(value).name
+        path = data / FOLDER / Path(value).name
         if not path.is_file():
             raise Refused((f"The plan {value} is not in the folder plans on the stick.",))
         return path.read_bytes()

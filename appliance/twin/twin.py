@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import threading
 import time
@@ -109,7 +110,7 @@ class Twin:
         """What the verdict says: "KVM" or "emulated"."""
         return "emulated" if self.setup.emulate else "KVM"
 
-    @property
+    @functools.cached_property
     def slow(self) -> bool:
         """Whether its times and the stalls of its kernel say nothing of the machine."""
         return is_slow(self.host, self.setup)

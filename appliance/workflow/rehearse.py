@@ -72,20 +72,8 @@ def why_no_kvm(machine: Machine, request: Request) -> tuple[str, ...]:
 def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
     """The order is the product: snapshot, control boot, patch, patched boot, seal, proof boot, verdict."""
     return (
-        PlannedStep(id="space", title="Check space", weight=5),
-        PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
-        PlannedStep(
-            id="snapshot",
-            title="Take the snapshot",
-            weight=10,
-            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
-        ),
-        PlannedStep(
-            id="twin",
-            title="Build the twin; our agent and the quiet list go into the snapshot",
-            weight=20,
-            writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
-        ),
+        *beginning(),
+        build_twin(),
         PlannedStep(id="control", title="Control boot", weight=150),
         remember_data(),
         *(
@@ -96,6 +84,29 @@ def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
         *ending(),
+    )
+
+
+def beginning() -> tuple[PlannedStep, ...]:
+    """From a machine at rest to its snapshot: the same for every run that makes one."""
+    return (
+        PlannedStep(id="space", title="Check space", weight=5),
+        PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
+        PlannedStep(
+            id="snapshot",
+            title="Take the snapshot",
+            weight=10,
+            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
+        ),
+    )
+
+
+def build_twin() -> PlannedStep:
+    return PlannedStep(
+        id="twin",
+        title="Build the twin; our agent and the quiet list go into the snapshot",
+        weight=20,
+        writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
     )
 
 

@@ -13,7 +13,16 @@ from appliance.model.machine import InstalledSystem, Machine, Trouble
 from appliance.model.plan import Plan, PlannedStep, RepairKind, Request, Write, fingerprint
 from appliance.volumes.choose import why_no_store
 from appliance.workflow.naming import choose_names, next_run
-from appliance.workflow.rehearse import OURS_REMAIN, by_hand, ending, remember_data, why_no_kvm
+from appliance.workflow.rehearse import (
+    OURS_REMAIN,
+    beginning,
+    build_twin,
+    by_hand,
+    ending,
+    remember_data,
+    warnings_of,
+    why_no_kvm,
+)
 from appliance.workflow.selection import choose_system
 
 TITLES = {
@@ -85,7 +94,7 @@ def older_kernel(system: InstalledSystem) -> str:
 
 
 def _warnings(machine: Machine, system: InstalledSystem, kind: RepairKind) -> tuple[str, ...]:
-    found = [t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses]
+    found = [*warnings_of(machine, system)]
     found += [t.sentence for t in system.trouble if t.refuses]  # what this repair is for
     if kind is RepairKind.OLDER_KERNEL:
         found.append(
@@ -98,14 +107,7 @@ def _warnings(machine: Machine, system: InstalledSystem, kind: RepairKind) -> tu
 def planned_steps(kind: RepairKind, watch: bool, system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """The order is the product: snapshot, watch it fail, attempt, boot, checks, seal, proof boot, verdict."""
     return (
-        PlannedStep(id="space", title="Check space", weight=5),
-        PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
-        PlannedStep(
-            id="snapshot",
-            title="Take the snapshot",
-            weight=10,
-            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
-        ),
+        *beginning(),
         *_middle(kind, watch, system),
         PlannedStep(id="repaired", title="Repaired boot", weight=150),
         PlannedStep(id="checks", title="Judge the repaired boot", weight=5),
@@ -118,12 +120,7 @@ def _middle(kind: RepairKind, watch: bool, system: InstalledSystem) -> tuple[Pla
 
     A file system is mended before anything mounts it to write, so there is nothing to watch before it.
     """
-    twin = PlannedStep(
-        id="twin",
-        title="Build the twin; our agent and the quiet list go into the snapshot",
-        weight=20,
-        writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
-    )
+    twin = build_twin()
     watched = PlannedStep(id="watch", title="Boot the copy as it is, to see how it fails", weight=150)
     data = remember_data()
     if kind is RepairKind.BY_HAND:

@@ -43,16 +43,19 @@ def why_not(data: Path, request: Request) -> tuple[str, ...]:
     """Sentences on what the request names and the stick has not, with what there is instead."""
     there, patch = on_stick(data), request.patch
     reasons = []
-    if patch.bundle and not (data / BUNDLES / Path(patch.bundle).name).is_dir():
-        reasons.append(
-            f"There is no folder {BUNDLES}/{Path(patch.bundle).name} on the stick{_or(there.bundles)}"
-        )
+    if patch.bundle and not (bundle := bundle_folder(data, patch.bundle)).is_dir():
+        reasons.append(f"There is no folder {BUNDLES}/{bundle.name} on the stick{_or(there.bundles)}")
     if patch.kind is PatchKind.SCRIPT and patch.script and _inside(data, patch.script) is None:
         reasons.append(f"There is no script {patch.script} on the stick{_or(there.scripts)}")
     unknown = [name for name in request.skip_checks if name not in there.checks]
     if unknown:
         reasons.append(f"There is no check {', '.join(unknown)} on the stick to leave out{_or(there.checks)}")
     return tuple(reasons)
+
+
+def bundle_folder(data: Path, name: str) -> Path:
+    """Where the bundle `name` is on the stick, whether it is there or not."""
+    return data / BUNDLES / Path(name).name
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -44,8 +44,7 @@ def system_of(machine: Machine, group: VolumeGroup) -> InstalledSystem:
 
 def doomed(group: VolumeGroup) -> tuple[LogicalVolume, ...]:
     """Every volume of ours but the one that holds the history, which goes last."""
-    known = ((lv, read_tags(group.name, lv.name, lv.tags)) for lv in group.lvs)
-    return tuple(lv for lv, tags in known if tags is not None and tags.role is not SnapshotRole.STATE)
+    return tuple(lv for lv, role in _roles(group) if role is not SnapshotRole.STATE)
 
 
 def build_plan(machine: Machine, request: Request, lineage: Lineage, view: LoaderView | None) -> Plan:

@@ -96,6 +96,21 @@ class Line:
         await asyncio.wait_for(self.process.wait(), 15)
 
 
+async def on_pty(
+    arguments: tuple[str, ...], env: dict[str, str], size: tuple[int, int]
+) -> tuple[int, asyncio.subprocess.Process]:
+    """The console script with a new pty as its controlling terminal; our end of it, which does not block."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tui.app", *arguments, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
+        env=env, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    return ours, process
+
+
 @contextlib.asynccontextmanager
 async def line(
     socket: Path,
@@ -106,16 +121,8 @@ async def line(
     arguments: tuple[str, ...] = (),
 ) -> AsyncIterator[Line]:
     """The console script on a new pty of `size` columns and rows; 0, 0 is a line nobody told its size."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
     more = {"TERM": term, "TWINBOOT_SOCKET": str(socket), "LC_ALL": "C.UTF-8", **(env or {})}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tui.app", "--client", client, *arguments,
-        stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, env={**os.environ, **more},
-        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
-    os.close(theirs)
-    os.set_blocking(ours, False)
+    ours, process = await on_pty(("--client", client, *arguments), {**os.environ, **more}, size)
     here = Line(ours, process, size)
     asyncio.get_running_loop().add_reader(ours, here.take)
     try:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import pty
 import re
 import signal
 import sys
-import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +22,7 @@ from appliance.model.plan import PatchKind, Verb
 from appliance.model.service_messages import OnStick
 from tests.tui import story
 from tests.tui.engine import FakeEngine
+from tests.tui.line import on_pty
 from tests.tui.player import Player
 
 ROOT = Path(__file__).parents[2]
@@ -88,14 +86,7 @@ class Person:
 @asynccontextmanager
 async def person(engine: FakeEngine) -> AsyncIterator[Person]:
     """The console as a dumb terminal's line starts it."""
-    ours, theirs = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tui.app", "--client", "ttyS0", stdin=theirs, stdout=theirs, stderr=theirs,
-        cwd=ROOT, env=environment(engine), start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
-    os.close(theirs)
-    os.set_blocking(ours, False)
+    ours, process = await on_pty(("--client", "ttyS0"), environment(engine), (0, 0))
     here = Person(ours, process)
     asyncio.get_running_loop().add_reader(ours, here.take)
     try:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from appliance.errors import ApplianceError
 from appliance.model.lineage import Node, State
 from appliance.model.machine import Machine
 from appliance.model.messages import Planned
-from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Request, Verb
+from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.service_messages import OnStick
 from appliance.model.verdict import Result
 from tui import repairs
 from tui.link import Link
+from tui.patches import CHOICES, Choice
 from tui.plain import told
 from tui.plain.services import Services
 from tui.plain.talk import Talk
@@ -28,24 +28,17 @@ OFFERED = {
 }
 
 
-@dataclass(frozen=True)
-class Patch:
-    """One thing the twin can get; `question` is asked where it needs a name."""
-
-    kind: PatchKind
-    title: str
-    question: str = ""
-
-
-PATCHES = {
-    "nothing": Patch(PatchKind.NOTHING, "change nothing, only test the reboot"),
-    "all": Patch(PatchKind.ALL, "all pending updates, from the system's own sources"),
-    "security": Patch(PatchKind.SECURITY, "security updates only, from the system's own sources"),
-    "packages": Patch(PatchKind.PACKAGES, "chosen packages", "Package names, with spaces between:"),
-    "bundle": Patch(PatchKind.ALL, "a bundle on the stick", "Folder on the stick:"),
-    "script": Patch(PatchKind.SCRIPT, "a script on the stick", "Script on the stick:"),
-    "by-hand": Patch(PatchKind.BY_HAND, "by hand: the twin waits while you work in it"),
+TITLES = {
+    "nothing": "change nothing, only test the reboot",
+    "all": "all pending updates, from the system's own sources",
+    "security": "security updates only, from the system's own sources",
+    "packages": "chosen packages",
+    "bundle": "a bundle on the stick",
+    "script": "a script on the stick",
+    "by-hand": "by hand: the twin waits while you work in it",
 }
+"""As this mode puts them, by the id of the choice."""
+PATCHES = {choice.id: choice for choice in CHOICES}
 
 
 class Acts:
@@ -92,7 +85,7 @@ class Acts:
 
     async def rehearse(self) -> None:
         system = await self._system("rehearse")
-        options = [(word, patch.title) for word, patch in PATCHES.items()]
+        options = list(TITLES.items())
         word = await self.talk.choose("What shall the twin get?", options) if system else ""
         if not word:
             return
@@ -116,17 +109,11 @@ class Acts:
             "To accept unsigned packages, too, type yes, else Enter:"
         )
         emulate = await self._emulate()
-        chosen = PatchRequest(
-            kind=patch.kind,
-            packages=tuple(name.split()) if word == "packages" else (),
-            script=name if word == "script" else "",
-            bundle=name if word == "bundle" else "",
-            allow_unsigned=unsigned,
-        )
+        chosen = patch.request(name, unsigned)
         skipped = await self._skipped(stick.checks)
         return Request(verb=Verb.REHEARSE, system=system, patch=chosen, emulate=emulate, skip_checks=skipped)
 
-    def _question(self, word: str, patch: Patch, stick: OnStick) -> str:
+    def _question(self, word: str, patch: Choice, stick: OnStick) -> str:
         """With the names to choose from, where the stick has any."""
         names = {"bundle": stick.bundles, "script": stick.scripts}.get(word, ())
         return f"{patch.question.removesuffix(':')} ({', '.join(names)}):" if names else patch.question

@@ -10,7 +10,8 @@ from textual.binding import BindingType
 from appliance.errors import ApplianceError
 from appliance.model.service_messages import STICK, Exported
 from tui.look import Line, bar, line, lines, pair, rule
-from tui.screens.page import Page, key
+from tui.screens.fieldpage import FieldPage
+from tui.screens.page import key
 from tui.widgets.field import Field
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
@@ -28,7 +29,7 @@ PROMPTS = {
 }
 
 
-class ExportPage(Page):
+class ExportPage(FieldPage):
     """Enter exports to the selected place; C chooses which run. Nothing on the machine is changed."""
 
     NAME = "export"
@@ -45,6 +46,8 @@ whole record arrives or nothing stays there.
         key("escape", "back", "back"),
     ]
 
+    FIELD, BEHIND = "where", "places"
+
     def __init__(self, run: str = "") -> None:
         super().__init__()
         self.run_name = run
@@ -60,7 +63,7 @@ whole record arrives or nothing stays there.
         yield Pane(id="main", classes="rest")
 
     def on_mount(self) -> None:
-        self.query_one("#where", Field).display = False
+        self.field.display = False
         rows = self.query_one("#places", Rows)
         rows.fill([Row(line(f" {title:12} {words}"), name) for name, title, words in PLACES])
         rows.focus()
@@ -78,8 +81,7 @@ whole record arrives or nothing stays there.
                 rule("Where to", width),
             ]
         )
-        asks = self.query_one("#where", Field).display
-        self.pane("prompt").show([line(" ", (PROMPTS[self.to][0], "title"))] if asks else [])
+        self.pane("prompt").show([line(" ", (PROMPTS[self.to][0], "title"))] if self.asks else [])
         self.pane("main").show(self._outcome(width))
 
     def _what(self) -> str:
@@ -145,16 +147,11 @@ whole record arrives or nothing stays there.
         if place == STICK:
             self._send(STICK)
             return
-        field = self.query_one("#where", Field)
-        field.value = PROMPTS[place][1]
-        field.cursor_position = len(field.value)
-        field.display = True
-        field.focus()
-        self.redraw()
+        self.open_field(PROMPTS[place][1])
 
     def on_input_submitted(self, event: Field.Submitted) -> None:
         text = event.value.strip()
-        self._leave_field()
+        self.leave_field()
         if text in ("", "http://"):
             self.say("Nothing was typed: nothing is exported.", "warn")
             return
@@ -173,14 +170,3 @@ whole record arrives or nothing stays there.
     def _not_done(self, error: ApplianceError) -> None:
         self.failed = error.what
         self.said_no(error)
-
-    def _leave_field(self) -> None:
-        self.query_one("#where", Field).display = False
-        self.query_one("#places", Rows).focus()
-        self.redraw()
-
-    def action_back(self) -> None:
-        if self.query_one("#where", Field).display:
-            self._leave_field()
-            return
-        super().action_back()

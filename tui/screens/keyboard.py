@@ -9,7 +9,8 @@ from textual.binding import BindingType
 
 from appliance.model.service_messages import LAYOUTS
 from tui.look import Line, line, lines, rule
-from tui.screens.page import Page, key
+from tui.screens.fieldpage import FieldPage
+from tui.screens.page import key
 from tui.terminal import is_screen
 from tui.widgets.field import Field
 from tui.widgets.pane import Pane
@@ -17,7 +18,7 @@ from tui.widgets.rows import Row, Rows
 from tui.words import wrap
 
 
-class KeyboardPage(Page):
+class KeyboardPage(FieldPage):
     """Enter takes the selected layout; T is a field to try it in."""
 
     NAME = "keyboard"
@@ -33,6 +34,8 @@ keys: their layout is the one of the computer you sit at.
         key("escape", "back", "back"),
     ]
 
+    FIELD, BEHIND = "try", "layouts"
+
     def __init__(self) -> None:
         super().__init__()
         self.now = ""
@@ -44,8 +47,7 @@ keys: their layout is the one of the computer you sit at.
         yield Field(id="try", placeholder="(type here to try the keys: y z - / @ #; Esc ends)")
 
     def on_mount(self) -> None:
-        self.query_one("#try", Field).display = False
-        self.query_one("#layouts", Rows).focus()
+        self.leave_field()
         self.ask("Looking ...", lambda s: s.keyboard(), self._read)
 
     def _read(self, code: str) -> None:
@@ -82,19 +84,7 @@ keys: their layout is the one of the computer you sit at.
         self.say("The layout is in use. T lets you try it.", "good")
 
     def action_try(self) -> None:
-        field = self.query_one("#try", Field)
-        field.value = ""
-        field.display = True
-        field.focus()
+        self.open_field("")
 
     def on_input_submitted(self) -> None:
         self.action_back()
-
-    def action_back(self) -> None:
-        field = self.query_one("#try", Field)
-        if field.display:
-            field.display = False
-            self.query_one("#layouts", Rows).focus()
-            self.redraw()
-            return
-        super().action_back()

@@ -10,7 +10,8 @@ from textual.widgets import Input
 
 from tui.board import LogLine
 from tui.look import Line, line
-from tui.screens.page import Page, key
+from tui.screens.fieldpage import FieldPage
+from tui.screens.page import key
 from tui.widgets.pane import Pane, Scroll
 from tui.words import clean, fit, moment, wrap
 
@@ -25,7 +26,7 @@ PREFIX = 16
 """Cells of mark, time and source before a line's text."""
 
 
-class LogPage(Page):
+class LogPage(FieldPage):
     """Follows the newest line until one scrolls up; End or F follows again."""
 
     NAME = "log"
@@ -49,6 +50,8 @@ W wraps long lines. X exports.
         key("escape", "back", "back"),
     ]
 
+    FIELD, BEHIND = "find", "main"
+
     def __init__(self) -> None:
         super().__init__()
         self.source = "all"
@@ -64,8 +67,7 @@ W wraps long lines. X exports.
         yield Input(id="find", compact=True, placeholder="(text to find, then Enter)", select_on_focus=False)
 
     def on_mount(self) -> None:
-        self.query_one("#find", Input).display = False
-        self.query_one(Scroll).focus()
+        self.leave_field()
 
     def entries(self) -> list[LogLine]:
         return [
@@ -113,19 +115,13 @@ W wraps long lines. X exports.
         self.redraw()
 
     def action_find(self) -> None:
-        field = self.query_one("#find", Input)
-        field.display = True
-        field.focus()
+        self.open_field(self.field.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.wanted = event.value.strip()
-        self._leave_find()
+        self.leave_field()
         self.found = None
         self._again(up=True)
-
-    def _leave_find(self) -> None:
-        self.query_one("#find", Input).display = False
-        self.query_one("#main", Scroll).focus()
 
     def action_find_up(self) -> None:
         self._again(up=True)
@@ -158,12 +154,6 @@ W wraps long lines. X exports.
         if at is not None:
             pane = self.query_one("#main", Scroll)
             pane.go(self.starts[at] - pane.size.height // 2)
-
-    def action_back(self) -> None:
-        if self.query_one("#find", Input).display:
-            self._leave_find()
-            return
-        super().action_back()
 
 
 def _level(entry: LogLine) -> str:

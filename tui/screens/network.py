@@ -9,14 +9,15 @@ from textual.binding import BindingType
 
 from appliance.model.service_messages import Network, Port, SetProxy
 from tui.look import Line, columns, line, lines, pair, rule
-from tui.screens.page import Page, key
+from tui.screens.fieldpage import FieldPage
+from tui.screens.page import key
 from tui.widgets.field import Field
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import count, wrap
 
 
-class NetworkPage(Page):
+class NetworkPage(FieldPage):
     """Enter goes on to the fields of the selected port. What is set here is forgotten at power-off."""
 
     NAME = "network"
@@ -35,6 +36,8 @@ system and the twin's own network are not touched.
         key("escape", "back", "back"),
     ]
 
+    FIELD, BEHIND = "proxy", "ports"
+
     def __init__(self) -> None:
         super().__init__()
         self.found: Network | None = None
@@ -46,8 +49,7 @@ system and the twin's own network are not touched.
         yield Field(id="proxy")
 
     def on_mount(self) -> None:
-        self.query_one("#proxy", Field).display = False
-        self.query_one("#ports", Rows).focus()
+        self.leave_field()
         self.action_again()
 
     def on_screen_resume(self) -> None:
@@ -77,7 +79,7 @@ system and the twin's own network are not touched.
         self.pane("about").show(self._about(found, width))
 
     def _about(self, found: Network | None, width: int) -> list[Line]:
-        if self.query_one("#proxy", Field).display:
+        if self.asks:
             words = "The site's HTTP proxy as http://host:port, empty for none, then Enter:"
             return [rule("Proxy", width), line(" ", (words, "title"))]
         rows = [rule(f"Selected: {self.port.name}", width), *_details(self.port, found)] if self.port else []
@@ -110,33 +112,17 @@ system and the twin's own network are not touched.
             self.ask("Asking the port ...", lambda s: s.blink(name), lambda _: self.say(words, "good"))
 
     def action_proxy(self) -> None:
-        field = self.query_one("#proxy", Field)
         proxy = self.found.proxy if self.found else ""
-        field.value = f"http://{proxy}" if proxy else ""
-        field.cursor_position = len(field.value)
-        field.display = True
-        field.focus()
-        self.redraw()
+        self.open_field(f"http://{proxy}" if proxy else "")
 
     def on_input_submitted(self, event: Field.Submitted) -> None:
         say = SetProxy(proxy=event.value.strip())
-        self._leave_field()
+        self.leave_field()
         self.ask("Setting the proxy ...", lambda s: s.set_network(say), self._set)
 
     def _set(self, found: Network) -> None:
         self._read(found)
         self.say(f"Proxy: {found.proxy}" if found.proxy else "No proxy is used.", "good")
-
-    def _leave_field(self) -> None:
-        self.query_one("#proxy", Field).display = False
-        self.query_one("#ports", Rows).focus()
-        self.redraw()
-
-    def action_back(self) -> None:
-        if self.query_one("#proxy", Field).display:
-            self._leave_field()
-            return
-        super().action_back()
 
 
 def speed_words(link: Port) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,79 +10,20 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from appliance.errors import ApplianceError
-from appliance.model.machine import InstalledSystem
-from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from appliance.model.plan import Request, Verb
 from appliance.model.service_messages import OnStick
-from tui import describe
 from tui.look import Line, line, pair, rule
-from tui.screens.page import Page, key
+from tui.patches import CHOICES, Choice
+from tui.screens.fieldpage import FieldPage
+from tui.screens.page import key
 from tui.screens.pick import PickOne, Tick
+from tui.screens.systempage import SystemPage
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import wrap
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One entry of the list of patches; `question` is asked where it needs a name."""
-
-    id: str
-    kind: PatchKind
-    title: str
-    about: str
-    question: str = ""
-
-
-CHOICES = (
-    Choice(
-        "nothing",
-        PatchKind.NOTHING,
-        "Change nothing, only test the reboot",
-        "Boots the twin twice and compares: shows whether this machine would survive a reboot today.",
-    ),
-    Choice(
-        "all",
-        PatchKind.ALL,
-        "All pending updates, from the system's own sources",
-        "The package manager's full upgrade, over the network through a proxy that lets nothing else pass.",
-    ),
-    Choice(
-        "security",
-        PatchKind.SECURITY,
-        "Security updates only, from the system's own sources",
-        "Only what comes from the distribution's security archive.",
-    ),
-    Choice(
-        "packages",
-        PatchKind.PACKAGES,
-        "Chosen packages",
-        "Upgrades or installs the packages you name, and what they need.",
-        "Package names, with spaces between:",
-    ),
-    Choice(
-        "bundle",
-        PatchKind.ALL,
-        "A bundle on the stick",
-        "A folder on the stick's data partition with a repository or plain packages. No network is needed.",
-        "Folder on the stick:",
-    ),
-    Choice(
-        "script",
-        PatchKind.SCRIPT,
-        "A script",
-        "Runs the file in the twin as root; its exit status decides whether the patch went well.",
-        "Script on the stick:",
-    ),
-    Choice(
-        "by-hand",
-        PatchKind.BY_HAND,
-        "By hand",
-        "The twin waits while you work in it, then you say that you are done.",
-    ),
-)
-
-
-class Rehearse(Page):
+class Rehearse(FieldPage, SystemPage):
     """Enter on a patch goes to the pre-flight check."""
 
     NAME = "new rehearsal"
@@ -103,10 +43,11 @@ and checks of its data partition.
         key("escape", "back", "back"),
     ]
 
+    PURPOSE = "rehearse"
+    FIELD, BEHIND = "name", "patches"
+
     def __init__(self) -> None:
         super().__init__()
-        self.system = 0
-        self.emulate = False
         self.unsigned = False
         self.names: dict[str, str] = {}
         self.stick = OnStick()
@@ -121,9 +62,7 @@ and checks of its data partition.
         yield Pane(id="options")
 
     def on_mount(self) -> None:
-        self.query_one("#name", Input).display = False
-        self.query_one("#patches", Rows).focus()
-        self.redraw()
+        self.leave_field()
         self.run_worker(self._read_stick(), group="stick")
 
     async def _read_stick(self) -> None:
@@ -131,10 +70,6 @@ and checks of its data partition.
         with contextlib.suppress(ApplianceError):
             self.stick = await self.desk.link.call(lambda s: s.on_stick())
             self.redraw()
-
-    @property
-    def systems(self) -> tuple[InstalledSystem, ...]:
-        return self.board.machine.systems if self.board.machine else ()
 
     @property
     def choice(self) -> Choice:
@@ -150,23 +85,13 @@ and checks of its data partition.
         self.query_one("#patches", Rows).fill(rows)
         about = wrap(self.choice.about, width - 4, "    ")
         self.pane("about").show([rule("", width), *[line(row) for row in about]])
-        field = self.query_one("#name", Input)
-        asks = field.display
-        self.pane("question").show([line(" ", (self.choice.question, "title"))] if asks else [])
-        self.pane("options").show([] if asks else self._options())
+        self.pane("question").show([line(" ", (self.choice.question, "title"))] if self.asks else [])
+        self.pane("options").show([] if self.asks else self._options())
 
     def _which(self) -> list[Line]:
         if not self.systems:
-            return [rule("Which system", self.width), line(" ", (self._why_none(), "warn"))]
-        number = f" ({self.system + 1} of {len(self.systems)}, S changes)" if len(self.systems) > 1 else ""
-        chosen = self.systems[min(self.system, len(self.systems) - 1)]
-        rows = [rule("Which system" + number, self.width), line(" " + describe.system_sentence(chosen))]
-        return [*rows, rule("What shall the twin get?", self.width)]
-
-    def _why_none(self) -> str:
-        if self.board.machine is None:
-            return "The machine is still being read. This page fills in by itself."
-        return "There is no system to rehearse. M on the home page shows what was found."
+            return self.which_lines()
+        return [*self.which_lines(), rule("What shall the twin get?", self.width)]
 
     def _named(self, choice: Choice) -> str:
         return (
@@ -174,11 +99,7 @@ and checks of its data partition.
         )
 
     def _options(self) -> list[Line]:
-        machine = self.board.machine
-        rows = []
-        if machine is not None and not machine.kvm:
-            tick = "x" if self.emulate else " "
-            rows.append(pair("E", f"[{tick}] emulate the twin: this machine has no KVM, expect hours", 3))
+        rows = self.emulate_lines()
         if checks := self.stick.checks:
             run = len(checks) - len(self.skipped & set(checks))
             rows.append(pair("C", f"{run} of {len(checks)} checks of the stick are run after each boot", 3))
@@ -187,26 +108,12 @@ and checks of its data partition.
             rows.append(pair("U", f"[{tick}] take packages without a signature too", 3))
         return rows
 
-    def on_rows_moved(self) -> None:
-        self.redraw()
-
-    def on_rows_chosen(self) -> None:
-        self.action_go()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "system":
-            return len(self.systems) > 1
         if action == "checks":
             return bool(self.stick.checks)
-        if action == "emulate":
-            return self.board.machine is not None and not self.board.machine.kvm
         if action == "unsigned":
             return self.is_mounted and self.choice.id == "bundle"
-        return True
-
-    def action_system(self) -> None:
-        self.system = (self.system + 1) % max(1, len(self.systems))
-        self.redraw()
+        return super().check_action(action, parameters)
 
     def action_checks(self) -> None:
         about = "The site's own checks, run in the twin after the control boot and after the patched boot."
@@ -215,10 +122,6 @@ and checks of its data partition.
     def _skip(self, off: set[str]) -> None:
         self.skipped = frozenset(off)
 
-    def action_emulate(self) -> None:
-        self.emulate = not self.emulate
-        self.redraw()
-
     def action_unsigned(self) -> None:
         self.unsigned = not self.unsigned
         self.redraw()
@@ -226,7 +129,7 @@ and checks of its data partition.
     def action_go(self) -> None:
         """To the pre-flight, or first to the name it needs."""
         if not self.systems:
-            self.say(self._why_none(), "warn")
+            self.say(self.why_none(), "warn")
             return
         names = {"bundle": self.stick.bundles, "script": self.stick.scripts}.get(self.choice.id, ())
         if names:
@@ -246,11 +149,7 @@ and checks of its data partition.
         self.desk.open_preflight(self.request())
 
     def _ask_name(self) -> None:
-        field = self.query_one("#name", Input)
-        field.value = self.names.get(self.choice.id, "")
-        field.display = True
-        field.focus()
-        self.redraw()
+        self.open_field(self.names.get(self.choice.id, ""))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         value = " ".join(event.value.split())
@@ -258,35 +157,15 @@ and checks of its data partition.
             self.say("Type a name, or Esc to choose something else.", "warn")
             return
         self.names[self.choice.id] = value
-        self._leave_name()
+        self.leave_field()
         self.desk.open_preflight(self.request())
-
-    def _leave_name(self) -> None:
-        self.query_one("#name", Input).display = False
-        self.query_one("#patches", Rows).focus()
-        self.redraw()
-
-    def action_back(self) -> None:
-        if self.query_one("#name", Input).display:
-            self._leave_name()
-            return
-        super().action_back()
 
     def request(self) -> Request:
         """What was chosen, as the engine wants it."""
-        choice, name = self.choice, self.names.get(self.choice.id, "")
-        patch = PatchRequest(
-            kind=choice.kind,
-            packages=tuple(name.split()) if choice.id == "packages" else (),
-            script=name if choice.id == "script" else "",
-            bundle=name if choice.id == "bundle" else "",
-            allow_unsigned=self.unsigned and choice.id == "bundle",
-        )
-        system = self.systems[min(self.system, len(self.systems) - 1)]
         return Request(
             verb=Verb.REHEARSE,
-            system=system.id,
-            patch=patch,
+            system=self.chosen_system.id,
+            patch=self.choice.request(self.names.get(self.choice.id, ""), self.unsigned),
             emulate=self.emulate,
             skip_checks=tuple(sorted(self.skipped & set(self.stick.checks))),
         )

@@ -7,18 +7,18 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from appliance.model.machine import InstalledSystem
 from appliance.model.plan import Request, Verb
-from tui import describe, repairs
+from tui import repairs
 from tui.look import Line, line, pair, rule
 from tui.repairs import ATTEMPTS, Attempt
-from tui.screens.page import Page, key
+from tui.screens.page import key
+from tui.screens.systempage import SystemPage
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import wrap
 
 
-class Repair(Page):
+class Repair(SystemPage):
     """Enter on an attempt goes to the pre-flight check."""
 
     NAME = "repair"
@@ -37,10 +37,10 @@ its own health: what only a comparison could tell is NOT TESTED and said to be.
         key("escape", "back", "back"),
     ]
 
+    PURPOSE = "repair"
+
     def __init__(self) -> None:
         super().__init__()
-        self.system = 0
-        self.emulate = False
         self.watch_first = True
 
     def body(self) -> ComposeResult:
@@ -52,10 +52,6 @@ its own health: what only a comparison could tell is NOT TESTED and said to be.
     def on_mount(self) -> None:
         self.query_one("#attempts", Rows).focus()
         self.redraw()
-
-    @property
-    def systems(self) -> tuple[InstalledSystem, ...]:
-        return self.board.machine.systems if self.board.machine else ()
 
     @property
     def attempt(self) -> Attempt:
@@ -73,54 +69,26 @@ its own health: what only a comparison could tell is NOT TESTED and said to be.
 
     def _which(self) -> list[Line]:
         width = self.width
+        rows = self.which_lines()
         if not self.systems:
-            return [rule("Which system", width), line(" ", (self._why_none(), "warn"))]
-        number = f" ({self.system + 1} of {len(self.systems)}, S changes)" if len(self.systems) > 1 else ""
-        chosen = self.systems[min(self.system, len(self.systems) - 1)]
-        rows = [rule("Which system" + number, width), line(" " + describe.system_sentence(chosen))]
+            return rows
         lineage = self.board.status.lineage if self.board.status else None
         finding = wrap(repairs.known(lineage), width - 2, " ")[:4]
         style = "warn" if repairs.broken(lineage) else ""
         rows += [rule("What is known of the failure", width), *[line((row, style)) for row in finding]]
         return [*rows, rule("What shall be tried on a copy?", width, "the original stays as it is")]
 
-    def _why_none(self) -> str:
-        if self.board.machine is None:
-            return "The machine is still being read. This page fills in by itself."
-        return "There is no system to repair. M on the home page shows what was found."
-
     def _options(self) -> list[Line]:
-        machine, rows = self.board.machine, []
+        rows = []
         if self.attempt.watchable:
             tick = "x" if self.watch_first else " "
             rows.append(pair("W", f"[{tick}] boot the copy as it is first, to see how it fails", 3))
-        if machine is not None and not machine.kvm:
-            tick = "x" if self.emulate else " "
-            rows.append(pair("E", f"[{tick}] emulate the twin: this machine has no KVM, expect hours", 3))
-        return rows
-
-    def on_rows_moved(self) -> None:
-        self.redraw()
-
-    def on_rows_chosen(self) -> None:
-        self.action_go()
+        return [*rows, *self.emulate_lines()]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "system":
-            return len(self.systems) > 1
-        if action == "emulate":
-            return self.board.machine is not None and not self.board.machine.kvm
         if action == "watch":
             return self.is_mounted and self.attempt.watchable
-        return True
-
-    def action_system(self) -> None:
-        self.system = (self.system + 1) % max(1, len(self.systems))
-        self.redraw()
-
-    def action_emulate(self) -> None:
-        self.emulate = not self.emulate
-        self.redraw()
+        return super().check_action(action, parameters)
 
     def action_watch(self) -> None:
         self.watch_first = not self.watch_first
@@ -128,17 +96,16 @@ its own health: what only a comparison could tell is NOT TESTED and said to be.
 
     def action_go(self) -> None:
         if not self.systems:
-            self.say(self._why_none(), "warn")
+            self.say(self.why_none(), "warn")
             return
         self.desk.open_preflight(self.request())
 
     def request(self) -> Request:
         """What was chosen, as the engine wants it."""
-        system = self.systems[min(self.system, len(self.systems) - 1)]
         watch = self.watch_first or not self.attempt.watchable
         return Request(
             verb=Verb.REPAIR,
-            system=system.id,
+            system=self.chosen_system.id,
             repair=self.attempt.kind,
             watch=watch,
             emulate=self.emulate,

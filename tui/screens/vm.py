@@ -14,7 +14,8 @@ from appliance.errors import ApplianceError
 from appliance.model.vm_messages import Screenshot, VgaText
 from appliance.session import SaidNo
 from tui.look import Line, line
-from tui.screens.page import Page, key
+from tui.screens.fieldpage import FieldPage
+from tui.screens.page import key
 from tui.screens.vmpictures import PicturePage, VgaPage
 from tui.terminal import Mode, is_serial
 from tui.vmview import VmView
@@ -28,7 +29,7 @@ WATCHING_TICK_SERIAL = 1.5
 """Seconds on a serial line otherwise: a screen that scrolls is 1.7 KB each time."""
 
 
-class VmPage(Page):
+class VmPage(FieldPage):
     """Looks only while it is on top, as often as this terminal can take it."""
 
     NAME = "vm"
@@ -55,6 +56,8 @@ reach from here.
         key("escape,w,f6", "back", "back"),
     ]
 
+    FIELD, BEHIND = "find", "main"
+
     def __init__(self) -> None:
         super().__init__()
         self.view = VmView()
@@ -69,8 +72,7 @@ reach from here.
         yield Input(id="find", compact=True, placeholder="text to find, then Enter", select_on_focus=False)
 
     def on_mount(self) -> None:
-        self.query_one("#find", Input).display = False
-        self.screen_pane.focus()
+        self.leave_field()
         self.run_worker(self._watch(), group="watch")
 
     def on_unmount(self) -> None:
@@ -244,19 +246,13 @@ reach from here.
     # -- finding -----------------------------------------------------------------------------------------
 
     def action_find(self) -> None:
-        field = self.query_one("#find", Input)
-        field.display = True
-        field.focus()
+        self.open_field(self.field.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.wanted = event.value.strip()
-        self._leave_find()
+        self.leave_field()
         self.found = len(self.view.texts)
         self.action_again(-1)
-
-    def _leave_find(self) -> None:
-        self.query_one("#find", Input).display = False
-        self.screen_pane.focus()
 
     def action_again(self, step: int) -> None:
         """To the next match, up or down."""
@@ -275,12 +271,6 @@ reach from here.
         pane.follow = False
         self.say(f'Found "{clean(self.wanted)}". N goes further up, Shift+N down.')
         pane.go(at - pane.size.height // 2)
-
-    def action_back(self) -> None:
-        if self.query_one("#find", Input).display:
-            self._leave_find()
-            return
-        super().action_back()
 
 
 async def _quietly(call: object) -> None:

@@ -21,7 +21,7 @@ from appliance.workflow.network import site_proxy
 from appliance.workflow.repair import ANOTHER
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
-from appliance.workflow.steps.patch import save_applied
+from appliance.workflow.steps.patch import REMEMBERED, close_sources, save_applied
 from appliance.workflow.steps.twins import WORK, twin_of
 
 OFFLINE_LIMIT = 5400.0
@@ -75,7 +75,7 @@ class PackageRepair(OnGround):
         raise NotImplementedError
 
     def undo(self, ctx: Context) -> None:
-        for name in ("changes", "conffiles", "not-applied", "patch-failure"):
+        for name in REMEMBERED:
             self.ground.work.forget(name)
 
 
@@ -122,8 +122,7 @@ def reached(here: Place) -> Iterator[Setting]:
     try:
         yield Setting(proxy=proxy)
     finally:
-        for denied in here.twin.close_network():
-            here.ctx.tell(Line(source="net", text=f"denied: {denied}"))
+        close_sources(here.twin, here.ctx)
 
 
 def in_twin(ctx: Context, twin: Twin) -> Run:

@@ -60,12 +60,7 @@ class DeleteDoomed(OnGround):
         doomed, first = set(self.ground.whole.doomed), first_name(names)
         if first in doomed and store.present(first):
             store.adopt(first, names.run)
-        for snapshot in store.ours():
-            if snapshot.lv in doomed:
-                store.delete(snapshot)
-                ctx.tell(Line(source="run", text=f"deleted {names.vg}/{snapshot.lv}"))
-        store.release()
-        ctx.tell(StateChanged(state=State.RETIRED))
+        delete_doomed(ctx, self.ground)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +113,17 @@ class NoteRetireDate(OnGround):
 
     def do(self, ctx: Context) -> None:
         write_atomic(self.ground.work.folder / "retire-on", self.ground.whole.request.retire_on.encode())
+
+
+def delete_doomed(ctx: Context, ground: Ground) -> None:
+    """Exactly the volumes the plan names, and of those only what carries our tag."""
+    store = ground.store(ctx.host)
+    for snapshot in store.ours():
+        if snapshot.lv in ground.whole.doomed:
+            store.delete(snapshot)
+            ctx.tell(Line(source="run", text=f"deleted {ground.names.vg}/{snapshot.lv}"))
+    store.release()
+    ctx.tell(StateChanged(state=State.RETIRED))
 
 
 def clear(root: Path) -> None:

@@ -25,7 +25,7 @@ from appliance.volumes.choose import every_pv
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, rooted_at
 from appliance.workflow.steps.room import Room, watch
-from appliance.workflow.stick import CHECKS, checks, chosen_checks
+from appliance.workflow.stick import BUNDLES, CHECKS, bundle_folder, checks, chosen_checks
 
 WORK, PROOF = "work", "proof"
 HEALTH = Tools().file("health.sh")
@@ -114,9 +114,9 @@ def _files(ground: Ground) -> Mapping[str, bytes | Path]:
     files: dict[str, bytes | Path] = {"health.sh": script()}
     files |= chosen_checks(ground.work.data, ground.whole.request.skip_checks)
     if bundle := ground.whole.request.patch.bundle:
-        folder = ground.work.data / "bundles" / Path(bundle).name
+        folder = bundle_folder(ground.work.data, bundle)
         if not folder.is_dir():
-            raise Refused((f"There is no folder bundles/{Path(bundle).name} on the stick.",))
+            raise Refused((f"There is no folder {BUNDLES}/{folder.name} on the stick.",))
         files["bundle"] = folder
     return files
 

@@ -11,8 +11,7 @@ from appliance.boot.entries import FOLDER
 from appliance.boot.flip import open_boot
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
-from appliance.model.events import Line, StateChanged
-from appliance.model.lineage import State
+from appliance.model.events import Line
 from appliance.model.plan import PlannedStep
 from appliance.probe.lvm import lvm_config
 from appliance.volumes.choose import every_pv
@@ -20,7 +19,7 @@ from appliance.volumes.state import StateVolume
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
 from appliance.workflow.steps.ground import Ground, OnGround
-from appliance.workflow.steps.retire import owned_by_installed
+from appliance.workflow.steps.retire import delete_doomed, owned_by_installed
 
 MOST_RUNS = 1000
 """A loader that still shows something of ours after so many removals does not obey."""
@@ -73,13 +72,7 @@ class DeleteOurs(OnGround):
         return not {s.lv for s in self.ground.store(ctx.host).ours()} & set(self.ground.whole.doomed)
 
     def do(self, ctx: Context) -> None:
-        store, names = self.ground.store(ctx.host), self.ground.names
-        for snapshot in store.ours():
-            if snapshot.lv in self.ground.whole.doomed:
-                store.delete(snapshot)
-                ctx.tell(Line(source="run", text=f"deleted {names.vg}/{snapshot.lv}"))
-        store.release()
-        ctx.tell(StateChanged(state=State.RETIRED))
+        delete_doomed(ctx, self.ground)
 
 
 @dataclass(frozen=True, slots=True)
