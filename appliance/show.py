@@ -9,7 +9,7 @@ from appliance.model import events as ev
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
-from appliance.model.plan import Plan
+from appliance.model.plan import FULL, Plan
 from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved, SshState
 from appliance.model.standing import PoolRate, Standing
 
@@ -113,6 +113,9 @@ def plan(made: Plan) -> str:
         lines.append(f"  {number:2} {step.title}")
         lines += [f"       write: {w.what}; if power fails: {w.if_cut}" for w in step.writes]
     lines += [f"  note: {text}" for text in made.warnings]
+    if made.expected_bytes:
+        free = f"{gib(made.free_bytes)} free (to the {FULL:.0f} % mark)"
+        lines.append(f"  room: about {gib(made.expected_bytes)} of {free} in {made.pool}")
     for loss in made.losses:
         told = loss.note or f"about {gib(loss.bytes)}: {', '.join(loss.paths[:8])}"
         lines.append(f"  written since the trial began, left behind by going back: {loss.where}, {told}")

@@ -10,6 +10,7 @@ import unicodedata
 from rich.cells import cell_len
 
 from appliance.model.lineage import State
+from appliance.model.plan import FULL, Plan
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor moves, reports
@@ -79,6 +80,14 @@ def size(count: float) -> str:
             return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f}"
+
+
+def room(plan: Plan) -> str:
+    """What a run is expected to write, and what there is for it."""
+    return (
+        f"about {size(plan.expected_bytes)} of {size(plan.free_bytes)} free "
+        f"(to the {FULL:.0f} % mark) in {plan.pool}"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -168,6 +168,17 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     initrd: str
 
 
+class Packages(msgspec.Struct, frozen=True, kw_only=True):
+    """What is installed, in numbers: all zero where the package database does not say.
+
+    `bytes` is what all of it takes unpacked; `kernel_bytes` the largest of the installed kernels' packages.
+    """
+
+    count: int = 0
+    bytes: int = 0
+    kernel_bytes: int = 0
+
+
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     """Something that stands in the way. `refuses` says whether a rehearsal is refused for it."""
 
@@ -194,6 +205,7 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     kernels: tuple[Kernel, ...]
     command_line: str = ""
     default_target: str = ""
+    packages: Packages = Packages()
     trouble: tuple[Trouble, ...] = ()
 
     @property

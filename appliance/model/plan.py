@@ -14,6 +14,9 @@ from appliance.model.machine import InstalledSystem, Machine
 
 SCHEMA = 1
 
+FULL = 80.0
+"""Per cent of the room for snapshots above which no run begins and none goes on: it must never fill (P7)."""
+
 
 class Verb(enum.Enum):
     REHEARSE = "rehearse"
@@ -146,6 +149,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `doomed` are the names of the volumes that a retire or an undo deletes, and no others; `losses` is
     what a roll back leaves behind.
+
+    `expected_bytes` is about what the run writes where snapshots grow, `pool` ("vg0/pool"), and
+    `free_bytes` what may still be written there before a run is paused.
     """
 
     schema: int = SCHEMA
@@ -157,6 +163,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     steps: tuple[PlannedStep, ...]
     warnings: tuple[str, ...] = ()
     expected_bytes: int = 0
+    free_bytes: int = 0
+    pool: str = ""
     doomed: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
 

@@ -17,7 +17,7 @@ from appliance.model.machine import (
     Trouble,
     Volume,
 )
-from appliance.probe import grub, obstacles, osinfo, trouble
+from appliance.probe import dpkg, grub, obstacles, osinfo, trouble
 from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
 from appliance.probe.loaders import Found, efi_loader, find_loader
@@ -131,6 +131,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, tree: Tree) -> Instal
         kernels=kernels,
         command_line=loader.arguments,
         default_target=osinfo.default_target(tree),
+        packages=dpkg.summary(dpkg.parse_status(status)),
     )
     why = (*layout.trouble, *damage, *lost, *_loader_trouble(ground, firmly, layout, loader))
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)

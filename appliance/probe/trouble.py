@@ -6,9 +6,9 @@ The codes are stable. A missing KVM refuses nothing here: the request says wheth
 from __future__ import annotations
 
 from appliance.model.machine import Disk, LogicalVolume, Trouble, Volume, VolumeGroup
+from appliance.model.plan import FULL
 
 NO_KVM = "no-kvm"
-POOL_LIMIT = 80.0
 STATE_VOLUME = "twinboot-state"
 STATE_SIZE = 64 << 20
 
@@ -89,10 +89,10 @@ def pool_full(vg: str, pool: LogicalVolume) -> tuple[Trouble, ...]:
         _refusal(
             f"pool-{kind}-full",
             f"The {kind} of the thin pool {vg}/{pool.name} is {percent:.0f} %",
-            f"full; a rehearsal needs it at {POOL_LIMIT:.0f} % or less.",
+            f"full; a rehearsal needs it at {FULL:.0f} % or less.",
         )
         for kind, percent in kinds
-        if percent > POOL_LIMIT
+        if percent > FULL
     )
 
 

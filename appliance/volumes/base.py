@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass
 from typing import Protocol
 
+from appliance.model.plan import FULL
+
 
 class SnapshotRole(enum.Enum):
     """What a volume of ours is for. The value is what stands in its tag."""
@@ -68,6 +70,11 @@ class Headroom:
         return int(self.data_size * (100.0 - self.data_percent) / 100.0)
 
     @property
+    def free_to_mark(self) -> int:
+        """Bytes that may still be written before the data is FULL; 0 where it is."""
+        return max(0, int(self.data_size * (FULL - self.data_percent) / 100.0))
+
+    @property
     def fullest(self) -> float:
         """The percentage that runs out first: data or metadata."""
         return max(self.data_percent, self.metadata_percent)
@@ -82,6 +89,15 @@ class Difference:
 
     def __bool__(self) -> bool:
         return self.bytes > 0
+
+
+def too_little_room(pool: str, expected: int, free: int) -> str:
+    """The sentence where a run writes more (`expected` bytes) than is `free` below FULL."""
+    return (
+        f"This run is expected to write about {expected >> 20} MiB into the thin pool {pool}, which has "
+        f"{free >> 20} MiB free up to the mark of {FULL:.0f} %: retire volumes that are no longer wanted, "
+        "or give the pool more room."
+    )
 
 
 class SnapshotStore(Protocol):

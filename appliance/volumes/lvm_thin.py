@@ -8,19 +8,52 @@ from dataclasses import dataclass, replace
 
 from appliance.errors import CommandFailed, OutOfSpace, Refused, TwinFailed
 from appliance.host.run import Host, read, write
-from appliance.model.machine import VolumeGroup, mapper_path
-from appliance.volumes.base import READ_ONLY, VALUED, Difference, Headroom, Snapshot, SnapshotRole
+from appliance.model.machine import LogicalVolume, VolumeGroup, mapper_path
+from appliance.model.plan import FULL
+from appliance.volumes.base import (
+    READ_ONLY,
+    VALUED,
+    Difference,
+    Headroom,
+    Snapshot,
+    SnapshotRole,
+    too_little_room,
+)
 from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
 from appliance.volumes.pool_status import parse_pool_status
 from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
 from appliance.volumes.thin_delta import parse_delta
 
-FULL = 80.0
-"""A pool above this percentage takes no rehearsal, and pauses one (reliability: the pool must never fill)."""
-
 METADATA_FULL = 75.0
 
 MINUTE = 60.0
+
+
+def free_bytes(pool: LogicalVolume) -> int:
+    """What may still be written to the probed pool before it is FULL; 0 where it is."""
+    return max(0, int(pool.size * (FULL - pool.data_percent) / 100.0))
+
+
+def why_not(group: VolumeGroup, pool_name: str, expected_bytes: int) -> tuple[str, ...]:
+    """What SnapshotStore.why_not says of the thin pool `pool_name` of the probed `group`. Pure."""
+    name, pool = f"{group.name}/{pool_name}", group.lv(pool_name)
+    if pool is None or pool.segtype != "thin-pool":
+        return (f"The volume group {group.name} has no thin pool {pool_name}.",)
+    reasons = []
+    if group.missing_pvs:
+        reasons.append(f"The volume group {group.name} lacks {group.missing_pvs} of its physical volumes.")
+    if pool.data_percent > FULL:
+        reasons.append(
+            f"The thin pool {name} is {pool.data_percent:.0f} % full; at most {FULL:.0f} % is accepted."
+        )
+    elif expected_bytes > free_bytes(pool):
+        reasons.append(too_little_room(name, expected_bytes, free_bytes(pool)))
+    if pool.metadata_percent > METADATA_FULL:
+        reasons.append(
+            f"The metadata of the thin pool {name} is {pool.metadata_percent:.0f} % full; "
+            f"at most {METADATA_FULL:.0f} % is accepted."
+        )
+    return tuple(reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +71,7 @@ class LvmThinStore:
     # What the probed machine says, without a command.
 
     def why_not(self, expected_bytes: int) -> tuple[str, ...]:
-        group, name = self.group, f"{self.group.name}/{self.pool}"
-        pool = group.lv(self.pool)
-        if pool is None or pool.segtype != "thin-pool":
-            return (f"The volume group {group.name} has no thin pool {self.pool}.",)
-        reasons = []
-        if group.missing_pvs:
-            reasons.append(
-                f"The volume group {group.name} lacks {group.missing_pvs} of its physical volumes."
-            )
-        expected = 100.0 * (pool.size * pool.data_percent / 100.0 + expected_bytes) / pool.size
-        if expected > FULL:
-            reasons.append(
-                f"The thin pool {name} is {pool.data_percent:.0f} % full and would be {expected:.0f} % full "
-                f"with this rehearsal; at most {FULL:.0f} % is accepted."
-            )
-        if pool.metadata_percent > METADATA_FULL:
-            reasons.append(
-                f"The metadata of the thin pool {name} is {pool.metadata_percent:.0f} % full; "
-                f"at most {METADATA_FULL:.0f} % is accepted."
-            )
-        return tuple(reasons)
+        return why_not(self.group, self.pool, expected_bytes)
 
     # What the disk says.
 

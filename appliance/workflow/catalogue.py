@@ -59,7 +59,9 @@ def title(plan: Plan) -> str:
 def build_plan(machine: Machine, request: Request, descent: Descent, host: Host, places: Places) -> Plan:
     """A plan for `request`. Raises Refused with every reason at once."""
     if request.verb is Verb.REHEARSE:
-        return rehearse.build_plan(machine, request, descent.lineage, stick.why_not(places.data, request))
+        missing = stick.why_not(places.data, request)
+        bundle = stick.bundle_bytes(places.data, request.patch.bundle)
+        return rehearse.build_plan(machine, request, descent.lineage, missing, bundle)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.UNDO:

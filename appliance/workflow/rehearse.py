@@ -8,6 +8,7 @@ from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import PatchKind, Plan, PlannedStep, Request, Write, fingerprint
 from appliance.volumes.choose import why_no_store
 from appliance.workflow.naming import choose_names, next_run
+from appliance.workflow.room import expected_bytes, why_no_room, with_room
 from appliance.workflow.selection import choose_system
 
 OURS_REMAIN = "our own snapshot volumes remain; the next start deletes them"
@@ -21,17 +22,22 @@ TITLES = {
 }
 
 
-def build_plan(machine: Machine, request: Request, lineage: Lineage, missing: tuple[str, ...] = ()) -> Plan:
-    """What a rehearsal will do on `machine`; `missing` says what the stick has not got.
+def build_plan(
+    machine: Machine, request: Request, lineage: Lineage, missing: tuple[str, ...] = (), bundle: int = 0
+) -> Plan:
+    """What a rehearsal will do on `machine`; `missing` says what the stick has not got, `bundle` how many
+    bytes of .debs the request's bundle holds.
 
     Raises Refused with every reason at once.
     """
     system = choose_system(machine, request, lineage)
-    reasons, warnings = (*refusals(machine, system, request), *missing), warnings_of(machine, system)
+    expected = expected_bytes(system, request, bundle)
+    reasons = (*refusals(machine, system, request), *missing, *why_no_room(machine, system, expected))
+    warnings = warnings_of(machine, system)
     if reasons:
         raise Refused(reasons, warnings)
     run = next_run(machine, system.root.vg, lineage)
-    return Plan(
+    made = Plan(
         request=request,
         names=choose_names(system, run),
         machine=machine.identity,
@@ -40,6 +46,7 @@ def build_plan(machine: Machine, request: Request, lineage: Lineage, missing: tu
         steps=planned_steps(request),
         warnings=warnings,
     )
+    return with_room(made, machine, expected)
 
 
 def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from appliance.workflow.rehearse import (
     warnings_of,
     why_no_kvm,
 )
+from appliance.workflow.room import expected_bytes, why_no_room, with_room
 from appliance.workflow.selection import choose_system
 
 TITLES = {
@@ -44,12 +45,13 @@ FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
 def build_plan(machine: Machine, request: Request, lineage: Lineage) -> Plan:
     """What a repair will do on `machine`. Raises Refused with every reason at once."""
     system = choose_system(machine, request, lineage)
-    reasons = refusals(machine, system, request)
+    expected = expected_bytes(system, request)
+    reasons = (*refusals(machine, system, request), *why_no_room(machine, system, expected))
     if reasons:
         raise Refused(reasons)
     assert request.repair is not None  # refused above
     run = next_run(machine, system.root.vg, lineage)
-    return Plan(
+    made = Plan(
         request=request,
         names=choose_names(system, run),
         machine=machine.identity,
@@ -58,6 +60,7 @@ def build_plan(machine: Machine, request: Request, lineage: Lineage) -> Plan:
         steps=planned_steps(request.repair, request.watch, system),
         warnings=_warnings(machine, system, request.repair),
     )
+    return with_room(made, machine, expected)
 
 
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:

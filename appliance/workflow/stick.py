@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def why_not(data: Path, request: Request) -> tuple[str, ...]:
 def bundle_folder(data: Path, name: str) -> Path:
     """Where the bundle `name` is on the stick, whether it is there or not."""
     return data / BUNDLES / Path(name).name
+
+
+def bundle_bytes(data: Path, name: str) -> int:
+    """The sum of the sizes of all .debs in the bundle `name`, in bytes; 0 where there is none.
+
+    A repository has them in folders (pool/); what cannot be read is left out.
+    """
+    found = 0
+    for folder, _, files in os.walk(bundle_folder(data, name)) if name else ():
+        for file in files:
+            if file.endswith(".deb"):
+                with contextlib.suppress(OSError):
+                    found += os.stat(os.path.join(folder, file)).st_size
+    return found
 
 
 def _or(names: tuple[str, ...]) -> str:

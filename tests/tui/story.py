@@ -129,6 +129,8 @@ def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
         system=found.systems[0],
         steps=steps_of(chosen),
         expected_bytes=1_500_000_000 if request.makes_a_run else 0,
+        free_bytes=3_600_000_000 if request.makes_a_run else 0,
+        pool="vg0/pool" if request.makes_a_run else "",
     )
 
 

@@ -35,6 +35,7 @@ async def test_change_nothing_comes_first_and_is_what_enter_plans(engine: FakeEn
         await here.sees("> 1  Change nothing, only test the reboot")
         await here.press("enter")
         await here.sees("nothing stands in the way", "Control boot", "vg0/tb1-base of vg0/root")
+        await here.sees("about 1.4 GiB of 3.4 GiB free (to the 80 % mark) in vg0/pool")
         assert engine.said(m.Start) == []
         await here.press("y", "e", "s", "enter")
         await here.until(lambda: bool(engine.said(m.Start)), "the start")

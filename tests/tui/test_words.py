@@ -6,12 +6,15 @@ import unicodedata
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 
 from appliance.model import events as e
+from appliance.model.plan import Request, Verb
+from tests.tui import story
 from tui import words
 from tui.board import Board
 from tui.filters import BasicText, SafeText
@@ -76,6 +79,16 @@ def test_times_and_sizes() -> None:
     assert words.about(20) == "less than a minute" and words.about(540) == "about 9 min"
     assert words.size(1_288_490_188) == "1.2 GiB" and words.size(512) == "512 B"
     assert words.count(1, "write") == "1 write" and words.count(2, "volume") == "2 volumes"
+
+
+def test_room_is_need_and_what_there_is() -> None:
+    made = replace(
+        story.plan(story.machine(), Request(verb=Verb.REHEARSE)),
+        expected_bytes=3 << 29,
+        free_bytes=5 << 30,
+        pool="vg/thin",
+    )
+    assert words.room(made) == "about 1.5 GiB of 5.0 GiB free (to the 80 % mark) in vg/thin"
 
 
 def test_the_bar_never_lies_past_its_ends() -> None:

@@ -70,6 +70,11 @@ def test_what_a_roll_back_leaves_behind_is_in_its_plan() -> None:
         assert part in said
 
 
+def test_a_plan_says_what_it_needs_and_what_there_is() -> None:
+    assert "room: about 0.3 GiB of 1.8 GiB free (to the 80 % mark) in vg0/pool" in show.plan(PLAN)
+    assert "room:" not in show.plan(replace(PLAN, expected_bytes=0))
+
+
 def test_a_refusal_says_what_is_to_be_read_as_well() -> None:
     said = show.error(Refused(("No KVM.",), ("The clock is wrong.",)))
     assert said.splitlines()[:3] == ["REFUSED-01:", "  - No KVM.", "  note: The clock is wrong."]

@@ -16,7 +16,7 @@ from tui import describe
 from tui.look import Line
 from tui.reading import outcome_counts, package_marks, truth_labels
 from tui.runboard import RunBoard
-from tui.words import about, count, day, duration, size
+from tui.words import about, count, day, duration, room, size
 
 WIDTH = 200  # sentences come unwrapped
 
@@ -72,7 +72,7 @@ def plan(planned: Planned) -> Iterator[str]:
     if rehearsal:
         yield "Nothing that exists is changed: all of this is made in snapshots that can be deleted."
     if made.expected_bytes:
-        yield f"Room: about {size(made.expected_bytes)} in {made.names.vg}."
+        yield f"Room: {room(made)}."
     if planned.command_line:
         yield f"The same as a command: {planned.command_line}"
 

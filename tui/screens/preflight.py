@@ -15,7 +15,7 @@ from tui.look import Line, line, pair, rule
 from tui.screens.page import key
 from tui.screens.question import Question
 from tui.widgets.pane import Scroll
-from tui.words import count, duration, size, wrap
+from tui.words import count, duration, room, wrap
 
 PROMPT = "To start, type yes and press Enter:"
 
@@ -138,7 +138,8 @@ def plan_lines(planned: Planned, width: int) -> list[Line]:
         rows.append(line(f" {number:>3}  {step.title}{gate}"))
     rows += [rule("What will be made, and can be deleted again", width), *_name_lines(plan)]
     if plan.expected_bytes:
-        rows.append(pair("Room", f"about {size(plan.expected_bytes)} in {plan.names.vg}"))
+        first, *rest = wrap(room(plan), width - 14)
+        rows += [pair("Room", first), *(pair("", more) for more in rest)]
     if planned.command_line:
         rows.append(rule("The same as a command", width))
         rows += [line(row) for row in wrap(planned.command_line, width - 2, "   ", " ")]

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 
 from appliance.errors import ApplianceError, OutOfSpace, TwinFailed
 from appliance.model.events import Gauge, Line
+from appliance.model.plan import FULL
 from appliance.twin.hypervisor import Hypervisor, Load
 from appliance.volumes.base import SnapshotStore
 from appliance.workflow.runner import Context, Stop
-
-PAUSE_AT = 80.0
-"""Per cent of the pool's data or metadata, whichever is fuller."""
 
 EVERY = 5.0
 """Seconds between two looks. A fast disk writes a few GiB in that time, a fifth of a pool is more."""
@@ -42,7 +40,7 @@ class Room:
         except ApplianceError:
             used = -1.0  # between two lives of the pool: it is asked again
         self._tell("pool used", f"{used:.0f} %" if used >= 0 else "not known", used / 100)
-        if used > PAUSE_AT:
+        if used > FULL:
             self._brake(used)
         try:
             self._tell_load(self.hypervisor.load(self.twin), time.monotonic())
@@ -54,7 +52,7 @@ class Room:
         if stop.is_set():
             return
         full = OutOfSpace(
-            f"The room for snapshots is {used:.0f} % full, the limit is {PAUSE_AT:.0f} %: the twin was"
+            f"The room for snapshots is {used:.0f} % full, the limit is {FULL:.0f} %: the twin was"
             " paused, the run ends and what it made is removed.",
             next_actions=(
                 "Retire volumes that are no longer wanted (B), or give the pool more room.",

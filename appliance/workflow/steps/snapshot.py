@@ -11,12 +11,12 @@ from appliance.host.run import Host, read
 from appliance.model.events import Gauge, Line, StateChanged
 from appliance.model.lineage import State
 from appliance.model.machine import Firmware
-from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.model.plan import FULL
+from appliance.volumes.base import Snapshot, SnapshotRole, too_little_room
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import WORK, scratch_bytes
 
-FULL = 80.0
 BLOCK = 256 * 1024
 ZEROS = bytes(BLOCK)
 
@@ -32,6 +32,8 @@ class CheckSpace(OnGround):
             raise OutOfSpace(
                 f"The thin pool {room.pool} is {room.fullest:.0f} % full; the limit is {FULL:.0f} %."
             )
+        if self.ground.whole.expected_bytes > room.free_to_mark:
+            raise OutOfSpace(too_little_room(room.pool, self.ground.whole.expected_bytes, room.free_to_mark))
 
 
 def take_evidence(host: Host, ground: Ground) -> dict[str, str]:

@@ -104,7 +104,9 @@ def test_hyphens_are_doubled_in_device_names() -> None:
     ("data", "metadata", "missing", "expected", "word"),
     [
         (10.0, 5.0, 0, 0, ""),
-        (79.0, 5.0, 0, 30 * 65536, "would be 82 % full"),
+        (79.0, 5.0, 0, 65536, ""),
+        (79.0, 5.0, 0, 30 * 65536, "about 1 MiB into the thin pool vg0/pool, which has 0 MiB free up to"),
+        (10.0, 5.0, 0, 2**30, "about 1024 MiB into the thin pool vg0/pool, which has 43 MiB free up to"),
         (81.0, 5.0, 0, 0, "81 % full"),
         (10.0, 76.0, 0, 0, "metadata"),
         (10.0, 5.0, 1, 0, "lacks 1"),

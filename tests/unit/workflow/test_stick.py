@@ -10,7 +10,7 @@ from appliance.errors import Refused
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from appliance.model.service_messages import OnStick
 from appliance.twin.tools import _put
-from appliance.workflow.stick import chosen_checks, on_stick, read_script, why_not
+from appliance.workflow.stick import bundle_bytes, chosen_checks, on_stick, read_script, why_not
 
 
 @pytest.fixture
@@ -47,6 +47,16 @@ def test_all_that_is_missing_is_said_at_once_with_what_there_is(data: Path) -> N
     assert "no check 30-no on the stick to leave out; it has: 10-web, 20-mail." in check
     good = request(kind=PatchKind.SCRIPT, script="scripts/fix.sh", bundle="may", skip_checks=("10-web",))
     assert why_not(data, good) == ()
+
+
+def test_a_bundle_weighs_what_its_debs_weigh_wherever_they_lie(data: Path) -> None:
+    pool = data / "bundles/june/pool/l/ledger"
+    pool.mkdir(parents=True)
+    for file, size in ((pool / "ledger_1.1.deb", 3000), (data / "bundles/june/x.deb", 20)):
+        file.write_bytes(bytes(size))
+    (data / "bundles/june/Packages").write_bytes(bytes(500))
+    (data / "bundles/june/gone.deb").symlink_to("nowhere")
+    assert [bundle_bytes(data, name) for name in ("june", "may", "no", "")] == [3020, 0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "scripts", "no.sh"])
