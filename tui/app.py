@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Started by something that ignores hang-ups (nohup(1)), it would go on for a line that nobody reads.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if sys.stdin.isatty():  # and Ctrl-C is a person's, whatever a background job handed down
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if options.plain or not terminal.can_show(os.environ.get("TERM", "")) or not sys.stdin.isatty():
         from tui.plain.menu import main as plain
 

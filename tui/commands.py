@@ -69,7 +69,7 @@ def _of_page(desk: Console, page: Page, where: str) -> Iterator[Command]:
             if page.check_action(action, ()):
                 yield Command(
                     binding.description,
-                    f"on the page {page.NAME}",
+                    page.ABOUT.get(action, f"on this page, {page.NAME}"),
                     _run(desk, page, binding.action, where),
                     key_name(name),
                 )

@@ -11,6 +11,9 @@ from appliance.model.verdict import Result
 from tui.look import Line, Row, columns, line, pair, rule
 from tui.words import count, day, size, state_sentence, state_word, wrap
 
+NARROW = 22
+"""Columns of a volume's name where no more can be spared; a verdict is one word there."""
+WARNING = " [!] "
 STATE_STYLES = {
     State.SEALED: "good",
     State.KEPT: "good",
@@ -99,7 +102,7 @@ def tree_rows(lineage: Lineage | None, width: int) -> list[Row]:
     nodes = ordered(lineage)
     if not nodes:
         return []
-    name = max(22, min(40, width - 58))
+    name = max(NARROW, min(40, width - 58))
     head = columns([("  VOLUME", name), ("MADE", 12), ("OWN SPACE", 9), ("STATE", 0)], "title")
     return [Row(head), *(Row(_tree_line(depth, node, name), node.volume) for depth, node in nodes)]
 
@@ -110,7 +113,8 @@ def _tree_line(depth: int, node: Node, name: int) -> Line:
     cells = [(f" {branch}{node.volume}", name), (day(node.made) or "installed", 12)]
     cells.append((size(node.cost) if node.cost else "-", 9))
     state = f"{state_word(node.state):9}"
-    rest = "  ".join(x for x in (marks, node.verdict) if x)
+    verdict = node.verdict if name > NARROW else node.verdict.partition(",")[0]
+    rest = "  ".join(x for x in (marks, verdict) if x)
     return (
         *columns(cells),
         (" ", ""),
@@ -141,7 +145,21 @@ def warnings(status: Status | None, machine: Machine | None, width: int) -> list
         found += [t.sentence for t in machine.trouble]
         systems = [s for s in machine.systems if s.root.lv not in runs]
         found += [f"{s.hostname}: {t.sentence}" for s in systems for t in s.trouble]
-    return [row for text in found for row in wrap(text, width - 2, "     ", " [!] ")[:2]]
+    return [row for text in found for row in _warning_rows(text, width)[:2]]
+
+
+def first_warnings(status: Status | None, machine: Machine | None, width: int) -> list[str]:
+    """The same in two lines: whole where that is room enough, else the first one and how many more."""
+    rows = warnings(status, machine, width)
+    more = sum(row.startswith(WARNING) for row in rows) - 1
+    if len(rows) <= 2 or not more:
+        return rows[:2]
+    cut = "" if rows[1].startswith(WARNING) else " ..."
+    return [rows[0] + cut, f"{WARNING}and {count(more, 'more warning')}: M shows all of them."]
+
+
+def _warning_rows(text: str, width: int) -> list[str]:
+    return wrap(text, width - 2, " " * len(WARNING), WARNING)
 
 
 def boot_lines(status: Status | None) -> list[Line]:
@@ -152,14 +170,14 @@ def boot_lines(status: Status | None) -> list[Line]:
     return [*rows, pair("Fallback", status.fallback or "none needed: nothing of this machine was changed", 9)]
 
 
-def machine_page(machine: Machine, width: int) -> list[Line]:
-    """Everything inspect found, section by section."""
+def machine_page(machine: Machine, status: Status | None, width: int) -> list[Line]:
+    """Everything inspect found, section by section, and what the engine has to say of it."""
     rows = [*machine_facts(machine, width)]
     rows.append(pair("CPU", f"{machine.cpu or 'unknown'}, {count(machine.cpus, 'processor')}", 8))
     rows.append(pair("BMC", machine.bmc or "none found", 8))
     junk = " (the firmware's serial number is junk; this stands in)" if machine.serial_is_junk else ""
     rows.append(pair("Identity", machine.identity + junk, 8))
-    trouble = warnings(None, machine, width)
+    trouble = warnings(status, machine, width)
     rows += [rule("Trouble", width), *([line((t, "warn")) for t in trouble] or [line(" none found")])]
     for system in machine.systems:
         rows += _system_lines(system, width)

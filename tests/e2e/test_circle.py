@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import side_effects
-from tests.lab.appliance import PROGRAM, Appliance
+from tests.lab.appliance import Appliance
 from tests.lab.circle import (
     machine_with_stick,
     plan_file,
@@ -199,26 +199,6 @@ def test_a_second_rehearsal_on_the_kept_system_and_all_the_way_back(kept: Kept, 
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
         machine.power_off()
-
-
-@pytest.mark.full
-def test_ctrl_c_while_the_twin_boots_leaves_nothing_behind(kept: Kept, tmp_path: Path) -> None:
-    with (
-        kept.machine.fork() as machine,
-        appliance_on(machine, stick_with_shell(tmp_path)) as appliance,
-    ):
-        before = appliance.volumes()
-        appliance.shell.read(f"{PROGRAM} rehearse --nothing >/tmp/said 2>&1 & echo $! >/tmp/pid")
-        reached = "until grep -q 'step .* Control boot' /tmp/said; do sleep 1; done; sleep 20"
-        appliance.shell.read(reached, limit=600)
-        ended = appliance.shell.run("kill -INT $(cat /tmp/pid); wait $(cat /tmp/pid)", limit=600)
-        said = appliance.shell.read("cat /tmp/said")
-        assert ended.status == 1
-        assert "CANCEL-01" in said
-        assert "Traceback" not in said
-        assert appliance.volumes() == before
-        assert appliance.shell.read("dmsetup ls | grep -c ^twinboot- || true").strip() == "0"
-        assert appliance.shell.read("pgrep -c qemu-system || true").strip() == "0"
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ class Desk:
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
-    async def until(self, met: Callable[[], bool], what: str, seconds: float = 8.0) -> None:
+    async def until(self, met: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
         for _ in range(int(seconds / 0.02)):
             if met():
                 return

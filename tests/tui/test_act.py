@@ -208,11 +208,13 @@ async def test_rolling_back_names_what_is_left_behind(engine: FakeEngine) -> Non
 async def test_the_boot_page_offers_only_what_fits_the_state(engine: FakeEngine) -> None:
     async with desk(engine) as here:
         await here.press("b")
+        await here.sees("Selected: tb1-trial", "P promote", "D retire (delete)")
+        assert "K keep" not in here.text
+        await here.press("up")
         await here.sees("Selected: root")
         assert "roll back" not in here.text.splitlines()[-3] + here.text.splitlines()[-2]
-        await here.press("down")
-        await here.sees("P promote", "D retire (delete)")
-        assert "K keep" not in here.text
+        await here.press("p", "d", "down")
+        await here.sees("P promote")
         await here.press("k", "r")
     assert engine.said(m.MakePlan) == []
 

@@ -24,7 +24,7 @@ async def test_a_few_letters_and_enter_open_what_was_meant(engine: FakeEngine) -
     ready(engine)
     async with desk(engine) as here:
         await here.press("l", "colon")
-        await here.sees("Acts by name", "> source", "on the page home")
+        await here.sees("Acts by name", "> source", "on this page, log", "patch a twin of this machine")
         await here.press(*"prom", "space", *"tb")
         await here.sees("> promote tb1", "let the next boot try it, once", "1 act")
         await here.press("enter")

@@ -158,7 +158,7 @@ class Menu:
 
     async def machine(self) -> None:
         if self.ear.machine is not None:
-            rows = describe.machine_page(self.ear.machine, told.WIDTH)
+            rows = describe.machine_page(self.ear.machine, self.ear.status, told.WIDTH)
             self.talk.say("", *(told.text_of(row).replace("───", "").strip("─ ") for row in rows))
 
     async def inspect(self) -> None:

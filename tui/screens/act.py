@@ -59,7 +59,7 @@ promotion as a plan file. Esc goes back, nothing is done.
         key("ctrl+d,f6", "dry", "commands"),
         key("ctrl+r,f5", "again", "check again"),
         key("ctrl+f,f7", "force", "promote anyway"),
-        key("ctrl+p,f8", "save", "save plan"),
+        key("ctrl+o,f8", "save", "save plan"),
         key("escape", "back", "back, do nothing"),
     ]
 

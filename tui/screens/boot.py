@@ -53,6 +53,7 @@ from the disk, what was done to this machine, and how long the room lasts.
     def __init__(self) -> None:
         super().__init__()
         self.view = "volumes"
+        self.begun = False
 
     def body(self) -> ComposeResult:
         yield Pane(id="top")
@@ -66,6 +67,13 @@ from the disk, what was done to this machine, and how long the room lasts.
         self.query_one("#date", Input).display = False
         self.query_one("#tree", Rows).focus()
         self.redraw()
+
+    def _begin_at_a_run(self) -> None:
+        """This page's acts are on runs: the cursor begins at the one that boots next, else at the newest."""
+        nodes = [n for n in (self.board.status.lineage.nodes if self.board.status else ()) if n.run]
+        if nodes and not self.begun:
+            self.begun = True
+            self.query_one("#tree", Rows).select(max(nodes, key=lambda n: (n.boots_next, n.made)).volume)
 
     @property
     def node(self) -> Node | None:
@@ -83,6 +91,7 @@ from the disk, what was done to this machine, and how long the room lasts.
         side = self.pane("side")
         side.display, side.styles.width = self.wide, aside
         self.query_one("#tree", Rows).fill(rows_of(status, self.view, width - aside))
+        self._begin_at_a_run()
         side.show(beside(side_lines(status, aside - 1)) if self.wide else [])
         self.pane("about").show(self._about(width))
 

@@ -27,7 +27,8 @@ class Countdown(Page):
 The trial is armed. This machine restarts by itself when the time is over.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("escape", "stop", "any key stops this"),
+        key("escape", "stop", "or any other key stops this"),
+        key("f1,question_mark", "stop", "stops as any key does", show=False),
     ]
 
     def __init__(self, seconds: int = SECONDS) -> None:

@@ -41,6 +41,20 @@ A system that does not boot is mended on a copy of it (X).
 WRITES TO THIS MACHINE counts the commands that wrote to its disks since this
 image was started.
 """
+    ABOUT: ClassVar[dict[str, str]] = {
+        "rehearse": "patch a twin of this machine and test it",
+        "running": "its steps, the twin's output, what it waits for",
+        "verdict": "what the newest rehearsal found",
+        "promote": "let the next boot try the newest rehearsal, once",
+        "repair": "mend a copy of a system that does not boot well",
+        "boot": "what boots next, the way back, history and space",
+        "machine": "disks, systems, boot order and trouble",
+        "log": "everything that was said; filter and find",
+        "services": "export, network, ssh, shell, plan files",
+        "inspect": "look at the disks once more",
+        "take_over": "have this terminal in control",
+        "power": "restart or switch off this machine",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         key("n", "rehearse", "new rehearsal"),
         key("r", "running", "watch the run"),
@@ -187,7 +201,7 @@ def _now_lines(board: Board, node: Node | None, width: int) -> list[Line]:
     if status is None:
         return rows
     rows += describe.boot_lines(status)
-    rows += [line((text, "warn")) for text in describe.warnings(status, board.machine, width)[:2]]
+    rows += [line((text, "warn")) for text in describe.first_warnings(status, board.machine, width)]
     text = wrap(_next_step(board, status), width - 2, " " * 11, " Next step ")
     rows += [line((row, "strong")) for row in text[:3]]
     return rows

@@ -31,4 +31,4 @@ is mounted for writing, no journal is replayed.
         if machine is None:
             pane.show([line(" " + self.board.machine_words)])
             return
-        pane.show(describe.machine_page(machine, self.width))
+        pane.show(describe.machine_page(machine, self.board.status, self.width))

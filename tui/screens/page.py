@@ -40,10 +40,14 @@ def key(keys: str, action: str, label: str, show: bool = True) -> Binding:
 
 
 class Page(Screen[None]):
-    """Base of every screen. Children give `NAME`, `HELP`, `body()` and `draw()`."""
+    """Base of every screen. Children give `NAME`, `HELP`, `body()` and `draw()`.
+
+    `ABOUT` says in the list of all acts what an act of this page is for.
+    """
 
     NAME = ""
     HELP = ""
+    ABOUT: ClassVar[dict[str, str]] = {}
     BINDINGS: ClassVar[list[BindingType]] = [
         key("escape", "back", "back"),
     ]

@@ -54,7 +54,7 @@ and ask, as they always do.
     def draw(self) -> None:
         self.found = matching(commands(self.desk, self.page), self.query_one(Input).value)
         self.pane("top").show([rule("Acts by name", self.width, count(len(self.found), "act"))])
-        name = min(36, self.width // 2)
+        name = min(36, self.width * 35 // 100)
         rows = [Row(columns([(f" {c.name}", name), (c.key, 8), (c.about, 0)]), c.name) for c in self.found]
         self.query_one(Rows).fill(rows)
 

@@ -29,13 +29,13 @@ The engine checked this machine and what you chose. If something stands in the
 way, ALL reasons are listed: put them right and come back. Otherwise you see
 each step, the names of what will be made, and the room it needs. Nothing that
 exists is changed: the rehearsal works in a snapshot, which can be deleted.
-F8 or Ctrl+P saves what you chose as a plan file, to run with nobody there.
+F8 or Ctrl+O saves what you chose as a plan file, to run with nobody there.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "enter", "start (when typed)"),
         key("ctrl+r,f5", "again", "check again"),
         key("ctrl+d,f6", "dry", "what would be run"),
-        key("ctrl+p,f8", "save", "save plan"),
+        key("ctrl+o,f8", "save", "save plan"),
         key("escape", "back", "back, do nothing"),
     ]
 

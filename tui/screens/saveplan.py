@@ -23,13 +23,13 @@ class SavePlanPage(Page):
     HELP = """\
 A plan file rehearses what you chose with nobody there, on this machine only:
 its serial number is put in. It lies in the folder plans of the stick and runs
-once when the kernel command line names it. F7 or Ctrl+P decides whether it
+once when the kernel command line names it. F7 or Ctrl+Y decides whether it
 also promotes when the verdict is PASS and restarts into the trial; F8 or
 Ctrl+K whether a healthy trial keeps itself or waits for a person.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "save", "save"),
-        key("ctrl+p,f7", "promote", "promote or not"),
+        key("ctrl+y,f7", "promote", "promote or not"),
         key("ctrl+k,f8", "keep", "keep by itself or not"),
         key("escape", "back", "back"),
     ]

@@ -41,9 +41,12 @@ def working_keys(screen: Screen[object]) -> list[tuple[str, str]]:
     eater = screen.focused
     own: dict[str, tuple[str, str]] = {}
     last: dict[str, tuple[str, str]] = {}
+    taken = {key for key, _ in screen._bindings}
     for node in (screen, screen.app):
         for key, binding in node._bindings:
             action = binding.action.partition("(")[0]
+            if node is not screen and key in taken:
+                continue  # the page has given that key another meaning
             if not binding.show or not binding.description or action in own or action in last:
                 continue
             if not node.check_action(action, ()):
