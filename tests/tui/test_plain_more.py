@@ -36,6 +36,33 @@ async def sealed(tmp_path: Path) -> AsyncIterator[Player]:
     await fake.stop()
 
 
+async def test_text_is_found_in_what_the_vm_said_the_newest_first_and_again(engine: FakeEngine) -> None:
+    begin(engine, until="patched")
+    vm = FakeVm(engine, client="cli")
+    boots = [line for boot in (1, 2) for line in (f"boot {boot}", *("." * n for n in range(1, 30)), "done")]
+    vm.terminal.feed("\r\n".join(["first", *boots]).encode())
+    status, said = await script(
+        engine, "vm", "find", "BOOT", "up", "up", "down", "down", "", "find", "nobody", "find", "", "", "quit"
+    )
+    assert status == 0
+    newest, older = said.index("> boot 2"), said.index("> boot 1")
+    assert newest < older, "the newest is told first, then further up"
+    assert "Line 33 of" in said and "   ..\n" in said[newest:older], "among the lines around it"
+    above, below = (
+        said.index('"BOOT" is not in the lines above.'),
+        said.index('"BOOT" is not in the lines below.'),
+    )
+    assert older < above < said.index("> boot 2", newest + 1) < below
+    assert said.index('"nobody" is not in the lines above.') > below
+
+
+async def test_nothing_is_found_where_no_vm_runs(engine: FakeEngine) -> None:
+    begin(engine, until="patched")
+    FakeVm(engine, client="cli").power = "none"
+    status, said = await script(engine, "vm", "find", "boot", "", "quit")
+    assert status == 0 and "No VM runs." in said
+
+
 async def test_the_vm_is_looked_at_typed_in_and_paused(engine: FakeEngine) -> None:
     begin(engine, until="patched")
     vm = FakeVm(engine, client="cli")

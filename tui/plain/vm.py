@@ -1,4 +1,4 @@
-"""The VM in line mode: its last lines, lines typed to it, its VGA text, a picture, pause and resume."""
+"""The VM in line mode: its last lines, text found there, lines typed to it, its picture, pause and resume."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from appliance.errors import ApplianceError
 from appliance.model.vm_messages import VmPicture
 from tui.link import Link
 from tui.plain.talk import Talk
+from tui.vmview import VmView
 
 SETTLE_SECONDS = 1.0  # what a typed line brings forth is waited for this long
 OLDER = 10  # lines that have left the screen are told as well
+AROUND = 3  # lines told before and after one that was found
+UP, DOWN = -1, 1
+NO_VM = "No VM runs."
 
 
 class Vm:
@@ -23,6 +27,7 @@ class Vm:
         """Until Enter goes back."""
         options = [
             ("look", "its terminal as it is"),
+            ("find", "text it has said, the newest first"),
             ("type", "type lines to it, a dot alone ends"),
             ("vga", "the text of its VGA screen"),
             ("screenshot", "a picture of its screen into the run's record"),
@@ -36,6 +41,8 @@ class Vm:
         match word:
             case "look":
                 await self.look()
+            case "find":
+                await self.find()
             case "type":
                 await self.type_lines()
             case "vga":
@@ -56,12 +63,43 @@ class Vm:
 
     def _tell(self, picture: VmPicture) -> None:
         if not picture.vm:
-            self.talk.say("No VM runs.")
+            self.talk.say(NO_VM)
             return
         rows = [row.text.rstrip() for row in sorted(picture.rows, key=lambda row: row.number)]
         while rows and not rows[-1]:
             rows.pop()
         self.talk.say(f"VM {picture.vm}, {picture.power}:", *picture.older[-OLDER:], *rows)
+
+    async def find(self) -> None:
+        """The newest line with the text among those around it, then further up or down until Enter."""
+        wanted = await self.talk.ask("Text to find (Enter goes back):")
+        if not wanted:
+            return
+        view = VmView()
+        view.take(await self.link.call(lambda s: s.look_at_vm()))
+        if not view.picture.vm:
+            self.talk.say(NO_VM)
+            return
+        at, step = len(view.texts), UP
+        while True:
+            found = view.find(wanted, at, step)
+            if found >= 0:
+                at = found
+                self._tell_around(view.texts, at)
+            else:
+                self.talk.say(f'"{wanted}" is not in the lines {"above" if step == UP else "below"}.')
+                if at == len(view.texts):
+                    return
+            way = await self.talk.choose("Find it again?", [("up", "further up"), ("down", "further down")])
+            if not way:
+                return
+            step = UP if way == "up" else DOWN
+
+    def _tell_around(self, texts: list[str], at: int) -> None:
+        first, last = max(0, at - AROUND), min(len(texts), at + AROUND + 1)
+        self.talk.say(f"Line {at + 1} of {len(texts)}:")
+        for number in range(first, last):
+            self.talk.say(texts[number].rstrip(), first=" > " if number == at else "   ", indent="   ")
 
     async def type_lines(self) -> None:
         """Take the keyboard, send lines until a dot alone, give it back whatever happens."""
