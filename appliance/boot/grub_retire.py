@@ -11,7 +11,7 @@ from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
 
 # What belongs to one kernel in /boot on Debian: the package's files and the initrd made for it.
-_OF_KERNEL = re.compile(r"(?:vmlinuz|initrd\.img|config|System\.map)-.+\Z")
+_OF_KERNEL = re.compile(r"(?:vmlinuz|initrd\.img|config|System\.map)-(.+)\Z")
 
 
 def _own(boot: Boot, text: bytes) -> Entry | None:
@@ -65,11 +65,20 @@ def _put_back_kernels(boot: Boot, manifest: Manifest, base: str, owned: tuple[st
 
 
 def remove_kernels(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> None:
-    """Remove from /boot what keep put there, and with `owned` every kernel nobody owns any more."""
+    """Remove from /boot what keep put there, and with `owned` every kernel nobody owns any more.
+
+    Without `owned` a kernel that grub.cfg names stays: the old system may have installed the same one since.
+    """
     mine = {file.name for file in manifest.files}
+    text = (boot.disk.read(f"{boot.place.folder}/grub.cfg") or b"").decode("utf-8", "replace")
+    menu = grubcfg.read_entries(text, boot.place.prefix)
+    named = {entry.kernel.removeprefix("vmlinuz-") for entry in menu}
     for name in boot.disk.names(""):
-        stale = name not in owned if owned else name in mine
-        if stale and name not in manifest.before and _OF_KERNEL.match(name):
+        found = _OF_KERNEL.match(name)
+        if found is None or name in manifest.before:
+            continue
+        stale = name not in owned if owned else name in mine and found[1] not in named
+        if stale:
             boot.disk.remove(name)
     boot.disk.settle()
 
