@@ -52,11 +52,15 @@ class Context:
 
 
 class Step(Protocol):
-    """`done` asks the disk; `undo` is safe twice and half-done, and only deletes our own things."""
+    """`done` asks the disk; `undo` is safe twice and half-done, and only deletes our own things.
+
+    `flipped` is asked of a commit that has begun: whether it was made, whatever came of it since.
+    """
 
     @property
     def plan(self) -> PlannedStep: ...
     def done(self, ctx: Context) -> bool: ...
+    def flipped(self, ctx: Context) -> bool: ...
     def do(self, ctx: Context) -> None: ...
     def undo(self, ctx: Context) -> None: ...
 
@@ -99,7 +103,11 @@ def run_step(step: Step, number: int, total: int, journal: Journal, ctx: Context
 
 def committed(steps: Sequence[Step], journal: Journal, ctx: Context) -> bool:
     """Whether the flip is on the disk: the disk is asked, the journal only says where to look."""
-    return any(s.plan.commit and journal.has("begin", s.plan.id) and s.done(ctx) for s in steps)
+    return bool(_flipped(steps, journal, ctx))
+
+
+def _flipped(steps: Sequence[Step], journal: Journal, ctx: Context) -> list[Step]:
+    return [s for s in steps if s.plan.commit and journal.has("begin", s.plan.id) and s.flipped(ctx)]
 
 
 def roll_back(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
@@ -120,7 +128,10 @@ def recover(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
     """At every start, before any menu: flip on the disk, finish; else delete our leftovers."""
     if journal.last in ("waiting", "approved"):
         return Outcome.WAITING
-    if committed(steps, journal, ctx):
+    if flipped := _flipped(steps, journal, ctx):
+        for step in flipped:
+            if not journal.has("end", step.plan.id):
+                journal.add("end", step.plan.id)  # not made twice: the machine may have started since
         return execute(steps, journal, ctx)
     outcome = roll_back(steps, journal, ctx)
     journal.add("failed", detail="interrupted; what it had made was removed")

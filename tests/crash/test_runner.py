@@ -65,6 +65,9 @@ class Make:
     def done(self, ctx: Context) -> bool:
         return all(p in self.disk.things for p in self.parts)
 
+    def flipped(self, ctx: Context) -> bool:
+        return self.done(ctx)
+
     def do(self, ctx: Context) -> None:
         for part in self.parts:
             if part == self.disk.broken:

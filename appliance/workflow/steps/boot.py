@@ -138,11 +138,19 @@ class Flip(OnGround):
 
     act: Callable[[BootLoader, Boot, str], None]
     reached: Callable[[BootLoader, Boot, str], bool]
+    made: Callable[[BootLoader, Boot, str], bool]
     state: State
 
     def done(self, ctx: Context) -> bool:
+        return self._says(ctx, self.reached)
+
+    def flipped(self, ctx: Context) -> bool:
+        """The machine may have started since: a trial that was tried or kept is not taken from under it."""
+        return self._says(ctx, self.made)
+
+    def _says(self, ctx: Context, what: Callable[[BootLoader, Boot, str], bool]) -> bool:
         boot = open_boot(ctx.host, self.ground.boot_place())
-        return self.reached(loader_of(self.ground, ctx.host), boot, self.ground.names.run)
+        return what(loader_of(self.ground, ctx.host), boot, self.ground.names.run)
 
     def do(self, ctx: Context) -> None:
         with machine_boot(ctx.host, self.ground) as boot:
@@ -171,9 +179,24 @@ def _is_armed(loader: BootLoader, boot: Boot, run: str) -> bool:
     return seen.run == run and seen.state is BootState.ARMED
 
 
-def _keep_asked(loader: BootLoader, boot: Boot, run: str) -> bool:
+def _was_armed(loader: BootLoader, boot: Boot, run: str) -> bool:
     seen = loader.view(boot)
-    return seen.run == run and seen.keep_asked
+    return seen.whose == run and seen.state in (
+        BootState.ARMED,
+        BootState.TRIAL,
+        BootState.KEPT,
+        BootState.SETTLING,
+    )
+
+
+def _keep_asked(loader: BootLoader, boot: Boot, run: str) -> bool:
+    """GRUB takes tb_once back and leaves tb_keep: where the metal did not keep it, it is asked no more."""
+    return _is_armed(loader, boot, run) and loader.view(boot).keep_asked
+
+
+def _keep_was_asked(loader: BootLoader, boot: Boot, run: str) -> bool:
+    seen = loader.view(boot)
+    return seen.whose == run and (seen.keep_asked or seen.state in (BootState.KEPT, BootState.SETTLING))
 
 
 def _is_rolled_back(loader: BootLoader, boot: Boot, run: str) -> bool:
@@ -192,9 +215,10 @@ class Gate(OnGround):
 def _flip(
     act: Callable[[BootLoader, Boot, str], None],
     reached: Callable[[BootLoader, Boot, str], bool],
+    made: Callable[[BootLoader, Boot, str], bool],
     state: State,
 ) -> Callable[[PlannedStep, Ground], Step]:
-    return lambda planned, ground: Flip(planned, ground, act, reached, state)
+    return lambda planned, ground: Flip(planned, ground, act, reached, made, state)
 
 
 STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
@@ -203,7 +227,7 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "confirm": Gate,
     "safety": TakeSafety,
     "stage": Stage,
-    "arm": _flip(_arm, _is_armed, State.ARMED),
-    "keep": _flip(_keep, _keep_asked, State.TRIAL),
-    "rollback": _flip(_roll_back, _is_rolled_back, State.FALLBACK),
+    "arm": _flip(_arm, _is_armed, _was_armed, State.ARMED),
+    "keep": _flip(_keep, _keep_asked, _keep_was_asked, State.TRIAL),
+    "rollback": _flip(_roll_back, _is_rolled_back, _is_rolled_back, State.FALLBACK),
 }

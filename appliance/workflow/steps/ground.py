@@ -132,5 +132,8 @@ class OnGround:
     def done(self, ctx: Context) -> bool:
         return False
 
+    def flipped(self, ctx: Context) -> bool:
+        return self.done(ctx)
+
     def undo(self, ctx: Context) -> None:
         return None

@@ -128,6 +128,9 @@ class Step:
     def done(self, ctx: Context) -> bool:
         return False
 
+    def flipped(self, ctx: Context) -> bool:
+        return False
+
     def do(self, ctx: Context) -> None:
         assert isinstance(ctx.cancel, Stop)
         ctx.cancel.because(OutOfSpace("The room is full."))
