@@ -207,12 +207,16 @@ def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tupl
         unstaged = Write(what=f"remove /boot/twinboot/{names.run}", if_cut=NOTHING_LOST)
         return (
             PlannedStep(id="confirm", title=f"Delete the volumes of {names.run}?", gate=True),
-            PlannedStep(id="unstage", title="Take its boot files away", weight=10, writes=(unstaged,)),
+            PlannedStep(
+                id="unstage", title="Take its boot files away", weight=10, commit=True, writes=(unstaged,)
+            ),
             delete,
         )
     first, kept = going.first_name, names.trial
+    let_go = Write(what=f"tag {group.name}/{first} as one that may be deleted", if_cut=GOES_ON)
     return (
         PlannedStep(id="confirm", title=f"Delete the old system and call {kept} {first} again?", gate=True),
+        PlannedStep(id="let-go", title="Let the old system go", weight=5, commit=True, writes=(let_go,)),
         delete,
         _one_write(
             "by-uuid",

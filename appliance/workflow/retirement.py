@@ -67,9 +67,10 @@ def why_not(names: Names, view: LoaderView | None) -> tuple[str, ...]:
 
 
 def _run_of(group: VolumeGroup, lv: LogicalVolume) -> str:
-    """The run a volume belongs to; empty for the machine's own volumes and for our state volume."""
+    """The run a volume belongs to; empty for the machine's own volumes, let go or not, and for our state."""
     found = read_tags(group.name, lv.name, lv.tags)
-    return "" if found is None or found.role is SnapshotRole.STATE else found.run
+    no_runs = (SnapshotRole.STATE, SnapshotRole.PREVIOUS)
+    return "" if found is None or found.role in no_runs else found.run
 
 
 def _family(group: VolumeGroup, first: str) -> frozenset[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from appliance.boot import confirm, fstab
 from appliance.boot.artifacts import owned_names
-from appliance.boot.base import BootState
 from appliance.boot.flip import open_boot
+from appliance.errors import Refused
 from appliance.host.files import mounted, mounted_readonly, write_atomic
 from appliance.host.run import Host
 from appliance.model.events import Line, StateChanged
@@ -38,10 +38,30 @@ class Unstage(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
+        refuse_what_is_needed(ctx, ground)
         store, loader = ground.store(ctx.host), loader_of(ground, ctx.host)
         with machine_boot(ctx.host, ground) as boot:
             loader.restore(boot, ground.names.run, owned_by_installed(ctx.host, ground))
         store.release()
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo(OnGround):
+    """The point of no return for a kept run's old system: its root is tagged, from then on it is deleted."""
+
+    def done(self, ctx: Context) -> bool:
+        store, first = self.ground.store(ctx.host), first_name(self.ground.names)
+        if not store.present(first) or not store.present(self.ground.names.trial):
+            return (
+                True  # deleted already; where the trial's name is gone, the kept volume bears the first one
+            )
+        return any(s.lv == first for s in store.ours())
+
+    def do(self, ctx: Context) -> None:
+        ground, first = self.ground, first_name(self.ground.names)
+        refuse_what_is_needed(ctx, ground)
+        if first in ground.whole.doomed:
+            ground.store(ctx.host).adopt(first, ground.names.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +78,7 @@ class DeleteDoomed(OnGround):
     def do(self, ctx: Context) -> None:
         store, names = self.ground.store(ctx.host), self.ground.names
         doomed, first = set(self.ground.whole.doomed), first_name(names)
+        refuse_what_is_needed(ctx, self.ground)
         if first in doomed and store.present(first):
             store.adopt(first, names.run)
         delete_doomed(ctx, self.ground)
@@ -69,8 +90,8 @@ class BootByUuid(OnGround):
 
     def do(self, ctx: Context) -> None:
         with machine_boot(ctx.host, self.ground) as boot:
-            loader = loader_of(self.ground, ctx.host)
-            if loader.view(boot).state is BootState.KEPT:
+            loader, store = loader_of(self.ground, ctx.host), self.ground.store(ctx.host)
+            if store.present(self.ground.names.trial):  # else it was renamed already
                 loader.settle(boot, self.ground.names.run, self.ground.system.root.fsuuid)
 
 
@@ -113,6 +134,19 @@ class NoteRetireDate(OnGround):
 
     def do(self, ctx: Context) -> None:
         write_atomic(self.ground.work.folder / "retire-on", self.ground.whole.request.retire_on.encode())
+
+
+def refuse_what_is_needed(ctx: Context, ground: Ground) -> None:
+    """Raises Refused where the machine boots from a volume that shall go: asked of the loader at the act
+    itself, since a plan may have waited at its gate, or in a file, while the machine was rolled back."""
+    seen = loader_of(ground, ctx.host).view(open_boot(ctx.host, ground.boot_place()))
+    roots = {mapper_path(ground.names.vg, lv): lv for lv in ground.whole.doomed}
+    if seen.next_boot is not None and seen.next_boot.root in roots:
+        volume = roots[seen.next_boot.root]
+        raise Refused(
+            (f"This machine boots from {ground.names.vg}/{volume}, which {ground.names.run} would delete:"
+             " make a new plan.",)
+        )  # fmt: skip
 
 
 def delete_doomed(ctx: Context, ground: Ground) -> None:
@@ -164,6 +198,7 @@ def owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
 
 STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "unstage": Unstage,
+    "let-go": LetGo,
     "delete": DeleteDoomed,
     "by-uuid": BootByUuid,
     "name-back": GiveNameBack,

@@ -92,7 +92,8 @@ def test_keep_refuses_what_is_no_date(date: str) -> None:
 
 def test_retire_of_a_kept_run_names_each_volume_and_each_flip() -> None:
     made = plan(Verb.RETIRE, view(BootState.KEPT), state=State.KEPT)
-    assert [s.id for s in made.steps] == ["confirm", "delete", "by-uuid", "name-back", "by-name"]
+    assert [s.id for s in made.steps] == [*("confirm", "let-go", "delete", "by-uuid", "name-back", "by-name")]
+    assert [s.id for s in made.steps if s.commit] == ["let-go", "delete"], "once begun it is gone on with"
     assert made.doomed == ("root", "root-tb1-base", "root-tb1-sealed", "srv-tb1-safety")
     told = [w.what for s in made.steps for w in s.writes]
     assert all(any(f"delete vg0/{name} (" in line for line in told) for name in made.doomed)
@@ -102,6 +103,7 @@ def test_retire_of_a_kept_run_names_each_volume_and_each_flip() -> None:
 def test_retire_of_any_other_run_takes_its_boot_files_first() -> None:
     made = plan(Verb.RETIRE, view(BootState.ROLLED_BACK))
     assert [s.id for s in made.steps] == ["confirm", "unstage", "delete"]
+    assert [s.id for s in made.steps if s.commit] == ["unstage", "delete"], "once begun it is gone on with"
     assert "root" not in made.doomed
 
 

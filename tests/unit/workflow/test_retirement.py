@@ -65,6 +65,12 @@ def test_a_run_that_is_not_booted_goes_itself(state: BootState | None) -> None:
     assert why_not(names("tb1"), seen) == ()
 
 
+def test_an_old_system_that_was_let_go_and_rolled_back_to_does_not_go_with_its_run() -> None:
+    found = group(*run_volumes("tb1"), ("root", "tb1", "previous"), without="root")
+    going = plan_retirement(found, names("tb1"), view(BootState.ROLLED_BACK))
+    assert going.doomed == OF_TB1
+
+
 def test_a_kept_run_takes_the_old_system_with_it_and_gets_its_name() -> None:
     going = plan_retirement(group(*run_volumes("tb1")), names("tb1"), view(BootState.KEPT))
     assert going.first_name == "root"
