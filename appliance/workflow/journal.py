@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class Journal:
-    """Records of one run in `path`. Every `add` is fsynced before it returns.
+    """Records of one run in `path`. Every `add` is fsynced before it returns, or adds nothing: OSError.
 
     A torn last line is cut off: its act had not begun. Damage before the last line raises NeedsRescue,
     since nothing may be guessed.
@@ -58,10 +58,15 @@ class Journal:
 
     def add(self, what: str, step: str = "", detail: str = "") -> None:
         record = Record(what=what, step=step, at=time.time(), detail=detail)
-        with self.path.open("ab") as out:
-            out.write(to_json(record) + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
+        with self.path.open("ab", buffering=0) as out:
+            end, left = out.seek(0, os.SEEK_END), memoryview(to_json(record) + b"\n")
+            try:
+                while left:
+                    left = left[out.write(left) :]
+                os.fsync(out.fileno())
+            except OSError:
+                out.truncate(end)  # half a line, and the next one behind it, would be damage for good
+                raise
         self.records.append(record)
 
     def has(self, what: str, step: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import Cancelled, NeedsRescue
+from appliance.errors import Cancelled, DamagedData, NeedsRescue
 from appliance.host.files import write_atomic
 from appliance.host.run import Host
 from appliance.model.codec import from_json
@@ -17,7 +18,7 @@ from appliance.probe.lvm import lvm_config
 from appliance.volumes.choose import every_pv
 from appliance.volumes.state import NAME, StateVolume
 from appliance.workflow.descent import RunRecord
-from appliance.workflow.journal import Journal
+from appliance.workflow.journal import Journal, Record, peek
 from appliance.workflow.standing import history, note_pools, noted_pools
 from appliance.workflow.workplace import RUNTIME
 
@@ -92,17 +93,22 @@ class Places:
         return tuple(self._record(folder) for folder in sorted(self.runs.iterdir()) if folder.is_dir())
 
     def _record(self, folder: Path) -> RunRecord:
+        """What can be read of it: one damaged file must not hide what the machine boots."""
         journals = [act / "journal.jsonl" for act in _makings(folder) if (act / "journal.jsonl").exists()]
-        journal = Journal.open(journals[-1]) if journals else None
-        failed = journal is not None and journal.last in ("failed", "refused")
+        told: tuple[Record, ...] = ()
+        verdict: Verdict | None = None
+        with contextlib.suppress(DamagedData):
+            told = peek(journals[-1]) if journals else ()
+        with contextlib.suppress(DamagedData):
+            verdict = self.verdict(folder.name)
         retire = folder / "retire-on"
         return RunRecord(
             run=folder.name,
-            verdict=self.verdict(folder.name),
-            failed=failed,
+            verdict=verdict,
+            failed=bool(told) and told[-1].what in ("failed", "refused"),
             made=folder.stat().st_mtime,
             retire_on=retire.read_text().strip() if retire.exists() else "",
-            finding=_finding(journal) if journal is not None else "",
+            finding=_finding(told),
         )
 
     def verdict(self, run: str) -> Verdict | None:
@@ -132,13 +138,13 @@ class Places:
         write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
 
 
-def _finding(journal: Journal) -> str:
+def _finding(told: tuple[Record, ...]) -> str:
     """Why the system as it is does not boot well: what the control boot or a repaired boot failed of.
 
     Empty where the run came further, or failed of something else.
     """
-    begun = [record.step for record in journal.records if record.what == "begin"]
-    last = journal.records[-1] if journal.records else None
+    begun = [record.step for record in told if record.what == "begin"]
+    last = told[-1] if told else None
     if last is None or last.what != "failed" or not begun or begun[-1] not in ("control", "repaired"):
         return ""
     code, _, sentence = last.detail.partition(" ")

@@ -57,6 +57,30 @@ def test_only_a_boot_of_the_system_as_it_is_or_mended_is_a_finding(
     }
 
 
+def test_looking_at_the_history_never_writes_to_a_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that looks torn may be one that the run's own thread is about to finish."""
+    places = Places(tmp_path)
+    file = act(places, "tb1/rehearse-1", ("begin", "twin", "")) / "journal.jsonl"
+    with file.open("ab") as out:
+        out.write(b'{"what":"end","st')
+    before = file.read_bytes()
+    assert records(places, monkeypatch) == {"tb1": ""}
+    assert file.read_bytes() == before
+
+
+def test_one_damaged_journal_does_not_hide_the_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+    act(places, "tb1/rehearse-1", ("begin", "control", ""), ("failed", "", DEAD))
+    file = act(places, "tb2/rehearse-1", ("begin", "twin", "")) / "journal.jsonl"
+    file.write_bytes(b"rubbish\n" + file.read_bytes())
+    (places.runs / "tb1/verdict.json").write_text('{"result": "a word of a later version", "checks": []}')
+    assert records(places, monkeypatch) == {"tb1": "The twin does not boot: its kernel panics.", "tb2": ""}
+
+
 def test_a_repaired_run_is_promoted_by_the_plan_that_repaired_it(tmp_path: Path) -> None:
     places, made = Places(tmp_path), plan(RepairKind.FSCK)
     folder = act(places, "tb1/repair-1", ("done", "", ""))
