@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from appliance.errors import ApplianceError, Busy, Refused
 from appliance.host.files import write_atomic
 from appliance.host.run import Host
 from appliance.model.codec import from_json, to_json
-from appliance.model.events import AnyEvent, Failed, RunFinished, RunStarted
+from appliance.model.events import AnyEvent, Failed, Line, RunFinished, RunStarted
 from appliance.model.machine import Machine
 from appliance.model.messages import RunView
 from appliance.model.plan import Plan
@@ -22,7 +23,7 @@ from appliance.twin.twin import Twin
 from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
-from appliance.workflow.runner import Context, Outcome, Step, Stop, execute, recover, roll_back
+from appliance.workflow.runner import Context, Outcome, Step, Stop, committed, execute, recover, roll_back
 from appliance.workflow.steps.twins import twin_at_work
 from appliance.workflow.workplace import Workplace
 
@@ -147,6 +148,8 @@ class Runs:
             if going.busy:
                 going.cancel.set()
                 return
+            if going.journal.finished:
+                raise Refused((f"The run {run} is over: there is nothing left to cancel.",))
             self._launch(going, _refuse)
 
     def recover_unfinished(self, machine: Machine) -> None:
@@ -205,6 +208,18 @@ class Runs:
                 Failed(code=error.code, what=error.what, safe=error.safe, next_actions=error.next_actions)
             )
             self._finish(going, "failed")
+        except Exception:  # noqa: BLE001  whoever follows the run must hear of its end
+            trace = traceback.format_exc()
+            bus.publish(Line(source="log", level="error", text=trace))
+            bus.publish(
+                Failed(
+                    code="BUG-01",
+                    what=f"The run met a fault of its own: {trace.strip().splitlines()[-1]}",
+                    safe="Its journal stands: the next start of the appliance finishes or removes the rest.",
+                    next_actions=("Export the log and report this.", "Restart the appliance."),
+                )
+            )
+            self._finish(going, "failed")
         finally:
             if not going.gate and going.store is not None:
                 # Events at a gate belong to the record as well: a person may be at work in the twin.
@@ -214,6 +229,8 @@ class Runs:
 
 
 def _refuse(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
+    if committed(steps, journal, ctx):
+        raise Refused(("This is past its point of no return: the next start of the appliance finishes it.",))
     outcome = roll_back(steps, journal, ctx)
     journal.add("refused")
     return outcome

@@ -11,7 +11,7 @@ from appliance.boot.base import BootState, LoaderView
 from appliance.boot.choose import choose_loader
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
-from appliance.errors import ApplianceError, Refused
+from appliance.errors import ApplianceError, NeedsRescue, Refused
 from appliance.host.run import Host
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
@@ -43,6 +43,15 @@ TITLES = {
     Verb.KEEP: "Keep",
     Verb.RETIRE: "Retire",
     Verb.UNDO: "Undo everything",
+}
+
+
+STEPS = {
+    **rehearsal_steps.STEPS,
+    **repair_steps.STEPS,
+    **boot_steps.STEPS,
+    **retire_steps.STEPS,
+    **undo_steps.STEPS,
 }
 
 
@@ -93,6 +102,8 @@ def why_stale(plan: Plan, machine: Machine, lineage: Lineage) -> tuple[str, ...]
         return (f"This plan is for {plan.machine}; this machine is {machine.identity}.",)
     if plan.fingerprint != fingerprint(machine):
         return ("The machine's disks or volumes have changed since the plan was made.",)
+    if why := _not_known(plan):
+        return (why,)
     run = plan.names.run
     if plan.request.makes_a_run and run != next_run(machine, plan.names.vg, lineage):
         return (f"The machine has had a run {run} since the plan was made: its volumes would be mistaken.",)
@@ -105,19 +116,19 @@ def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
 
 
 def steps(plan: Plan, work: Workplace, live: dict[str, object] | None = None) -> tuple[Step, ...]:
-    """The steps of `plan`, in its order. Raises KeyError for a step this version does not know.
+    """The steps of `plan`, in its order. Raises NeedsRescue for a step this version does not know.
 
     `live` is where they keep what dies with the process, such as a running twin.
     """
     ground = Ground(plan, work, {} if live is None else live)
-    known = {
-        **rehearsal_steps.STEPS,
-        **repair_steps.STEPS,
-        **boot_steps.STEPS,
-        **retire_steps.STEPS,
-        **undo_steps.STEPS,
-    }
-    return tuple(known[planned.id](planned, ground) for planned in plan.steps)
+    if why := _not_known(plan):
+        raise NeedsRescue(why, next_actions=("Start the version of Twinboot that began it.",))
+    return tuple(STEPS[planned.id](planned, ground) for planned in plan.steps)
+
+
+def _not_known(plan: Plan) -> str:
+    missing = ", ".join(planned.id for planned in plan.steps if planned.id not in STEPS)
+    return f"The plan is of another version of Twinboot: this one has no step {missing}." if missing else ""
 
 
 def confirmation(plan: Plan, gate: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance.errors import ApplianceError, Cancelled, NeedsRescue
+from appliance.errors import ApplianceError, Cancelled, CommandFailed, NeedsRescue, OutOfSpace
 from appliance.host.run import Host
 from appliance.model.events import Event, Line, StepFinished, StepStarted, Waiting
 from appliance.model.plan import PlannedStep
@@ -79,12 +81,12 @@ def execute(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
                 ctx.tell(Waiting(gate=step.plan.id, sentence=step.plan.title))
                 return Outcome.WAITING
             run_step(step, number, len(steps), journal, ctx)
-    except ApplianceError as raised:
-        error = ctx.cause(raised)
+    except (ApplianceError, OSError) as raised:
+        error = ctx.cause(_named(raised))
         if not committed(steps, journal, ctx):
             ctx.tell(Line(source="run", level="error", text=f"{error.code} {error.what}"))
             roll_back(steps, journal, ctx)
-            journal.add("failed", detail=f"{error.code} {error.what}")
+            _note(journal, "failed", detail=f"{error.code} {error.what}")
         raise error from raised
     journal.add("done")
     return Outcome.DONE
@@ -118,10 +120,25 @@ def roll_back(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
         ctx.tell(Line(source="run", text=f"undo: {step.plan.title}"))
         try:
             step.undo(ctx)
-        except ApplianceError as error:
-            raise NeedsRescue(f'Undoing "{step.plan.title}" failed: {error.what}') from error
-        journal.add("undone", step.plan.id)
+        except (ApplianceError, OSError) as error:
+            raise NeedsRescue(f'Undoing "{step.plan.title}" failed: {_named(error).what}') from error
+        _note(journal, "undone", step.plan.id)
     return Outcome.ROLLED_BACK
+
+
+def _named(raised: ApplianceError | OSError) -> ApplianceError:
+    """A full or failing disk, met by a step or by the journal itself, in words of ours."""
+    if isinstance(raised, ApplianceError):
+        return raised
+    where = f" ({raised.filename})" if raised.filename else ""
+    said = f"{raised.strerror or raised}{where}."
+    return OutOfSpace(said) if raised.errno == errno.ENOSPC else CommandFailed(said)
+
+
+def _note(journal: Journal, what: str, step: str = "", detail: str = "") -> None:
+    """What is told of an undo may fail: a full history must not stop the undo, which is safe twice."""
+    with contextlib.suppress(OSError):
+        journal.add(what, step, detail)
 
 
 def recover(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:

@@ -7,8 +7,10 @@ may catch. Planted faults (mutants) show that the assertions can fail.
 from __future__ import annotations
 
 import contextlib
+import errno
+import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,6 +175,49 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     again = Journal.open(path)
     assert [r.what for r in again.records] == ["begin"]
     assert path.read_bytes().endswith(b"\n")
+
+
+@contextlib.contextmanager
+def disk_full_after(size: int) -> Iterator[None]:
+    """As on a full volume: a write behind `size` bytes of a file is made in part, then refused."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_line_the_full_disk_took_half_of_is_taken_back(tmp_path: Path) -> None:
+    """Or the next one, when there is room again, would stand behind it and damage the journal for good."""
+    path = tmp_path / "journal"
+    journal = Journal.open(path)
+    journal.add("begin", "snapshot")
+    with disk_full_after(path.stat().st_size + 20), pytest.raises(OSError):
+        journal.add("end", "snapshot")
+    journal.add("failed")
+    assert [r.what for r in Journal.open(path).records] == ["begin", "failed"]
+    assert [r.what for r in journal.records] == ["begin", "failed"]
+
+
+@pytest.mark.parametrize("lines", range(7))
+def test_a_history_that_is_full_at_any_line_stops_no_undo(tmp_path: Path, lines: int) -> None:
+    """The next start has room again, or not: it ends exactly old."""
+    disk, path = Disk(broken="twin-b"), tmp_path / "journal"
+
+    class Full(Journal):
+        def add(self, what: str, step: str = "", detail: str = "") -> None:
+            if len(self.records) >= lines:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().add(what, step, detail)
+
+    with pytest.raises(ApplianceError):
+        execute(steps_on(disk), Full.open(path), context())
+    assert disk.things == OLD
+    journal = Journal.open(path)
+    if not journal.finished:
+        assert recover(steps_on(disk), journal, context()) is Outcome.ROLLED_BACK
+    assert disk.things == OLD and Journal.open(path).finished
 
 
 def test_a_damaged_middle_line_is_never_guessed_at(tmp_path: Path) -> None:
