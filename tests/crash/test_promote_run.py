@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.boot.base import Boot, BootState
-from appliance.errors import CommandFailed
-from appliance.model.plan import PlannedStep
+from appliance.errors import CommandFailed, Refused
+from appliance.model.plan import PlannedStep, Request, Verb
+from appliance.volumes.base import SnapshotRole
 from appliance.workflow.journal import Journal
 from appliance.workflow.runner import Context, Outcome, Step, execute, recover
 from appliance.workflow.steps import boot as boot_steps
@@ -42,8 +44,11 @@ class Promotion:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.boot, self.disk = boot_on(installed())
-        self.ground = Ground(REHEARSED, Workplace(FOUND, "tb1", folder, folder / "run", folder / "data"))
+        plan = replace(REHEARSED, request=Request(verb=Verb.PROMOTE, run="tb1"))
+        self.ground = Ground(plan, Workplace(FOUND, "tb1", folder, folder / "run", folder / "data"))
         self.lvm = FakeLvm()
+        self.lvm.add("root", 1 << 30, 4)
+        self.ground.store(self.lvm).create(self.ground.snapshot(SnapshotRole.BASE))
 
         @contextlib.contextmanager
         def mounted(host: object, ground: object) -> Iterator[Boot]:
@@ -63,9 +68,8 @@ class Promotion:
             monkeypatch.setattr(boot_steps, name, stand_in)
 
     def begin(self, *names: str) -> tuple[tuple[Step, ...], Journal, Context]:
-        steps = tuple(
-            boot_steps.STEPS[n](PlannedStep(id=n, title=n, commit=n != "stage"), self.ground) for n in names
-        )
+        planned = (PlannedStep(id=n, title=n, commit=n in ("arm", "keep", "rollback")) for n in names)
+        steps = tuple(boot_steps.STEPS[p.id](p, self.ground) for p in planned)
         journal = Journal.open(self.folder / f"{names[-1]}.jsonl")
         return steps, journal, Context(self.lvm, lambda event: None, threading.Event())
 
@@ -157,3 +161,12 @@ def test_what_fails_behind_the_flip_is_finished_by_the_next_start(promotion: Pro
         execute(*promotion.begin("stage", "arm"))
     assert boots(promotion.disk.live) == TRIAL_ONCE
     assert recover(*promotion.begin("stage", "arm")) is Outcome.DONE
+
+
+def test_what_the_old_system_wrote_while_the_promotion_waited_is_not_lost(promotion: Promotion) -> None:
+    """It was looked at before the gate; an approval may come days and starts of the machine later."""
+    promotion.lvm.write("root", 2)
+    with pytest.raises(Refused, match="has run since"):
+        execute(*promotion.begin("confirm", "stage", "arm"))
+    assert boots(promotion.disk.live) == OLD_ALWAYS
+    assert LOADER.view(promotion.boot).state is BootState.ABSENT

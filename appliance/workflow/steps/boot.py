@@ -18,7 +18,7 @@ from appliance.host.run import Host
 from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
 from appliance.model.machine import mapper_path
-from appliance.model.plan import PlannedStep
+from appliance.model.plan import PlannedStep, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.ground import Ground, OnGround
@@ -209,6 +209,9 @@ class Gate(OnGround):
     """A person's word; the runner does the waiting."""
 
     def do(self, ctx: Context) -> None:
+        if self.ground.whole.request.verb is Verb.PROMOTE:
+            # Once more: the word may come days, and starts of the old system, after the first look.
+            CheckStill(self.plan, self.ground).do(ctx)
         ctx.tell(Line(source="run", text=f"approved: {self.plan.title}"))
 
 
