@@ -16,7 +16,7 @@ from appliance.boot import entries, env
 from appliance.boot.base import SETTLE, Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.flip import flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
-from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, same, sha256, text_of
+from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, same, sha256, text_of, unread
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
 from appliance.model.codec import from_json, to_json
@@ -77,8 +77,7 @@ class Grub:
         if wrong := _not_whole(boot, manifest):
             raise BootConfigFailed(f"The loader does not read as written: {', '.join(wrong)}.")
         if found.custom == "absent":
-            boot.disk.create(f"{boot.place.folder}/custom.cfg", entries.CUSTOM.encode())
-            boot.disk.settle()
+            _make_read(boot, found)
         elif _decides_nothing(found):
             flip(boot, env.PATH, fresh[: env.SECTOR])
         after = look(boot)
@@ -104,7 +103,7 @@ class Grub:
             sector = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
             disk.create(f"{base}/env.{state.value}", sector)
         disk.create(f"{base}/entries.cfg", text.encode())
-        if found.custom == "absent":
+        if found.custom == "absent" or disk.read(env.PATH) is None:
             disk.create(env.PATH, fresh)
         was = fresh if _decides_nothing(found) else disk.read(env.PATH) or fresh
         manifest = Manifest(
@@ -117,6 +116,7 @@ class Grub:
             old=old,
             before=before,
             env_before=was[: env.SECTOR].hex(),
+            entries=sha256(text.encode()),
         )
         disk.create(f"{base}/manifest.json", to_json(manifest))
         disk.settle()
@@ -126,8 +126,9 @@ class Grub:
         found, manifest = look(boot), _needed(boot, run)
         if found.state is BootState.ARMED and found.run == run:
             return
-        if found.custom != "ours" or not found.sourced:
+        if found.custom == "absent":
             raise Refused(("The loader does not read our entries: stage first.",))
+        _make_read(boot, found)
         if wrong := _not_whole(boot, manifest):
             raise BootConfigFailed(f"Not armed, the loader does not read: {', '.join(wrong)}.")
         _flip(boot, run, BootState.ARMED)
@@ -142,6 +143,7 @@ class Grub:
         _in_state(found, run, BootState.TRIAL, BootState.ARMED, BootState.KEPT)
         if found.state is BootState.KEPT:
             return
+        _make_read(boot, found)
         if wrong := _not_whole(boot, manifest):
             raise BootConfigFailed(f"Not armed, the loader does not read: {', '.join(wrong)}.")
         _flip(boot, run, BootState.ARMED, keep=True)
@@ -151,6 +153,7 @@ class Grub:
         _in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
         if wrong := [path for path in _not_whole(boot, manifest) if "/files/" not in path]:
             raise BootConfigFailed(f"There is no way back, the loader does not read: {', '.join(wrong)}.")
+        _make_read(boot, found)
         if found.state is not BootState.ROLLED_BACK:
             _flip(boot, run, BootState.ROLLED_BACK)
 
@@ -222,10 +225,24 @@ def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
         for file in files
         if boot.raw.sha256(f"{base}/{folder}/{file.name}") != file.sha256
     ]
-    text = entries.entries_cfg(manifest.run, manifest.trial, manifest.previous)
-    if boot.raw.read(f"{base}/entries.cfg") != text.encode():
+    written = manifest.entries or sha256(
+        entries.entries_cfg(manifest.run, manifest.trial, manifest.previous).encode()
+    )
+    if boot.raw.sha256(f"{base}/entries.cfg") != written:
         wrong.append(f"{base}/entries.cfg")
     return tuple(wrong)
+
+
+def _make_read(boot: Boot, found: LoaderView) -> None:
+    """GRUB does what the sector says: custom.cfg is laid down at first, and where an admin removed it since.
+
+    Raises Refused where it would not be read, or is another: the act would only be said.
+    """
+    if reasons := unread(boot.place, found):
+        raise Refused(reasons)
+    if found.custom == "absent":
+        boot.disk.create(f"{boot.place.folder}/custom.cfg", entries.CUSTOM.encode())
+        boot.disk.settle()
 
 
 def _flip(boot: Boot, run: str, state: BootState, *, keep: bool = False) -> None:

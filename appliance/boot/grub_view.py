@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from appliance.boot import entries, env, grubcfg
-from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.base import Boot, BootFile, BootPlace, BootState, Entry, LoaderView, StagedSystem
 
 OURS = "# twinboot"
 FOLDER = entries.FOLDER
@@ -23,7 +23,7 @@ def look(boot: Boot) -> LoaderView:
     saved = env.values_of(boot.raw.read(f"{folder}/grubenv")).get("saved_entry", "")
     own = grubcfg.default_entry(config, boot.place.prefix, saved)
     custom = boot.raw.read(f"{folder}/custom.cfg")
-    kind = "absent" if custom is None else "ours" if text_of(custom).startswith(OURS) else "foreign"
+    kind = "absent" if custom is None else _kind(text_of(custom))
     sourced = grubcfg.sources_custom(config)
     runs = tuple(name for name in boot.raw.names(FOLDER) if not name.startswith((".", "env")))
     known = LoaderView(
@@ -37,6 +37,17 @@ def look(boot: Boot) -> LoaderView:
     )
     data = boot.raw.read(env.PATH)
     return known if data is None else _with_env(boot, known, env.values_of(data))
+
+
+def _kind(custom: str) -> str:
+    """Whose custom.cfg it is; "edited": ours by its first line, with other lines than we write."""
+    if not custom.startswith(OURS):
+        return "foreign"
+    return "ours" if _code(custom) == _code(entries.CUSTOM) else "edited"
+
+
+def _code(text: str) -> list[str]:
+    return [line for raw in text.splitlines() if (line := raw.strip()) and not line.startswith("#")]
 
 
 def _with_env(boot: Boot, known: LoaderView, values: dict[str, str]) -> LoaderView:
@@ -97,11 +108,6 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
             place.fstype not in WRITABLE,
             f"/boot is {place.fstype or 'of an unknown kind'}: only ext2, ext3 and ext4 are supported.",
         ),
-        (not found.sourced, f"{named}/grub.cfg does not read custom.cfg (41_custom is missing)."),
-        (
-            found.custom == "foreign",
-            f"{named}/custom.cfg exists and is not ours: move its entries to 40_custom first.",
-        ),
         (found.own is None, f"The default entry could not be found in {named}/grub.cfg."),
         (
             found.own is not None and not own_root.startswith("/dev/mapper/"),
@@ -117,7 +123,26 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
         ),
     )
     reasons = tuple(sentence for against, sentence in checks if against)
+    reasons = (*unread(place, found), *reasons)
     return reasons or (no_room(boot, wanted, found) if wanted else ())
+
+
+def unread(place: BootPlace, found: LoaderView) -> tuple[str, ...]:
+    """Sentences on why GRUB would not take our entries, whatever the sector says."""
+    named = f"/boot/{place.folder}"
+    checks = (
+        (not found.sourced, f"{named}/grub.cfg does not read custom.cfg (41_custom is missing)."),
+        (
+            found.custom == "foreign",
+            f"{named}/custom.cfg exists and is not ours: move its entries to 40_custom first.",
+        ),
+        (
+            found.custom == "edited",
+            f"{named}/custom.cfg is Twinboot's and was changed by hand: delete it, and move what was added "
+            "to 40_custom.",
+        ),
+    )
+    return tuple(sentence for against, sentence in checks if against)
 
 
 def no_room(boot: Boot, wanted: StagedSystem, found: LoaderView) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ SCHEMA = 1
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """/boot/twinboot/<run>/manifest.json. `files` is the new system's, `old` what the previous entry
     boots, `before` the names /boot held when the run was staged; `env_before` the sector that was there
-    (hex), empty where there was none."""
+    (hex), empty where there was none; `entries` the sha256 of entries.cfg, which another version may have
+    written in other words."""
 
     schema: int = SCHEMA
     run: str
@@ -24,3 +25,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     old: tuple[BootFile, ...]
     before: tuple[str, ...]
     env_before: str = ""
+    entries: str = ""

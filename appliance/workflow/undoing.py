@@ -121,7 +121,7 @@ def planned_steps(
             title="Take everything of ours out of /boot",
             weight=10,
             commit=True,
-            writes=(boot,) if view is not None and (view.runs or view.custom == "ours") else (),
+            writes=(boot,) if view is not None and (view.runs or view.custom in ("ours", "edited")) else (),
         ),
         PlannedStep(id="delete-ours", title=f"Delete {len(going)} volumes", weight=10, writes=deletions),
         PlannedStep(id="history", title="Delete the history", weight=5, writes=(history,) if kept else ()),

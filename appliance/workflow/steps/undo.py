@@ -27,7 +27,7 @@ MOST_RUNS = 1000
 
 def is_clear(boot: Boot, seen: LoaderView) -> bool:
     """Whether the loader finds nothing of ours any more, not even an empty folder."""
-    found = bool(seen.runs) or seen.custom == "ours" or seen.state is not BootState.ABSENT
+    found = bool(seen.runs) or seen.custom in ("ours", "edited") or seen.state is not BootState.ABSENT
     return not found and FOLDER not in boot.raw.names("")
 
 
