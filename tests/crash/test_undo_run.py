@@ -12,19 +12,32 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from appliance.boot import env
 from appliance.boot.base import Boot
+from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Plan, Request, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.runner import Context, Outcome, execute, recover
-from appliance.workflow.steps import undo
+from appliance.workflow.steps import retire, undo
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.undoing import build_plan
 from appliance.workflow.workplace import Workplace
+from tests.crash.lab import NEW_ROOT
 from tests.crash.modeldisk import Place
-from tests.crash.test_cuts import LOADER, OLD_ALWAYS, after, arm, boot_on, boots, installed
+from tests.crash.test_cuts import (
+    LOADER,
+    OLD_ALWAYS,
+    after,
+    arm,
+    boot_on,
+    boots,
+    installed,
+    keep_on_the_metal,
+    set_state,
+)
 from tests.crash.test_undo_cuts import is_as_installed
 from tests.unit.workflow.test_retire_steps import PowerCut
 from tests.unit.workflow.test_retirement import FOUND, group, run_volumes, view
@@ -87,8 +100,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Ma
         yield here[0].boot
 
     monkeypatch.setattr(undo, "machine_boot", mounted)
-    monkeypatch.setattr(undo, "open_boot", lambda host, place: here[0].boot)
-    monkeypatch.setattr(undo, "loader_of", lambda ground, host: LOADER)
+    for module in (undo, retire):
+        monkeypatch.setattr(module, "open_boot", lambda host, place: here[0].boot)
+        monkeypatch.setattr(module, "loader_of", lambda ground, host: LOADER)
     monkeypatch.setattr(undo, "owned_by_installed", lambda host, ground: tuple(installed().names))
     yield here
 
@@ -123,3 +137,18 @@ def test_cut_at_every_write_the_next_start_finishes_it(machine: list[Machine], t
             assert cut >= 8, "every deletion is a write of its own"
             return
     raise AssertionError("forty writes were not enough")
+
+
+def test_a_volume_the_machine_boots_from_is_not_deleted_whatever_the_plan_names(
+    machine: list[Machine], tmp_path: Path
+) -> None:
+    """Kept since the plan was made, and the sector damaged since: grub.cfg's own default is the kept root."""
+    place = after(tmp_path, arm, set_state(BootState.TRIAL), keep_on_the_metal)
+    for inode, data in place.inodes.items():
+        place.inodes[inode] = data.replace(NEW_ROOT.encode(), b"/dev/mapper/vg0-root--tb1")
+    machine[:] = [Machine(tmp_path, place)]
+    machine[0].disk.write_sector(env.PATH, b"damaged".ljust(env.SECTOR, b"#"))
+    steps, journal, ctx = machine[0].begin()
+    with pytest.raises(Refused, match="root-tb1"):
+        execute(steps, journal, ctx)  # type: ignore[arg-type]
+    assert "root-tb1" in machine[0].lvm.lvs

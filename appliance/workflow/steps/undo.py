@@ -19,7 +19,7 @@ from appliance.volumes.state import StateVolume
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
 from appliance.workflow.steps.ground import Ground, OnGround
-from appliance.workflow.steps.retire import delete_doomed, owned_by_installed
+from appliance.workflow.steps.retire import delete_doomed, owned_by_installed, refuse_what_is_needed
 
 MOST_RUNS = 1000
 """A loader that still shows something of ours after so many removals does not obey."""
@@ -72,6 +72,7 @@ class DeleteOurs(OnGround):
         return not {s.lv for s in self.ground.store(ctx.host).ours()} & set(self.ground.whole.doomed)
 
     def do(self, ctx: Context) -> None:
+        refuse_what_is_needed(ctx, self.ground)
         delete_doomed(ctx, self.ground)
 
 

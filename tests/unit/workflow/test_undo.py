@@ -25,6 +25,12 @@ STEP = PlannedStep(id="delete-ours", title="Delete")
 TWO = Lineage(nodes=tuple(Node(volume=f"root-{run}", state=State.SEALED, run=run) for run in ("tb2", "tb10")))
 
 
+@pytest.fixture(autouse=True)
+def nothing_boots_from_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the loader says against a deletion is held in tests/crash/test_undo_run."""
+    monkeypatch.setattr(undo, "refuse_what_is_needed", lambda ctx, ground: None)
+
+
 def plan(seen: LoaderView | None, *runs: str, lineage: Lineage = TWO) -> Plan:
     made = [volume for run in runs for volume in run_volumes(run)]
     return build_plan(replace(FOUND, volume_groups=(group(*made),)), Request(verb=Verb.UNDO), lineage, seen)
