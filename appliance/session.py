@@ -172,6 +172,9 @@ class Session:
     async def on_stick(self) -> sm.OnStick:
         return await self._ask(sm.GetStick(), sm.OnStick)
 
+    async def packages(self, system: str, find: str = "") -> sm.PackageList:
+        return await self._ask(sm.GetPackages(system=system, find=find), sm.PackageList)
+
     async def open_shell(self) -> sm.ShellReady:
         return await self._ask(sm.OpenShell(client=self.client), sm.ShellReady)
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 
 from appliance.engine.bus import Bus
+from appliance.engine.packages import PackageDesk
 from appliance.engine.runs import Runs
 from appliance.engine.services import Services
 from appliance.errors import Busy, Refused, StalePlan
 from appliance.host.run import Host, write
 from appliance.model import messages as m
+from appliance.model import service_messages as s
 from appliance.model.command_line import command_line
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request, Verb
@@ -39,6 +41,7 @@ class Desk:
         self.places = places
         self.writes = writes
         self.services = Services(host, bus, places)
+        self.packages = PackageDesk(host, runs)
         self.version = importlib.metadata.version("twinboot")
         self._machine: Machine | None = None
         self._descent: Descent | None = None
@@ -66,6 +69,8 @@ class Desk:
                 return self.record(say.run)
             case m.Power():
                 self.power(say.act)
+            case s.GetPackages():
+                return self.packages.look(say, self.machine())
             case _:
                 return self.services.handle(say, self.machine)
         return m.Accepted()
@@ -129,7 +134,8 @@ class Desk:
     def plan(self, request: Request) -> Plan:
         machine, descent = self.machine(STILL_TRUE), self.descent()
         if request.verb in (Verb.REHEARSE, Verb.REPAIR):
-            return catalogue.build_plan(machine, request, descent, self.host, self.places)
+            sizes = self.packages.sizes(request.system, machine)
+            return catalogue.build_plan(machine, request, descent, self.host, self.places, sizes)
         going = self.runs.going
         twin = going is not None and going.at_hand  # its volumes are in use while a person works in it
         if twin or not self.runs.disks.acquire(timeout=DISKS_WAIT):

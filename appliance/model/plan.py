@@ -6,6 +6,8 @@ People write both by hand: a key that is not known is refused, since it was mean
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -46,6 +48,16 @@ class RepairKind(enum.Enum):
     FINISH_PACKAGES = "finish-packages"
     UNDO_PACKAGES = "undo-packages"
     BY_HAND = "by-hand"
+
+
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+](:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?")
+"""A package as apt takes it: NAME[:ARCHITECTURE][=VERSION] (deb-control(5), Package). One that ends with "-"
+would mean a removal (apt-get(8)): no name does."""
+
+
+def not_packages(names: Iterable[str]) -> tuple[str, ...]:
+    """A sentence for each of `names` that no package can have."""
+    return tuple(f"{name!r} is not a package name." for name in names if not PACKAGE.fullmatch(name))
 
 
 class PatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -153,6 +153,49 @@ class OnStick(Reply, frozen=True, tag="stick"):
     checks: tuple[str, ...] = ()
 
 
+MOST_PACKAGES = 200
+"""Rows of one `PackageList`: with more, somebody looks for a name."""
+
+
+class GetPackages(Say, frozen=True, tag="packages"):
+    """What is installed in the system `system` and has every word of `find` in its name.
+
+    The first time it is read from the system's own volume, which takes as long as a look at the machine.
+    Answered by `PackageList`; refused as busy while a run is at work on the disks.
+    """
+
+    system: str
+    find: str = ""
+
+
+class PackageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An installed package. `newer` is the newest version that the system's own apt lists know, where there
+    is one; `security`: one from a security archive is newer; `held`: apt will not change it.
+    """
+
+    name: str
+    version: str
+    newer: str = ""
+    security: bool = False
+    held: bool = False
+
+
+class PackageList(Reply, frozen=True, tag="packages"):
+    """At most MOST_PACKAGES `rows` of `found`: security updates, then other newer versions, then the rest.
+
+    `installed`, `newer` and `security` count the whole system. `lists_at` is when apt last read its lists, in
+    seconds since 1970, 0 where there are none; `unread` counts lists that could not be read.
+    """
+
+    rows: tuple[PackageRow, ...] = ()
+    found: int = 0
+    installed: int = 0
+    newer: int = 0
+    security: int = 0
+    lists_at: float = 0.0
+    unread: int = 0
+
+
 class OpenShell(Say, frozen=True, tag="shell"):
     """A root shell on the terminal `client`, which asks for itself."""
 
@@ -249,6 +292,7 @@ AnyServiceSay = (
     | SetProxy
     | Blink
     | GetStick
+    | GetPackages
     | OpenShell
     | ShellClosed
     | SetSsh
@@ -256,6 +300,8 @@ AnyServiceSay = (
     | GetKeyboard
     | SetKeyboard
 )
-AnyServiceReply = Exported | PlanFiles | PlanSaved | Network | OnStick | ShellReady | SshState | KeyboardIs
+AnyServiceReply = (
+    Exported | PlanFiles | PlanSaved | Network | OnStick | PackageList | ShellReady | SshState | KeyboardIs
+)
 SERVICE_ACTS: tuple[type[Say], ...] = (SetNetwork, SetProxy, OpenShell, SetSsh, SetKeyboard)
 """Those that only the client in control may ask."""

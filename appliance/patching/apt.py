@@ -6,12 +6,10 @@ kernels included, but removes nothing; what would need a removal is reported as 
 
 from __future__ import annotations
 
-import re
-
 from appliance.errors import PatchFailed, Refused
 from appliance.model.events import Line
 from appliance.model.plain import plain
-from appliance.model.plan import PatchKind, PatchRequest
+from appliance.model.plan import PatchKind, PatchRequest, not_packages
 from appliance.model.verdict import PackageChange
 from appliance.patching import apt_setup, apt_text
 from appliance.patching.apt_audit import audit, state
@@ -22,7 +20,6 @@ from appliance.patching.base import Applied, Guest, Mark, Preview, Setting, Sour
 from appliance.patching.job import FOLDER, Job
 from appliance.patching.script import run_script
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+](:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?")
 _UPGRADE = ("upgrade", "--with-new-pkgs")
 
 # Both questions in one call of the agent: what would change, and what would be fetched. apt-get ends with
@@ -271,12 +268,7 @@ class Apt:
 
 def _bad_names(names: tuple[str, ...]) -> list[str]:
     reasons = [] if names else ["No package was named."]
-    for name in names:
-        if not _NAME.fullmatch(name):
-            reasons.append(f"{name!r} is not a package name.")
-        elif apt_text.LOADER.match(name):
-            reasons.append(f"{name} is a boot loader package: its work lies outside the snapshot.")
-    return reasons
+    return [*reasons, *not_packages(names), *apt_text.why_loader(names)]
 
 
 def _security(request: PatchRequest) -> bool:

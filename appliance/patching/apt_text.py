@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.model.verdict import PackageChange
@@ -15,6 +16,15 @@ _INST = re.compile(
 )
 _REMV = re.compile(r"^(?:Remv|Purg) (?P<name>\S+) \[(?P<old>[^\]]*)\]")
 _URI = re.compile(r"^'[^']*' \S+ (\d+)")
+
+
+def why_loader(names: Iterable[str]) -> tuple[str, ...]:
+    """A sentence for each of `names` that a rehearsal does not touch."""
+    return tuple(
+        f"{name} is a boot loader package: its work lies outside the snapshot."
+        for name in names
+        if LOADER.match(name)
+    )
 
 
 def bare(name: str) -> str:

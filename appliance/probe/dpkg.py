@@ -20,12 +20,16 @@ _KERNEL = re.compile(r"linux-(?:image|image-unsigned|modules|modules-extra)-(\d.
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """One installed package; `size` is what it takes unpacked, in bytes (deb-control(5), Installed-Size)."""
+    """One installed package; `size` is what it takes unpacked, in bytes (deb-control(5), Installed-Size).
+
+    `held`: apt is told to leave it as it is (apt-mark(8)).
+    """
 
     name: str
     arch: str
     version: str
     size: int
+    held: bool = False
 
 
 def parse_status(text: str) -> tuple[Installed, ...]:
@@ -36,12 +40,14 @@ def parse_status(text: str) -> tuple[Installed, ...]:
 def _installed(text: str) -> Iterator[Installed]:
     for paragraph in text.split("\n\n"):
         fields = dict(_FIELD.findall(paragraph))
-        state = fields.get("Status", "").rpartition(" ")[2]
+        status = fields.get("Status", "")
+        want, state = status.partition(" ")[0], status.rpartition(" ")[2]
         name, version = fields.get("Package", ""), fields.get("Version", "")
         if state in ("", "not-installed", "config-files"):
             continue
         if _NAME.fullmatch(name) and _VERSION.fullmatch(version):
-            yield Installed(name, fields.get("Architecture", ""), version, kib(fields.get("Installed-Size")))
+            size = kib(fields.get("Installed-Size"))
+            yield Installed(name, fields.get("Architecture", ""), version, size, want == "hold")
 
 
 def kib(words: str | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def probe(host: Host, root: Path = Path("/")) -> Machine:
     Raises ProbeFailed, DamagedData or CommandFailed when the machine cannot be read well enough, Busy while
     another probe runs; what stands in the way of a rehearsal is no error but a Trouble with `refuses` set.
     """
-    with locked(root / FOLDER.parent / "probe.lock", "Another look at this machine", LOCK_WAIT):
+    with exclusive(root):
         board = _board(host, root)
         devices = lsblk.machine_disks(lsblk.parse_lsblk(host.run(lsblk.lsblk()).stdout))
         disks = tuple(_disk(host, device) for device in devices)
@@ -72,6 +73,11 @@ def probe(host: Host, root: Path = Path("/")) -> Machine:
         boot_order=board.order,
         trouble=own + _disk_trouble(devices, disks, systems) + ground.unread + unread,
     )
+
+
+def exclusive(root: Path) -> AbstractContextManager[None]:
+    """Held by whoever shows the machine's volumes. Raises Busy where somebody else does for too long."""
+    return locked(root / FOLDER.parent / "probe.lock", "Another look at this machine", LOCK_WAIT)
 
 
 def _board(host: Host, root: Path) -> Board:

@@ -66,7 +66,7 @@ def installed_systems(
             if top is None:
                 unread.append(trouble.unreadable(candidate.path, f"its {candidate.fstype} does not mount"))
                 continue
-            tree = _root_in(top, candidate.fstype)
+            tree = root_in(top, candidate.fstype)
             system = None if tree is None else _describe(ground, firmly, candidate, tree)
             found += [] if system is None else [system]
     return tuple(found), tuple(unread)
@@ -89,7 +89,7 @@ def _is_copy(ground: Ground, candidate: Known) -> bool:
     return any(k.fsuuid == candidate.fsuuid for k in origins)
 
 
-def _root_in(top: Tree, fstype: str) -> Tree | None:
+def root_in(top: Tree, fstype: str) -> Tree | None:
     """The tree that has os-release and fstab: the file system itself or, on btrfs, a usual subvolume."""
     folders = ("", *(SUBVOLUMES if fstype == "btrfs" else ()))
     for folder in folders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from appliance.workflow.losses import losses
 from appliance.workflow.naming import next_run
 from appliance.workflow.places import Places
 from appliance.workflow.records import record_of, write_record_of
+from appliance.workflow.room import Known
 from appliance.workflow.runner import Step
 from appliance.workflow.standing import stand
 from appliance.workflow.steps import boot as boot_steps
@@ -65,12 +67,22 @@ def title(plan: Plan) -> str:
     return f"{TITLES[plan.request.verb]} {plan.names.run}"
 
 
-def build_plan(machine: Machine, request: Request, descent: Descent, host: Host, places: Places) -> Plan:
-    """A plan for `request`. Raises Refused with every reason at once."""
+def build_plan(
+    machine: Machine,
+    request: Request,
+    descent: Descent,
+    host: Host,
+    places: Places,
+    sizes: Mapping[str, int] | None = None,
+) -> Plan:
+    """A plan for `request`; `sizes` are what installed packages take, in bytes, where somebody has looked.
+
+    Raises Refused with every reason at once.
+    """
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
-        bundle = stick.bundle_bytes(places.data, request.patch.bundle)
-        return rehearse.build_plan(machine, request, descent.lineage, missing, bundle)
+        known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
+        return rehearse.build_plan(machine, request, descent.lineage, missing, known)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.UNDO:

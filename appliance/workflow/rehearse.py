@@ -5,10 +5,18 @@ from __future__ import annotations
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
-from appliance.model.plan import PatchKind, Plan, PlannedStep, Request, Write, fingerprint
+from appliance.model.plan import (
+    PatchKind,
+    Plan,
+    PlannedStep,
+    Request,
+    Write,
+    fingerprint,
+    not_packages,
+)
 from appliance.volumes.choose import why_no_store
 from appliance.workflow.naming import choose_names, next_run
-from appliance.workflow.room import expected_bytes, why_no_room, with_room
+from appliance.workflow.room import NOTHING_KNOWN, Known, expected_bytes, why_no_room, with_room
 from appliance.workflow.selection import choose_system
 
 OURS_REMAIN = "our own snapshot volumes remain; the next start deletes them"
@@ -23,15 +31,18 @@ TITLES = {
 
 
 def build_plan(
-    machine: Machine, request: Request, lineage: Lineage, missing: tuple[str, ...] = (), bundle: int = 0
+    machine: Machine,
+    request: Request,
+    lineage: Lineage,
+    missing: tuple[str, ...] = (),
+    known: Known = NOTHING_KNOWN,
 ) -> Plan:
-    """What a rehearsal will do on `machine`; `missing` says what the stick has not got, `bundle` how many
-    bytes of .debs the request's bundle holds.
+    """What a rehearsal will do on `machine`; `missing` says what the stick has not got.
 
     Raises Refused with every reason at once.
     """
     system = choose_system(machine, request, lineage)
-    expected = expected_bytes(system, request, bundle)
+    expected = expected_bytes(system, request, known)
     reasons = (*refusals(machine, system, request), *missing, *why_no_room(machine, system, expected))
     warnings = warnings_of(machine, system)
     if reasons:
@@ -58,8 +69,10 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
     """Every reason not to rehearse, as sentences."""
     reasons = [t.sentence for t in (*machine.trouble, *system.trouble) if t.refuses]
     reasons += why_no_kvm(machine, request)
-    if request.patch.kind is PatchKind.PACKAGES and not request.patch.packages:
-        reasons.append("No package was named: give --packages a list.")
+    if request.patch.kind is PatchKind.PACKAGES:
+        if not request.patch.packages:
+            reasons.append("No package was named: give --packages a list.")
+        reasons += not_packages(request.patch.packages)
     if request.patch.kind is PatchKind.SCRIPT and not request.patch.script:
         reasons.append("No script was named: give --script a file on the stick.")
     reasons += why_no_store(machine, system)

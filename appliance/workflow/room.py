@@ -6,6 +6,9 @@ same mark. Every number says where it is from: *measured* was counted, *assumed*
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from msgspec.structs import replace
 
 from appliance.model.machine import InstalledSystem, Machine, Packages
@@ -49,7 +52,7 @@ SHARE = {PatchKind.ALL: 1 / 4, PatchKind.SECURITY: 3 / 16}
 an update in its first three years, three quarters of those for security (measured); assumed: half is done."""
 
 PACKAGE = 64 * MIB
-"""A package chosen by name, with what comes with it. Assumed."""
+"""A package chosen by name, with what comes with it; what it takes now, where that is more. Assumed."""
 
 UNKNOWN = 512 * MIB
 """What a script, a person in the twin or a package transaction half done writes: nobody can know. Assumed."""
@@ -67,23 +70,32 @@ REPAIRS = {
 }
 
 
-def expected_bytes(system: InstalledSystem, request: Request, bundle: int = 0) -> int:
-    """About how many bytes the run of `request` writes into the room for snapshots. Pure.
+@dataclass(frozen=True)
+class Known:
+    """What is known beside the machine, in bytes: all .debs of the request's bundle, and what installed
+    packages take by name, where somebody has looked."""
 
-    `bundle` is the sum of the sizes of the .debs in the request's bundle, in bytes.
-    """
+    bundle: int = 0
+    packages: Mapping[str, int] = field(default_factory=dict)
+
+
+NOTHING_KNOWN = Known()
+
+
+def expected_bytes(system: InstalledSystem, request: Request, known: Known = NOTHING_KNOWN) -> int:
+    """About how many bytes the run of `request` writes into the room for snapshots. Pure."""
     boots = 3 if request.verb is Verb.REHEARSE or request.watch else 2
     boot = BOOT + BOOT_DATA * len(system.data)
-    return boots * boot + EDITS + STAGED + _change(system.packages, request, bundle)
+    return boots * boot + EDITS + STAGED + _change(system.packages, request, known)
 
 
-def _change(packages: Packages, request: Request, bundle: int) -> int:
+def _change(packages: Packages, request: Request, known: Known) -> int:
     if request.repair is not None:
         return REPAIRS[request.repair]
-    return _patch(packages, request.patch, bundle)
+    return _patch(packages, request.patch, known)
 
 
-def _patch(packages: Packages, patch: PatchRequest, bundle: int) -> int:
+def _patch(packages: Packages, patch: PatchRequest, known: Known) -> int:
     if patch.kind is PatchKind.NOTHING:
         return 0
     if patch.kind in (PatchKind.SCRIPT, PatchKind.BY_HAND):
@@ -91,10 +103,11 @@ def _patch(packages: Packages, patch: PatchRequest, bundle: int) -> int:
     whole, kernel = packages.bytes or TYPICAL, packages.kernel_bytes or KERNEL
     if patch.bundle:
         # The twin reads it from the stick. What is in it more than once, or not wanted, is not unpacked.
-        return min(int(bundle * UNPACKED), whole + kernel) + INITRD
+        return min(int(known.bundle * UNPACKED), whole + kernel) + INITRD
     if patch.kind is PatchKind.PACKAGES:
         own = [name for name in patch.packages if not name.startswith("linux-")]
-        unpacked, kernels = PACKAGE * len(own), len(own) < len(patch.packages)
+        takes = (known.packages.get(name.partition("=")[0], 0) for name in own)
+        unpacked, kernels = sum(max(PACKAGE, size) for size in takes), len(own) < len(patch.packages)
     else:
         unpacked, kernels = int(max(0, whole - kernel) * SHARE[patch.kind]), True
     unpacked = min(unpacked, whole) + (kernel if kernels else 0)

@@ -27,6 +27,7 @@ from appliance.workflow.room import (
     STAGED,
     UNKNOWN,
     UNPACKED,
+    Known,
     expected_bytes,
 )
 from appliance.workflow.runner import Context
@@ -50,8 +51,10 @@ def repaired(kind: RepairKind, watch: bool = True) -> Request:
     return Request(verb=Verb.REPAIR, repair=kind, watch=watch)
 
 
-def beside_boots(request: Request, packages: Packages = LAB, bundle: int = 0) -> int:
-    return expected_bytes(lab(packages), request, bundle) - ALWAYS
+def beside_boots(
+    request: Request, packages: Packages = LAB, bundle: int = 0, sizes: dict[str, int] | None = None
+) -> int:
+    return expected_bytes(lab(packages), request, Known(bundle, sizes or {})) - ALWAYS
 
 
 def test_three_boots_of_root_and_data_and_what_we_add_ourselves() -> None:
@@ -76,6 +79,9 @@ def test_updates_are_a_share_of_what_is_installed_and_a_kernel_with_their_debs(
 def test_chosen_packages_count_each_and_a_kernel_as_one() -> None:
     two = beside_boots(patched(PatchKind.PACKAGES, packages=("ledger", "nginx")))
     assert two == int(2 * PACKAGE * (1 + 1 / UNPACKED)) + LISTS
+    large = {"ledger": 200 * MIB, "nginx": 1}
+    named = patched(PatchKind.PACKAGES, packages=("ledger=1.1", "nginx"))
+    assert beside_boots(named, sizes=large) == int((200 * MIB + PACKAGE) * (1 + 1 / UNPACKED)) + LISTS
     kernel = beside_boots(patched(PatchKind.PACKAGES, packages=("linux-image-amd64",)))
     assert kernel == int(LAB.kernel_bytes * (1 + 1 / UNPACKED)) + INITRD + LISTS
     many = beside_boots(patched(PatchKind.PACKAGES, packages=tuple(f"p{n}" for n in range(500))))
@@ -109,9 +115,7 @@ def found(packages: Packages = LAB, full: float = 0.0) -> Machine:
 def test_a_small_machine_is_not_refused_and_its_plan_says_need_and_room(
     kind: PatchKind, packages: Packages
 ) -> None:
-    made = rehearse.build_plan(
-        found(packages), patched(kind, packages=("ledger",), script="x"), Lineage(), bundle=0
-    )
+    made = rehearse.build_plan(found(packages), patched(kind, packages=("ledger",), script="x"), Lineage())
     assert made.expected_bytes == expected_bytes(
         lab(packages), patched(kind, packages=("ledger",), script="x")
     )

@@ -81,6 +81,14 @@ def test_equal_plans_have_equal_digests_and_another_request_another_one() -> Non
     assert other.digest != one.digest
 
 
+@pytest.mark.parametrize("name", ["rm -rf", "foo-", "-y", "x", "A", "../x", "foo=1;2", "$(reboot)", "a/b"])
+def test_what_no_package_can_be_called_is_refused(name: str) -> None:
+    wanted = PatchRequest(kind=PatchKind.PACKAGES, packages=("ledger", name, "libc6:i386=2.36-9+deb12u9"))
+    with pytest.raises(Refused) as refused:
+        plan(machine(), request(patch=wanted))
+    assert refused.value.reasons == (f"{name!r} is not a package name.",)
+
+
 def test_no_kvm_is_refused_without_emulate_and_accepted_with_it() -> None:
     slow = replace(machine(), kvm=False)
     with pytest.raises(Refused, match="--emulate"):

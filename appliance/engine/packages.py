@@ -1,0 +1,57 @@
+"""What is installed on the machine: read once from the system's own volume, then told in parts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from appliance.engine.runs import Runs
+from appliance.errors import Busy, Refused
+from appliance.host.run import Host
+from appliance.model.machine import Machine
+from appliance.model.plan import fingerprint
+from appliance.model.service_messages import GetPackages, PackageList
+from appliance.probe.packages import PackageTable, read_packages
+from appliance.workflow.packages import listing, sizes
+
+
+class PackageDesk:
+    """Keeps what it read as long as the machine's disks and volumes are those it was read on: the installed
+    system does not run meanwhile."""
+
+    def __init__(self, host: Host, runs: Runs) -> None:
+        self.host, self.runs = host, runs
+        self._machine = ""
+        self._tables: dict[str, PackageTable] = {}
+        self._lock = threading.Lock()
+
+    def look(self, say: GetPackages, machine: Machine) -> PackageList:
+        """Raises Refused for a system that is not there, Busy while a run is at work on the disks."""
+        with self._lock:
+            return listing(self._table(say.system, machine), say.find)
+
+    def sizes(self, system: str, machine: Machine) -> Mapping[str, int]:
+        """What is known of packages' sizes, without reading anything: nothing where nobody has looked."""
+        with self._lock:
+            known = self._tables.get(system) if self._machine == fingerprint(machine) else None
+            return sizes(known) if known is not None else {}
+
+    def _table(self, system: str, machine: Machine) -> PackageTable:
+        if self._machine != (now := fingerprint(machine)):
+            self._machine, self._tables = now, {}
+        if system not in self._tables:
+            self._tables[system] = self._read(system, machine)
+        return self._tables[system]
+
+    def _read(self, name: str, machine: Machine) -> PackageTable:
+        system = machine.system(name)
+        if system is None:
+            raise Refused((f"There is no installed system {name} here.",))
+        going = self.runs.going
+        twin = going is not None and going.at_hand
+        if twin or not self.runs.disks.acquire(blocking=False):
+            raise Busy("A run is at work on the disks, which the list of packages has to be read from.")
+        try:
+            return read_packages(self.host, machine, system)
+        finally:
+            self.runs.disks.release()
