@@ -91,9 +91,12 @@ class Session:
         number = next(self._ids)
         waiter: asyncio.Future[m.AnyReply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = waiter
-        self._writer.write(to_json(m.Call(id=number, say=say)) + b"\n")
-        await self._writer.drain()
-        reply = await waiter
+        try:
+            self._writer.write(to_json(m.Call(id=number, say=say)) + b"\n")
+            await self._writer.drain()
+            reply = await waiter
+        finally:
+            self._waiting.pop(number, None)  # whoever asked may have gone: the answer then is for nobody
         if isinstance(reply, m.Refusal):
             raise SaidNo(reply)
         if not isinstance(reply, kind):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from appliance.model.plan import PatchKind, PatchRequest
+from appliance.model.service_messages import PackageList, PackageRow
+from tui.words import count
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,23 @@ class Choice:
             bundle=name if self.id == "bundle" else "",
             allow_unsigned=unsigned and self.id == "bundle",
         )
+
+
+def installed_sentence(known: PackageList, read_at: time.struct_time) -> str:
+    """How much is installed and how much of it has a newer version; of when that is known."""
+    words = [f"{known.installed} installed"]
+    if known.lists_at:
+        newer = f"{known.newer} newer, {known.security} of them security"
+        words.append(f"{newer} (apt's lists of {time.strftime('%Y-%m-%d', read_at)})")
+    else:
+        words.append("no apt lists here say what is newer")
+    if known.unread:
+        words.append(f"{count(known.unread, 'list')} not readable")
+    return "; ".join(words) + "."
+
+
+def package_marks(row: PackageRow) -> str:
+    return " ".join(word for word, on in (("SECURITY", row.security), ("HELD", row.held)) if on)
 
 
 CHOICES = (

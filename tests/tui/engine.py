@@ -17,6 +17,7 @@ from appliance.model.events import AnyEvent
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.service_messages import SERVICE_ACTS
+from tests.tui import story
 
 Script = Callable[[m.AnySay, str], m.AnyReply]
 ACTS = (*SERVICE_ACTS, m.Start, m.Approve, m.Cancel, m.Power)
@@ -144,5 +145,7 @@ class FakeEngine:
                 return m.RecordOf(run=say.run, verdict=None, text="No record.")
             case sm.GetStick():
                 return self.stick
+            case sm.GetPackages():
+                return story.packages(say.find)
             case _:
                 return m.Accepted()

@@ -13,6 +13,7 @@ from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine
 from appliance.model.plan import Names, PatchKind, Plan, PlannedStep, Request, Verb, Write, fingerprint
+from appliance.model.service_messages import MOST_PACKAGES, PackageList, PackageRow
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
 
 MACHINES = Path(__file__).parent.parent / "fixtures" / "machines"
@@ -131,6 +132,28 @@ def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
         expected_bytes=1_500_000_000 if request.makes_a_run else 0,
         free_bytes=3_600_000_000 if request.makes_a_run else 0,
         pool="vg0/pool" if request.makes_a_run else "",
+    )
+
+
+PACKAGES = (
+    PackageRow(name="openssl", version="3.0.11-1~deb12u2", newer="3.0.15-1~deb12u1", security=True),
+    PackageRow(name="ledger", version="1.0", newer="1.1"),
+    PackageRow(name="adduser", version="3.134"),
+    PackageRow(name="nginx", version="1.22.1-9", held=True),
+    *(PackageRow(name=f"libmodule-{n:03}-perl", version=f"1.{n:03}-1") for n in range(300)),
+)
+
+
+def packages(find: str = "") -> PackageList:
+    """What is installed, as the engine tells it."""
+    found = [row for row in PACKAGES if all(word in row.name for word in find.split())]
+    return PackageList(
+        rows=tuple(found[:MOST_PACKAGES]),
+        found=len(found),
+        installed=len(PACKAGES),
+        newer=2,
+        security=1,
+        lists_at=1_795_000_000.0,
     )
 
 

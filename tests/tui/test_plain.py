@@ -204,6 +204,8 @@ async def test_every_refusal_and_two_systems_without_kvm(tmp_path: Path) -> None
     assert (asked.system, asked.patch.packages, asked.emulate) == (
         machine.systems[1].id, ("nginx", "ledger"), False,
     )  # fmt: skip
+    status, said = await script(engine, "rehearse", "2", "packages", "nginx; reboot", "x", "quit")
+    assert status == 2 and "'nginx;' is not a package name." in said
     status, said = await script(engine, "rehearse", "1", "bundle", "june", "yes", "yes", "commands", "")
     asked = engine.said(m.MakePlan)[1].request
     assert (asked.patch.bundle, asked.patch.allow_unsigned, asked.emulate) == ("june", True, True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.errors import ExportFailed
+from appliance.errors import Busy, ExportFailed
 from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model import vm_messages as v
@@ -87,6 +87,46 @@ async def test_a_script_that_ends_while_typing_gives_the_keyboard_back(engine: F
     vm = FakeVm(engine, client="cli")
     status, _ = await script(engine, "vm", "type", "reboot")
     assert status == 0 and vm.holder == "" and vm.typed == b"reboot\r"
+
+
+async def test_packages_are_found_by_part_of_their_name_before_they_are_named(sealed: Player) -> None:
+    answers = (
+        "rehearse",
+        "packages",
+        "find ssl",
+        "find lib",
+        "find nobody",
+        "openssl ledger",
+        "",
+        "",
+        "quit",
+    )
+    status, said = await script(sealed, *answers)
+    for words in (
+        "304 installed; 2 newer, 1 of them security (apt's lists of 2026-11-18).",
+        "openssl 3.0.11-1~deb12u2, newer: 3.0.15-1~deb12u1, SECURITY",
+        "libmodule-019-perl 1.019-1\n",
+        "and 280 more: find with more of the name.",
+        "No installed package has that in its name.",
+    ):
+        assert words in said
+    assert "libmodule-020-perl" not in said
+    system = sealed.machine.systems[0].id
+    assert [(ask.system, ask.find) for ask in sealed.said(s.GetPackages)] == [
+        (system, "ssl"), (system, "lib"), (system, "nobody"),
+    ]  # fmt: skip
+    (asked,) = sealed.said(m.MakePlan)
+    assert asked.request.patch.packages == ("openssl", "ledger") and status == 0
+
+
+async def test_packages_that_can_not_be_looked_for_are_an_error_and_the_menu_goes_on(sealed: Player) -> None:
+    def busy(say: s.GetPackages) -> m.AnyReply:
+        raise Busy("A run is at work on the disks.")
+
+    sealed.script[s.GetPackages] = busy
+    status, said = await script(sealed, "rehearse", "packages", "find ssl", "quit")
+    assert "What happened: A run is at work on the disks." in said
+    assert status == Busy.exit_code and sealed.said(m.MakePlan) == []
 
 
 async def test_boot_entries_history_space_and_undo(sealed: Player) -> None:

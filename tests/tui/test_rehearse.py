@@ -49,7 +49,6 @@ async def test_change_nothing_comes_first_and_is_what_enter_plans(engine: FakeEn
     [
         (1, "", PatchRequest(kind=PatchKind.ALL)),
         (2, "", PatchRequest(kind=PatchKind.SECURITY)),
-        (3, "ledger nginx", PatchRequest(kind=PatchKind.PACKAGES, packages=("ledger", "nginx"))),
         (4, "bundle7", PatchRequest(kind=PatchKind.ALL, bundle="bundle7")),
         (5, "fix.sh", PatchRequest(kind=PatchKind.SCRIPT, script="fix.sh")),
         (6, "", PatchRequest(kind=PatchKind.BY_HAND)),

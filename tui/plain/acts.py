@@ -16,6 +16,7 @@ from tui import repairs
 from tui.link import Link
 from tui.patches import CHOICES, Choice
 from tui.plain import told
+from tui.plain.packages import ask_packages
 from tui.plain.services import Services
 from tui.plain.talk import Talk
 from tui.plain.watch import Ear, Watch
@@ -101,7 +102,7 @@ class Acts:
         patch, name = PATCHES[word], ""
         stick = await self.link.call(lambda s: s.on_stick())
         if patch.question:
-            name = " ".join((await self.talk.ask(self._question(word, patch, stick))).split())
+            name = await self._name(system, word, patch, stick)
             if not name:
                 self.talk.say("Nothing was named.")
                 return None
@@ -112,6 +113,11 @@ class Acts:
         chosen = patch.request(name, unsigned)
         skipped = await self._skipped(stick.checks)
         return Request(verb=Verb.REHEARSE, system=system, patch=chosen, emulate=emulate, skip_checks=skipped)
+
+    async def _name(self, system: str, word: str, patch: Choice, stick: OnStick) -> str:
+        if word == "packages":
+            return await ask_packages(self.talk, self.link, system)
+        return " ".join((await self.talk.ask(self._question(word, patch, stick))).split())
 
     def _question(self, word: str, patch: Choice, stick: OnStick) -> str:
         """With the names to choose from, where the stick has any."""

@@ -10,11 +10,12 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from appliance.errors import ApplianceError
-from appliance.model.plan import Request, Verb
+from appliance.model.plan import Request, Verb, not_packages
 from appliance.model.service_messages import OnStick
 from tui.look import Line, line, pair, rule
 from tui.patches import CHOICES, Choice
 from tui.screens.fieldpage import FieldPage
+from tui.screens.packages import PickPackages
 from tui.screens.page import key
 from tui.screens.pick import PickOne, Tick
 from tui.screens.systempage import SystemPage
@@ -30,6 +31,7 @@ class Rehearse(FieldPage, SystemPage):
     HELP = """\
 Choose what the twin shall get. Nothing is started here: the next page shows
 every reason against it at once, or the plan, and asks before it begins.
+Packages are picked from those installed, or typed.
 Bundles, scripts and checks are those on the stick: folders bundles, scripts
 and checks of its data partition.
 "Change nothing" is a good first rehearsal on a machine you do not know.
@@ -136,6 +138,10 @@ and checks of its data partition.
             title = self.choice.question.rstrip(":")
             self.desk.push_screen(PickOne(title, names, self.names.get(self.choice.id, ""), self._picked))
             return
+        if self.choice.id == "packages":
+            marked = tuple(self.names.get("packages", "").split())
+            self.desk.push_screen(PickPackages(self.chosen_system.id, marked, self._marked))
+            return
         if self.choice.question:
             self._ask_name()
             return
@@ -148,6 +154,13 @@ and checks of its data partition.
         self.names[self.choice.id] = name
         self.desk.open_preflight(self.request())
 
+    def _marked(self, names: tuple[str, ...], more: bool) -> None:
+        self.names["packages"] = " ".join(names)
+        if more:
+            self._ask_name()
+            return
+        self.desk.open_preflight(self.request())
+
     def _ask_name(self) -> None:
         self.open_field(self.names.get(self.choice.id, ""))
 
@@ -155,6 +168,9 @@ and checks of its data partition.
         value = " ".join(event.value.split())
         if not value:
             self.say("Type a name, or Esc to choose something else.", "warn")
+            return
+        if self.choice.id == "packages" and (wrong := not_packages(value.split())):
+            self.say(wrong[0], "warn")
             return
         self.names[self.choice.id] = value
         self.leave_field()

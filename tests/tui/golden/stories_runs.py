@@ -178,8 +178,10 @@ BEFORE = (
         "rehearse",
         (
             Shot("choose", keys=("n",), sees=("Change nothing",)),
-            Shot("packages", keys=("down", "down", "down", "enter"), sees=("Package names",)),
-            Shot("plan", keys=("n", "g", "i", "n", "x", "enter"), sees=("type yes",)),
+            Shot("packages", keys=("down", "down", "down", "enter"), sees=("304 installed",)),
+            Shot("marked", keys=("down", "space"), sees=("Marked: ledger",)),
+            Shot("names", keys=("end", "enter"), sees=("Package names",)),
+            Shot("plan", keys=("space", "n", "g", "i", "n", "x", "enter"), sees=("type yes",)),
             Shot("wrong-word", keys=("n", "o", "enter"), sees=("Nothing was done",)),
             Shot("commands", keys=("f6",), sees=("lvcreate -kn -s vg0/tb1-base",)),
         ),

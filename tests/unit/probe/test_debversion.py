@@ -14,8 +14,8 @@ from appliance.probe.debversion import compare, version_key
 # Each is older than the next: deb-version(7) and Debian's policy 5.6.12.
 RISING = (
     "0~", "0", "1.0~~", "1.0~~a", "1.0~", "1.0~rc1-1", "1.0-0~", "1.0", "1.0-0.1", "1.0-1~bpo12+1", "1.0-1",
-    "1.0-1+b1", "1.0-1+deb12u1", "1.0-1+deb12u2", "1.0-1+deb12u10", "1.0a-1", "1.0+git-1", "1.0.1-1", "1.2", "1.10",
-    "1:0.1", "2:0.1-1", "10:0",
+    "1.0-1+b1", "1.0-1+deb12u1", "1.0-1+deb12u2", "1.0-1+deb12u10", "1.0a-1", "1.0+git-1", "1.0.1-1", "1.2",
+    "1.10", "1:0.1", "2:0.1-1", "10:0",
 )  # fmt: skip
 VERSIONS = st.from_regex(r"([0-9]:)?[0-9][A-Za-z0-9.+~]{0,8}(-[A-Za-z0-9+.~]{1,4})?", fullmatch=True)
 
