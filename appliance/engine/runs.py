@@ -154,6 +154,7 @@ class Runs:
 
     def recover_unfinished(self, machine: Machine) -> None:
         """At every start, before any menu: finish or undo the job an earlier appliance boot left behind."""
+        self.places.unmount_leftovers(self.host)
         for folder in self.places.unfinished(self.host, machine):
             plan: Plan = from_json((folder / "plan.json").read_bytes(), Plan, str(folder / "plan.json"))
             self.going = self._load(plan, machine, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,11 +45,28 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery,nouuid", "btrfs": "rescue=nologreplay"}
 
 
+def mounts_under(folder: Path) -> tuple[Path, ...]:
+    """Mount points inside `folder`, the latest first (/proc/self/mountinfo, field 5 with octal escapes)."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+        at = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]))
+        if folder in at.parents:
+            found.append(at)
+    return tuple(reversed(found))
+
+
+def _make_room(host: Host, at: Path) -> None:
+    """A mount point of ours, with nothing on it: an engine that was killed has unmounted nothing."""
+    at.mkdir(parents=True, exist_ok=True)
+    if at.is_mount():
+        host.run(write("umount", str(at), timeout=120))
+
+
 @contextlib.contextmanager
 def mounted_readonly(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
     """Mount without replaying the journal, so that not one sector is written (mount(8), ext4(5), xfs(5))."""
     options = ",".join(filter(None, ("ro", "nodev", "nosuid", "noexec", NO_REPLAY.get(fstype, ""))))
-    at.mkdir(parents=True, exist_ok=True)
+    _make_room(host, at)
     host.run(read("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
     try:
         yield at
@@ -62,7 +80,7 @@ def mounted(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
 
     Snapshots of one volume may be mounted side by side, which XFS accepts with nouuid only (xfs(5)).
     """
-    at.mkdir(parents=True, exist_ok=True)
+    _make_room(host, at)
     options = "nodev,nosuid,noexec" + (",nouuid" if fstype == "xfs" else "")
     host.run(write("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
     try:

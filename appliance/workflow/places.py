@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import Cancelled, DamagedData, NeedsRescue
-from appliance.host.files import write_atomic
-from appliance.host.run import Host
+from appliance.host.files import mounts_under, write_atomic
+from appliance.host.run import Host, write
 from appliance.model.codec import from_json
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan
@@ -23,6 +24,7 @@ from appliance.workflow.standing import history, note_pools, noted_pools
 from appliance.workflow.workplace import RUNTIME
 
 POOLS = "pools.jsonl"
+_OF_A_RUN = re.compile(r"boot\Z|tb\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,12 @@ class Places:
         return tuple(
             a for a in acts if (a / "plan.json").exists() and not Journal.open(a / "journal.jsonl").finished
         )
+
+    def unmount_leftovers(self, host: Host) -> None:
+        """What a killed engine left mounted for a run would keep its volumes in use."""
+        for at in mounts_under(self.runtime):
+            if _OF_A_RUN.match(at.relative_to(self.runtime).parts[0]):
+                host.run(write("umount", str(at), timeout=120))
 
     def records(self, host: Host, machine: Machine) -> tuple[RunRecord, ...]:
         """What the state volume remembers of every run."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import CommandFailed
-from appliance.host.files import NO_REPLAY, mounted, mounted_readonly, write_atomic
-from appliance.host.run import Command, Effect, Output
+from appliance.host.files import NO_REPLAY, mounted, mounted_readonly, mounts_under, write_atomic
+from appliance.host.run import Command, Effect, Output, RealHost, write
 
 
 class Mounts:
@@ -76,3 +78,33 @@ def test_what_does_not_mount_is_not_unmounted(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed), mounted_readonly(host, "/dev/x", "ext4", tmp_path / "at"):
         pass
     assert [c.argv[0] for c in host.ran] == ["mount"]
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[str]:
+    """A small ext4 on a loop device."""
+    image = tmp_path / "image"
+    with image.open("wb") as out:
+        out.truncate(8 << 20)
+    host = RealHost()
+    host.run(write("mkfs.ext4", "-q", "-F", str(image)))
+    device = host.run(write("losetup", "-f", "--show", str(image))).stdout.strip()
+    yield device
+    for left in mounts_under(tmp_path):
+        host.run(write("umount", str(left)))
+    host.run(write("losetup", "-d", device))
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("how", [mounted, mounted_readonly])
+def test_what_a_killed_engine_left_mounted_is_in_nobodys_way(
+    how: Callable[..., AbstractContextManager[Path]], volume: str, tmp_path: Path
+) -> None:
+    """`kill -9` runs no `finally`: the next start finds /boot still mounted where it mounts it."""
+    host, at = RealHost(), tmp_path / "boot"
+    at.mkdir()
+    host.run(write("mount", "-t", "ext4", volume, str(at)))
+    with how(host, volume, "ext4", at):
+        assert (at / "lost+found").is_dir()
+    assert not at.is_mount()

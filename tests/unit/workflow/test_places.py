@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import NeedsRescue
 from appliance.host.files import write_atomic
-from appliance.host.run import Command, Output
+from appliance.host.run import Command, Output, RealHost, write
 from appliance.model.codec import to_json
 from appliance.model.plan import RepairKind
 from appliance.workflow.journal import Journal
@@ -88,3 +89,23 @@ def test_a_repaired_run_is_promoted_by_the_plan_that_repaired_it(tmp_path: Path)
     assert places.plan("tb1") == made
     with pytest.raises(NeedsRescue):
         places.plan("tb2")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_a_killed_engine_left_mounted_for_a_run_is_unmounted(tmp_path: Path) -> None:
+    """Else its volumes are in use and cannot be undone. What the appliance stands on stays."""
+    host, left, stays = (
+        RealHost(),
+        ("boot", "tb1/trial", "tb1/copy", "tb1/copy/run"),
+        ("state", "data", "live"),
+    )
+    for name in sorted((*left, *stays)):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        host.run(write("mount", "-t", "tmpfs", "tmpfs", str(tmp_path / name)))
+    try:
+        Places(tmp_path).unmount_leftovers(host)
+        assert [n for n in (*left, *stays) if (tmp_path / n).is_mount()] == list(stays)
+    finally:
+        for name in stays:
+            host.run(write("umount", str(tmp_path / name)))
