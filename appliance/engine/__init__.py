@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shlex
 import signal
+import sys
 import threading
 
 from appliance.engine.bus import Bus
@@ -14,7 +15,8 @@ from appliance.engine.runs import Runs
 from appliance.engine.server import Server
 from appliance.engine.unattended import Unattended
 from appliance.engine.vm import VmDesk
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, Busy
+from appliance.host.lock import locked
 from appliance.host.run import Command, Effect, Output, RealHost
 from appliance.model.events import Line
 from appliance.session import socket_path
@@ -53,10 +55,20 @@ def brief(command: Command) -> str:
 
 def main() -> int:
     """Entry point of `twinboot-engine`: recover first, then serve until SIGTERM."""
+    places = Places()
+    try:
+        # A second engine would take the run that the first is at work on for one that was cut short.
+        with locked(places.runtime / "engine.lock", "The engine"):
+            return _work(places)
+    except Busy as error:
+        print(error.what, file=sys.stderr)
+        return error.exit_code
+
+
+def _work(places: Places) -> int:
     bus = Bus()
     log = CommandLog(bus)
     host = RealHost(log)
-    places = Places()
     runs = Runs(host, bus, places)
     desk = Desk(host, bus, runs, places, lambda: log.writes)
     opened = threading.Event()
