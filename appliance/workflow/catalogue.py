@@ -12,7 +12,7 @@ from appliance.boot.base import BootState, LoaderView
 from appliance.boot.choose import choose_loader
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
-from appliance.errors import ApplianceError, NeedsRescue, Refused
+from appliance.errors import ApplianceError, BootConfigFailed, CommandFailed, NeedsRescue, Refused
 from appliance.host.run import Host
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
@@ -55,6 +55,9 @@ STEPS = {
     **retire_steps.STEPS,
     **undo_steps.STEPS,
 }
+
+
+NOT_READ = "not known: /boot cannot be read"
 
 
 def title(plan: Plan) -> str:
@@ -178,17 +181,23 @@ def drift(host: Host, ground: Ground) -> tuple[str, ...]:
 def descent(host: Host, machine: Machine, places: Places) -> Descent:
     """The lineage as the disk tells it. What cannot be read is left out, never guessed."""
     seen: LoaderView | None = None
+    unread = ""
     for system in machine.systems:
         if system.boot is None:
             continue
         try:
             loader = choose_loader(machine, system, host)
+            seen = loader.view(open_boot(host, boot_place(system, places.runtime)))
         except Refused:
             continue
-        seen = loader.view(open_boot(host, boot_place(system, places.runtime)))
+        except (BootConfigFailed, CommandFailed) as error:
+            unread = error.what
+            continue
         if seen.runs:
             break
     found = descend(machine, seen, places.records(host, machine))
+    if seen is None and unread:
+        found = dataclasses.replace(found, next_boot=NOT_READ, notices=(*found.notices, unread))
     history, samples = places.past(host, machine)
     return dataclasses.replace(found, standing=stand(machine, seen, history, samples))
 

@@ -65,7 +65,9 @@ def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord,
         nodes += _group_nodes(machine, group, view, {r.run: r for r in records})
     known = {node.run for node in nodes}
     nodes += [_failed(record) for record in records if record.failed and record.run not in known]
-    lineage = Lineage(nodes=tuple(nodes))
+    # A run that failed left no volume behind, and stands where its number says all the same.
+    in_order = sorted((n for n in nodes if n.run), key=lambda n: _number(n.run))
+    lineage = Lineage(nodes=(*(n for n in nodes if not n.run), *in_order))
     return Descent(
         lineage,
         _next_sentence(view),
@@ -73,6 +75,12 @@ def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord,
         next_step(machine, lineage, view),
         _notices(view),
     )
+
+
+def _number(run: str) -> int:
+    """10 of "tb10"; 0 where a tag was made by hand."""
+    digits = run.removeprefix("tb")
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
 
 
 def _group_nodes(
@@ -88,7 +96,7 @@ def _group_nodes(
     for lv in group.lvs:
         if run := tag_value(lv, "run"):
             runs.setdefault(run, {})[tag_value(lv, "role")] = lv
-    for run, by_role in sorted(runs.items(), key=lambda item: int(item[0].removeprefix("tb") or 0)):
+    for run, by_role in sorted(runs.items(), key=lambda item: _number(item[0])):
         volume = next((by_role[role] for role in SHOWN if role in by_role), None)
         if volume is not None:
             nodes.append(_run_node(run, volume, by_role, group.name, view, records.get(run)))

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.errors import BootConfigFailed
+from appliance.host.run import RealHost
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import LogicalVolume, Machine, Trouble
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from appliance.model.verdict import Facts, Outcome, Result
+from appliance.workflow import catalogue
 from appliance.workflow.descent import RunRecord, descend, next_step
+from appliance.workflow.places import Places
 from appliance.workflow.rehearse import build_plan
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.verdict import provisional
 from appliance.workflow.workplace import Workplace
+from tests.unit.workflow.test_promote_plan import GOOD
+from tests.unit.workflow.test_retirement import group, run_volumes
 
 MACHINE = Path(__file__).parents[2] / "fixtures/machines/thin-uefi.json"
 
@@ -195,3 +202,33 @@ def test_the_day_on_which_the_old_system_may_go_is_remembered() -> None:
     assert "from 2026-12-24 on" in step(machine(), kept)
     assert "may go since 2026-11-30" in step(machine(), replace(kept, retire_on="2026-11-30"))
     assert "no longer wanted" in step(machine(), replace(kept, retire_on=""))
+
+
+def test_a_run_that_failed_before_does_not_hide_what_a_later_one_offers() -> None:
+    made = replace(machine(), volume_groups=(group(*run_volumes("tb2"), *run_volumes("tb10")),))
+    records = (
+        RunRecord(run="tb1", failed=True),
+        RunRecord(run="tb10", verdict=GOOD),
+        RunRecord(run="tb2", verdict=GOOD),
+        RunRecord(run="tb9", failed=True),
+    )
+    found = descend(made, None, records)
+    assert [n.run for n in found.lineage.nodes if n.run] == ["tb1", "tb2", "tb9", "tb10"]
+    assert "tb10 was tested and can be promoted" in found.next_step
+
+
+def test_a_boot_that_cannot_be_read_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The console of a machine with a damaged /boot still shows what there is, and says so."""
+
+    class Unreadable:
+        def view(self, boot: object) -> LoaderView:
+            raise BootConfigFailed("The loader could not read /boot/grub/grub.cfg on /dev/vda3: bad inode.")
+
+    monkeypatch.setattr(catalogue, "choose_loader", lambda machine, system, host: Unreadable())
+    monkeypatch.setattr(Places, "mount", lambda self, host, machine: False)
+    found = catalogue.descent(RealHost(), with_run(machine(), "base", "sealed", "trial"), Places(tmp_path))
+    assert found.lineage.node("tb1") is not None
+    assert any("/boot/grub/grub.cfg" in text for text in found.notices)
+    assert found.next_boot == "not known: /boot cannot be read"
