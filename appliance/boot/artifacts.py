@@ -11,6 +11,7 @@ from appliance.boot.pin import pinned
 from appliance.errors import BootConfigFailed
 
 _KERNEL = re.compile(r"vmlinuz-(.+)\Z")
+_OF_KERNEL = ("vmlinuz", "initrd.img", "config", "System.map")
 _LIST_LINE = re.compile(r"/boot/([^/\s]+)\Z")
 
 
@@ -30,6 +31,14 @@ def owned_names(root: Path) -> tuple[str, ...]:
     packaged = _packaged(root)
     versions = {found[1] for name in packaged if (found := _KERNEL.match(name))}
     return tuple(sorted(packaged | {f"initrd.img-{version}" for version in versions}))
+
+
+def names_in_use(root: Path) -> tuple[str, ...]:
+    """Like owned_names, with the files of kernels that no package brought and whose modules are there."""
+    folders = (root / "usr/lib/modules", root / "lib/modules")
+    built = {place.parent.name for folder in folders for place in folder.glob("*/kernel")}
+    names = {f"{kind}-{version}" for kind in _OF_KERNEL for version in built}
+    return tuple(sorted(names | set(owned_names(root))))
 
 
 def version_key(version: str) -> tuple[tuple[int, int, str], ...]:

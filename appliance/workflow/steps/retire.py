@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import confirm, fstab
-from appliance.boot.artifacts import owned_names
+from appliance.boot.artifacts import names_in_use
 from appliance.boot.flip import open_boot
 from appliance.errors import Refused
 from appliance.host.files import mounted, mounted_readonly, write_atomic
@@ -191,7 +191,7 @@ def owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
     device = store.activate_installed(root.lv)
     try:
         with mounted_readonly(host, device, root.fstype, ground.work.scratch / "installed") as place:
-            return owned_names(place)
+            return names_in_use(place)
     finally:
         store.deactivate_installed(root.lv)
 

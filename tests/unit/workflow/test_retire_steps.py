@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,24 @@ def test_nothing_that_is_not_ours_is_deleted_even_when_it_is_named(
     before = set(lvm.lvs)
     DeleteDoomed(STEP, ground).do(context(lvm))
     assert set(lvm.lvs) == before
+
+
+def test_a_kernel_built_by_hand_belongs_to_the_system_that_has_its_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No package owns it, and it came after the run was staged: it is not Twinboot's to delete."""
+    root = tmp_path / "root"
+    for folder in ("var/lib/dpkg/info", "lib/modules/6.9.0-mine/kernel", "lib/modules/6.1.0-9-amd64"):
+        (root / folder).mkdir(parents=True)
+    (root / "var/lib/dpkg/info/linux-image.list").write_text("/boot/vmlinuz-6.1.0-13-amd64\n")
+    lvm, ground = machine_with(tmp_path, ())
+
+    @contextlib.contextmanager
+    def mounted(*_: object) -> Iterator[Path]:
+        yield root
+
+    monkeypatch.setattr(retire, "mounted_readonly", mounted)
+    owned = retire.owned_by_installed(lvm, ground)
+    assert {"vmlinuz-6.1.0-13-amd64", "initrd.img-6.1.0-13-amd64"} <= set(owned)
+    assert {f"{kind}-6.9.0-mine" for kind in ("vmlinuz", "initrd.img", "config", "System.map")} <= set(owned)
+    assert not any("6.1.0-9-amd64" in name for name in owned), "a removed kernel leaves an empty folder"
