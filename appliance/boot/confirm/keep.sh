@@ -113,13 +113,26 @@ keep_tidy() {
     keep_config || confirm_say "keep: $keep_why; run update-grub"
 }
 
-# keep RUN: for the confirm unit, for twinboot-keep, and safe to repeat.
+# keep RUN: for the confirm unit, for twinboot-keep, and safe to repeat, also by both at once: the second
+# one waits (fd 9 is the lock's) and finds what the first has done.
 verb_keep() {
     confirm_booted "twinboot.trial=$1" || {
         echo "twinboot: this is not the trial of $1" >&2
         return 1
     }
     mkdir -p "$CONFIRM_RUN"
+    exec 9>"$CONFIRM_RUN/keep.lock"
+    keep_status=1
+    if flock -w 380 9; then
+        keep_alone "$1" && keep_status=0
+    else
+        keep_fail "another keep does not end" || :
+    fi
+    exec 9>&-
+    return "$keep_status"
+}
+
+keep_alone() {
     keep_conf=$CONFIRM_HOME/$1/conf
     keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')
