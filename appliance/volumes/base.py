@@ -26,16 +26,24 @@ class SnapshotRole(enum.Enum):
     DATA_PROOF = "data-proof"
     DATA_BEFORE = "data-before"
     SAFETY = "safety"
+    UNDONE = "undone"
     STATE = "state"
     KEPT = "kept"
     PREVIOUS = "previous"
 
 
-READ_ONLY = frozenset({SnapshotRole.BASE, SnapshotRole.SEALED, SnapshotRole.SAFETY})
+READ_ONLY = frozenset({SnapshotRole.BASE, SnapshotRole.SEALED, SnapshotRole.SAFETY, SnapshotRole.UNDONE})
 """Roles whose volumes are never written after they were made."""
 
 VALUED = frozenset(
-    {SnapshotRole.TRIAL, SnapshotRole.KEPT, SnapshotRole.PREVIOUS, SnapshotRole.SAFETY, SnapshotRole.STATE}
+    {
+        SnapshotRole.TRIAL,
+        SnapshotRole.KEPT,
+        SnapshotRole.PREVIOUS,
+        SnapshotRole.SAFETY,
+        SnapshotRole.UNDONE,
+        SnapshotRole.STATE,
+    }
 )
 """Roles that a machine may boot from, or that hold what a person may want back: never an orphan."""
 
@@ -52,6 +60,19 @@ class Snapshot:
     origin: str
     run: str
     role: SnapshotRole
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A data volume that becomes again what `safety` was taken of; `undone` keeps what it is until then."""
+
+    safety: Snapshot
+    undone: Snapshot
+
+    @property
+    def origin(self) -> str:
+        """The data volume's own name."""
+        return self.safety.origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +124,8 @@ def too_little_room(pool: str, expected: int, free: int) -> str:
 class SnapshotStore(Protocol):
     """Snapshots on one kind of storage. Every method may be called again after it was cut short.
 
-    All raise CommandFailed when a program fails. None touches a volume without our tag, but `settle`.
+    All raise CommandFailed when a program fails. None changes a volume without our tag, but `settle`, `adopt`
+    and `put_back`.
     """
 
     def why_not(self, expected_bytes: int) -> tuple[str, ...]:
@@ -169,6 +191,22 @@ class SnapshotStore(Protocol):
 
     def settle(self, kept: Snapshot, first_name: str) -> None:
         """Give the kept volume the root volume's first name back. That name must be free."""
+
+    def why_not_put_back(self, data: tuple[PutBack, ...]) -> tuple[str, ...]:
+        """Full sentences why these data volumes can not be put back; empty where they can.
+
+        Asks the disk, with the pool up; `undone` is not taken yet.
+        """
+
+    def put_back(self, data: PutBack) -> None:
+        """In one write the origin becomes what `safety` is. Its name stays, the name of `safety` goes.
+
+        Raises Refused where `undone` does not hold, block for block, what the origin is at this moment;
+        CommandFailed where the origin is in use.
+        """
+
+    def is_put_back(self, data: PutBack) -> bool:
+        """Whether `put_back` came to its end: `safety` is used up, `undone` is there."""
 
     def delete(self, snapshot: Snapshot) -> None:
         """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours."""

@@ -14,6 +14,7 @@ COLUMNS = (
     "lv_size",
     "lv_tags",
     "lv_active",
+    "lv_device_open",
     "lv_permissions",
     "lv_skip_activation",
     "segtype",
@@ -34,6 +35,7 @@ class _Row(msgspec.Struct, frozen=True):
     lv_size: str
     lv_tags: str
     lv_active: str
+    lv_device_open: str
     lv_permissions: str
     lv_skip_activation: str
     segtype: str
@@ -57,13 +59,17 @@ class _Reports(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One volume. Sizes in bytes; percentages are negative where LVM says none (the pool is down)."""
+    """One volume. Sizes in bytes; percentages are negative where LVM says none (the pool is down).
+
+    `in_use`: somebody has its device open, such as a mount.
+    """
 
     name: str
     uuid: str
     size: int
     tags: frozenset[str]
     active: bool
+    in_use: bool
     writable: bool
     skip_activation: bool
     segtype: str
@@ -93,6 +99,7 @@ def _row(raw: _Row) -> Row:
         size=int(raw.lv_size or 0),
         tags=frozenset(tag for tag in raw.lv_tags.split(",") if tag),
         active=raw.lv_active == "active",
+        in_use=raw.lv_device_open == "open",
         writable=raw.lv_permissions != "read-only",
         skip_activation=bool(raw.lv_skip_activation),
         segtype=raw.segtype,

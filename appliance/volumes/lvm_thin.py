@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from appliance.errors import CommandFailed, OutOfSpace, Refused, TwinFailed
-from appliance.host.run import Host, read, write
+from appliance.errors import Refused, TwinFailed
 from appliance.model.machine import LogicalVolume, VolumeGroup, mapper_path
 from appliance.model.plan import FULL
 from appliance.volumes.base import (
     READ_ONLY,
     VALUED,
     Difference,
-    Headroom,
+    PutBack,
     Snapshot,
     SnapshotRole,
     too_little_room,
 )
-from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
-from appliance.volumes.pool_status import parse_pool_status
+from appliance.volumes.lvm_report import Row
+from appliance.volumes.put_back import reasons_against
 from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
-from appliance.volumes.thin_delta import parse_delta
+from appliance.volumes.thin_pool import ThinPool
 
 METADATA_FULL = 75.0
 
-MINUTE = 60.0
+NEARLY_FULL = 95.0
+"""A pool above this percentage takes no snapshot of data. Putting data back needs no room itself: what the
+volume and its safety snapshot hold is held afterwards by the volume and the snapshot that puts it away."""
 
 
 def free_bytes(pool: LogicalVolume) -> int:
@@ -57,16 +56,8 @@ def why_not(group: VolumeGroup, pool_name: str, expected_bytes: int) -> tuple[st
 
 
 @dataclass(frozen=True, slots=True)
-class LvmThinStore:
-    """SnapshotStore in the thin pool `pool` of `group`.
-
-    `config` is probe.lvm.lvm_config of the machine's own PVs: LVM sees nothing else.
-    """
-
-    host: Host
-    group: VolumeGroup
-    pool: str
-    config: tuple[str, ...]
+class LvmThinStore(ThinPool):
+    """SnapshotStore in a thin pool."""
 
     # What the probed machine says, without a command.
 
@@ -74,35 +65,6 @@ class LvmThinStore:
         return why_not(self.group, self.pool, expected_bytes)
 
     # What the disk says.
-
-    def rows(self) -> tuple[Row, ...]:
-        """Every visible volume of the group as LVM reports it."""
-        report = self.host.run(
-            read("lvs", *self.config, "--reportformat", "json", "--units", "b", "--nosuffix",
-                 "-o", ",".join(COLUMNS), self.group.name, timeout=3 * MINUTE)
-        )  # fmt: skip
-        return parse_rows(report.stdout)
-
-    def headroom(self) -> Headroom:
-        pool = self._pool_row()
-        if pool.data_percent < 0:
-            self._lvm("lvchange", "-ay", "-K", f"{self.group.name}/{self.pool}")
-            pool = self._pool_row()
-        if pool.data_percent < 0 or pool.metadata_percent < 0:
-            raise CommandFailed(f"The thin pool {self.group.name}/{self.pool} does not say how full it is.")
-        return Headroom(
-            pool=self.pool,
-            data_size=pool.size,
-            data_percent=pool.data_percent,
-            metadata_size=pool.metadata_size,
-            metadata_percent=pool.metadata_percent,
-            vg_free=pool.vg_free,
-        )
-
-    def fullest(self) -> float:
-        node = f"{mapper_path(self.group.name, self.pool)}-tpool"
-        status = self.host.run(read("dmsetup", "status", "--noflush", node, timeout=MINUTE, often=True))
-        return parse_pool_status(status.stdout)
 
     def exists(self, snapshot: Snapshot) -> bool:
         return self._found(snapshot) is not None
@@ -120,17 +82,22 @@ class LvmThinStore:
     def changed_since(self, origin: str, base: Snapshot) -> Difference:
         return self.difference(origin, base.lv)
 
-    def difference(self, left: str, right: str) -> Difference:
-        rows = {row.name: row for row in self.rows()}
-        for name in (left, right):
-            if name not in rows or rows[name].pool != self.pool:
-                raise TwinFailed(f"{self.group.name}/{name} is no volume of the thin pool {self.pool}.")
-        with self._reserved_metadata() as metadata:
-            delta = self.host.run(
-                read("thin_delta", "-m", "--thin1", str(rows[left].thin_id), "--thin2",
-                     str(rows[right].thin_id), metadata, timeout=5 * MINUTE)
-            )  # fmt: skip
-        return parse_delta(delta.stdout)
+    def why_not_put_back(self, data: tuple[PutBack, ...]) -> tuple[str, ...]:
+        room, name = self.headroom(), f"thin pool {self.group.name}/{self.pool}"
+        parts = ((f"The {name}", room.data_percent), (f"The metadata of the {name}", room.metadata_percent))
+        full = tuple(
+            f"{part} is {percent:.0f} % full, too full for a snapshot of the data as it is now; "
+            f"at most {NEARLY_FULL:.0f} % is accepted."
+            for part, percent in parts
+            if percent > NEARLY_FULL
+        )
+        return (*reasons_against(self.group.name, self.rows(), data), *full)
+
+    def is_put_back(self, data: PutBack) -> bool:
+        if self._found(data.undone) is None or self._found(data.safety) is not None:
+            return False
+        origin = self._row(data.origin)
+        return origin is not None and not _to_the_machines_own(origin)
 
     # What changes the disk.
 
@@ -193,9 +160,8 @@ class LvmThinStore:
         row = self._row(lv)
         if row is None:
             raise TwinFailed(f"{self.group.name}/{lv} does not exist.")
-        gone = [word for tag in row.tags if is_ours(tag) for word in ("--deltag", tag)]
-        if gone:
-            self._lvm("lvchange", *gone, f"{self.group.name}/{lv}")
+        if words := _to_the_machines_own(row):
+            self._lvm("lvchange", *words, f"{self.group.name}/{lv}")
 
     def keep(self, trial: Snapshot) -> Snapshot:
         kept = replace(trial, role=SnapshotRole.KEPT)
@@ -220,6 +186,33 @@ class LvmThinStore:
             )
         self._lvm("lvrename", self.group.name, kept.lv, first_name)
 
+    def put_back(self, data: PutBack) -> None:
+        self._require(data.undone)
+        safety = self._found(data.safety)
+        if safety is not None:
+            self.deactivate_installed(data.origin)
+            self.deactivate(data.safety)
+            self._merge(data, safety)
+        self.disown(data.origin)
+
+    def _merge(self, data: PutBack, safety: Row) -> None:
+        """The origin gets the thin device of its safety snapshot, in one commit of LVM's metadata.
+
+        Both are down, or LVM would put the merge off to their next activation. Name, uuid, tags, permission
+        and skip flag stay those of the origin (lvm2 2.03.16 to 2.03.39, tools/lvconvert_poll.c,
+        thin_merge_finish), so that the snapshot stays read-only and down until the moment it is the data:
+        two file systems of one UUID never come up side by side.
+        """
+        name = f"{self.group.name}/{data.origin}"
+        if self.changed_since(data.origin, data.undone):
+            raise Refused(
+                (f"{name} was written to since {data.undone.lv} was taken of it: it stays as it is.",)
+            )
+        self._lvm("lvconvert", "-y", "--mergethin", f"{self.group.name}/{data.safety.lv}")
+        origin = self._row(data.origin)
+        if origin is None or origin.thin_id != safety.thin_id:
+            raise TwinFailed(f"LVM did not make {name} what {data.safety.lv} was; is it in use?")
+
     def delete(self, snapshot: Snapshot) -> None:
         row = self._row(snapshot.lv)
         if row is None:
@@ -236,60 +229,15 @@ class LvmThinStore:
         if self._pool_row().active and not any(r.active and r.pool == self.pool for r in self.rows()):
             self._lvm("lvchange", "-an", f"{self.group.name}/{self.pool}")
 
-    # How it is done.
 
-    def _lvm(self, program: str, *words: str) -> None:
-        self.host.run(write(program, *self.config, *words, timeout=5 * MINUTE))
+def _to_the_machines_own(row: Row) -> list[str]:
+    """What lvchange(8) must be told so that a volume with our tags is the machine's own again.
 
-    def _make(self, program: str, *words: str) -> None:
-        """lvcreate, told apart: no room is OutOfSpace, anything else CommandFailed."""
-        try:
-            self._lvm(program, *words)
-        except CommandFailed as error:
-            if "space" in error.what.lower() or "threshold" in error.what.lower():
-                raise OutOfSpace(
-                    f"The thin pool {self.group.name}/{self.pool} has no room: {error.what}"
-                ) from error
-            raise
-
-    def _row(self, lv: str) -> Row | None:
-        return next((row for row in self.rows() if row.name == lv), None)
-
-    def _pool_row(self) -> Row:
-        row = self._row(self.pool)
-        if row is None:
-            raise TwinFailed(f"The volume group {self.group.name} has no thin pool {self.pool}.")
-        return row
-
-    def _found(self, snapshot: Snapshot) -> Row | None:
-        """The volume's row; None where there is none. Raises TwinFailed where it is another's."""
-        row = self._row(snapshot.lv)
-        if row is None:
-            return None
-        on_disk = read_tags(self.group.name, row.name, row.tags)
-        if on_disk is None or (on_disk.run, on_disk.role) != (snapshot.run, snapshot.role):
-            whose = f"the {snapshot.role.value} of {snapshot.run}"
-            raise TwinFailed(f"{self.group.name}/{snapshot.lv} exists and is not {whose}.")
-        return row
-
-    def _require(self, snapshot: Snapshot) -> Row:
-        row = self._found(snapshot)
-        if row is None:
-            raise TwinFailed(f"{self.group.name}/{snapshot.lv} does not exist.")
-        return row
-
-    @contextmanager
-    def _reserved_metadata(self) -> Iterator[str]:
-        """The pool's metadata device while it holds a snapshot of its metadata (thin-provisioning.rst)."""
-        pool = f"{self.group.name}/{self.pool}"
-        if not self._pool_row().active:
-            self._lvm("lvchange", "-ay", "-K", pool)
-        node = mapper_path(self.group.name, self.pool)
-        message = ("dmsetup", "message", f"{node}-tpool", "0")
-        # A reservation left by a run that was cut short is stale: drop it. There is none usually.
-        self.host.run(write(*message, "release_metadata_snap", timeout=MINUTE, ok=frozenset({0, 1})))
-        self.host.run(write(*message, "reserve_metadata_snap", timeout=MINUTE))
-        try:
-            yield f"{node}_tmeta"
-        finally:
-            self.host.run(write(*message, "release_metadata_snap", timeout=MINUTE))
+    Tags, permission and skip flag are what we gave it. Without our tags they are what an admin gave it.
+    """
+    words = [word for tag in sorted(row.tags) if is_ours(tag) for word in ("--deltag", tag)]
+    if words and not row.writable:
+        words.append("-prw")
+    if words and row.skip_activation:
+        words.append("-kn")
+    return words

@@ -22,6 +22,7 @@ class FakeLv:
     blocks: dict[int, int]
     tags: frozenset[str] = frozenset()
     active: bool = False
+    in_use: bool = False
     writable: bool = True
     skip: bool = False
     origin: str = ""
@@ -29,7 +30,11 @@ class FakeLv:
 
 @dataclass
 class FakeLvm:
-    """Host of one volume group `vg0` with a thin pool `pool`, which holds `pool_blocks` blocks."""
+    """Host of one volume group `vg0` with a thin pool `pool`, which holds `pool_blocks` blocks.
+
+    `merge_takes_flags`: a merged volume has tags, permission and skip flag of the snapshot, as no LVM that
+    we have read does.
+    """
 
     pool_blocks: int = 1000
     lvs: dict[str, FakeLv] = field(default_factory=dict)
@@ -38,6 +43,7 @@ class FakeLvm:
     commands: list[Command] = field(default_factory=list)
     next_id: int = 1
     stamp: int = 0
+    merge_takes_flags: bool = False
 
     def add(self, name: str, size: int, blocks: int) -> None:
         """A volume the machine was installed with, `blocks` blocks of it written."""
@@ -59,7 +65,7 @@ class FakeLvm:
     def run(self, command: Command) -> Output:
         self.commands.append(command)
         argv = list(command.argv)
-        if argv[0] in ("lvs", "lvcreate", "lvremove", "lvchange", "lvrename") and argv[1:2] == ["--config"]:
+        if argv[0].startswith("lv") and argv[1:2] == ["--config"]:
             del argv[1:3]
         handler = getattr(self, f"_{argv[0]}", None)
         if handler is None:
@@ -93,6 +99,7 @@ class FakeLvm:
                           origin=lv.origin,
                           thin_id=str(lv.thin_id), lv_tags=",".join(sorted(lv.tags)),
                           lv_active="active" if lv.active else "",
+                          lv_device_open="open" if lv.in_use else "",
                           lv_permissions="writeable" if lv.writable else "read-only",
                           lv_skip_activation="skip activation" if lv.skip else "")
             )  # fmt: skip
@@ -101,8 +108,8 @@ class FakeLvm:
     @staticmethod
     def _row(name: str, uuid: str, size: int, **known: str) -> dict[str, str]:
         row = dict.fromkeys(
-            ("lv_tags", "lv_active", "lv_skip_activation", "pool_lv", "origin", "thin_id", "data_percent",
-             "metadata_percent", "lv_metadata_size", "chunk_size"), ""
+            ("lv_tags", "lv_active", "lv_device_open", "lv_skip_activation", "pool_lv", "origin", "thin_id",
+             "data_percent", "metadata_percent", "lv_metadata_size", "chunk_size"), ""
         )  # fmt: skip
         row |= {"lv_name": name, "lv_uuid": uuid, "lv_size": str(size), "lv_permissions": "writeable"}
         return {**row, "vg_free": "1073741824", "segtype": "thin", **known}
@@ -137,9 +144,34 @@ class FakeLvm:
         if "-ay" in rest and (not lv.skip or "-K" in rest):
             lv = replace(lv, active=True)
         if "-an" in rest:
+            if lv.in_use:
+                raise ValueError(f"Logical volume {target} in use.")
             lv = replace(lv, active=False)
         tags = (lv.tags | set(options.get("--addtag", []))) - set(options.get("--deltag", []))
-        self.lvs[lv.name] = replace(lv, tags=tags)
+        writable, skip = lv.writable or "-prw" in rest, lv.skip and "-kn" not in rest
+        self.lvs[lv.name] = replace(lv, tags=tags, writable=writable, skip=skip)
+
+    def _lvconvert(self, argv: list[str]) -> None:
+        """Merge of a thin snapshot in one commit; its siblings lose their link (lvm2, tools/lvconvert.c).
+
+        Where one of the two is in use, the snapshot is hidden and waits for the next activation.
+        """
+        assert argv[:2] == ["-y", "--mergethin"]
+        lv = self._lv(argv[-1])
+        if lv.origin not in self.lvs:
+            raise ValueError(f"{argv[-1]} is not a mergeable logical volume.")
+        origin = self.lvs[lv.origin]
+        del self.lvs[lv.name]
+        if lv.in_use or origin.in_use:
+            return
+        flags = lv if self.merge_takes_flags else origin
+        self.lvs[origin.name] = replace(
+            lv, name=origin.name, origin="", tags=flags.tags, writable=flags.writable, skip=flags.skip,
+            active=origin.active,
+        )  # fmt: skip
+        for name, other in self.lvs.items():
+            if other.origin == origin.name:
+                self.lvs[name] = replace(other, origin="")
 
     def _lvrename(self, argv: list[str]) -> None:
         vg, old, new = argv

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.host.run import RealHost
@@ -18,6 +20,7 @@ from appliance.probe.lvm import lvm_config
 from appliance.volumes.base import SnapshotStore
 from appliance.volumes.lvm_thin import LvmThinStore
 from tests.contract.fake_lvm import BLOCK
+from tests.contract.stores import DarkAfter
 
 VG = "twinboot_contract"
 FILE = Path("/run/twinboot-contract.img")
@@ -35,7 +38,7 @@ def _run(*argv: str, stdin: bytes = b"") -> str:
 class RealThinBench:
     """Contents are read and written through the volumes' own devices, brought up for that moment."""
 
-    store: SnapshotStore
+    store: LvmThinStore
     loop: str
     config: tuple[str, ...]
     vg: str = VG
@@ -59,6 +62,19 @@ class RealThinBench:
     def foreign(self, lv: str) -> None:
         _run("lvcreate", *self.config, "-y", "-V", "4m", "--thinpool", f"{VG}/pool", "-n", lv)
         _run("lvchange", *self.config, "-an", f"{VG}/{lv}")
+
+    @contextmanager
+    def in_use(self, lv: str) -> Iterator[None]:
+        _run("lvchange", *self.config, "-ay", "-K", f"{VG}/{lv}")
+        held = os.open(mapper_path(VG, lv), os.O_RDONLY)
+        try:
+            yield
+        finally:
+            os.close(held)
+            _run("lvchange", *self.config, "-an", f"{VG}/{lv}")
+
+    def dark_after(self, program: str) -> SnapshotStore:
+        return replace(self.store, host=DarkAfter(self.store.host, program))
 
     def names(self) -> set[str]:
         return self._names("lv_name") - {"pool"}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from appliance.host.run import Command, Host, Output
 from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup
-from appliance.volumes.base import SnapshotStore
+from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
 from appliance.volumes.lvm_thin import LvmThinStore
 from tests.contract.fake_lvm import BLOCK, FakeLvm
 
@@ -26,6 +29,12 @@ class Bench(Protocol):
     def foreign(self, lv: str) -> None:
         """Make a volume that is not ours."""
 
+    def in_use(self, lv: str) -> AbstractContextManager[None]:
+        """While this holds, somebody has the volume open."""
+
+    def dark_after(self, program: str) -> SnapshotStore:
+        """The same store, on a machine whose power goes (PowerCut) right after `program` has run."""
+
     def names(self) -> set[str]:
         """Every volume that is there, ours or not, without pools."""
 
@@ -39,12 +48,30 @@ class Bench(Protocol):
         """Give everything back."""
 
 
+class PowerCut(Exception):
+    pass
+
+
+@dataclass
+class DarkAfter:
+    """A Host that runs `program` and no more."""
+
+    inner: Host
+    program: str
+
+    def run(self, command: Command) -> Output:
+        said = self.inner.run(command)
+        if command.argv[0] == self.program:
+            raise PowerCut
+        return said
+
+
 @dataclass
 class FakeThinBench:
     """LVM thin in memory."""
 
     lvm: FakeLvm
-    store: SnapshotStore
+    store: LvmThinStore
     vg: str = "vg0"
 
     def write(self, lv: str, block: int) -> None:
@@ -55,6 +82,16 @@ class FakeThinBench:
 
     def foreign(self, lv: str) -> None:
         self.lvm.add(lv, 1 << 20, 1)
+
+    @contextmanager
+    def in_use(self, lv: str) -> Iterator[None]:
+        was = self.lvm.lvs[lv]
+        self.lvm.lvs[lv] = replace(was, active=True, in_use=True)
+        yield
+        self.lvm.lvs[lv] = replace(self.lvm.lvs[lv], active=was.active, in_use=False)
+
+    def dark_after(self, program: str) -> SnapshotStore:
+        return replace(self.store, host=DarkAfter(self.lvm, program))
 
     def names(self) -> set[str]:
         return set(self.lvm.lvs)
@@ -87,3 +124,7 @@ def fake_thin() -> FakeThinBench:
     lvm = FakeLvm()
     lvm.add("root", 100 * BLOCK, 10)
     return FakeThinBench(lvm, LvmThinStore(lvm, thin_group(), "pool", ("--config", "devices {}")))
+
+
+def snapshot(bench: Bench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:
+    return Snapshot(bench.vg, lv, origin, run, role)

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from appliance.errors import ApplianceError, Refused, TwinFailed
 from appliance.volumes.base import Snapshot, SnapshotRole
-from tests.contract.real_thin import real_thin
-from tests.contract.stores import Bench, fake_thin
-
-BENCHES: dict[str, Callable[[], Bench]] = {"lvm-thin in memory": fake_thin}
-if os.environ.get("TWINBOOT_CONTRACT") == "real":
-    BENCHES = {"lvm-thin on LVM": real_thin}
-
-
-@pytest.fixture(params=list(BENCHES))
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = BENCHES[request.param]()
-    yield made
-    made.close()
-
-
-def snapshot(bench: Bench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:
-    return Snapshot(bench.vg, lv, origin, run, role)
+from tests.contract.stores import Bench, snapshot
 
 
 def _base(bench: Bench) -> Snapshot:
