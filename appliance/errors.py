@@ -121,6 +121,20 @@ class BootConfigFailed(ApplianceError):
     next_actions = ("Do not switch off yet: run `twinboot status`.",)
 
 
+class DataNotPutBack(ApplianceError):
+    """The system was rolled back and its data did not follow."""
+
+    code = "BACK-01"
+    safe = (
+        "The old system boots. Nothing is lost: the data as it is now and as it was before the trial are both"
+        " still there, in the volume or in a snapshot."
+    )
+    next_actions = (
+        "Start the appliance again before the machine: it goes on.",
+        "Look at the log: it holds the command and its output.",
+    )
+
+
 class ExportFailed(ApplianceError):
     """A record could not be taken away: no stick, one that takes nothing, an address that does not answer."""
 

@@ -21,6 +21,7 @@ def command_line(request: Request) -> str:
             words += [request.run] if request.run else []
             words += ["--force-bad"] if request.force_bad else []
             words += ["--retire-on", request.retire_on] if request.retire_on else []
+            words += ["--with-data"] if request.with_data else []
     return shlex.join(words)
 
 

@@ -75,6 +75,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     means all of them. `skip_checks` are the site's checks on the stick that shall not be run.
 
     `repair` is the attempt of a repair; `watch`: the copy is booted as it is first, to see how it fails.
+    `with_data`: a roll back takes the data volumes back to their safety snapshots as well.
     """
 
     verb: Verb
@@ -90,6 +91,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     auto_keep: bool = True
     repair: RepairKind | None = None
     watch: bool = True
+    with_data: bool = False
 
     @property
     def makes_a_run(self) -> bool:
@@ -103,7 +105,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `base` is the read-only snapshot taken first (what the origin was), `work` the twin's writable root,
     `sealed` what was tested, `trial` what the metal boots, `proof` the throw-away of the proof boot,
     `scratch` the thin volume that takes the twin's writes to everything else. Data volumes map their LV
-    name to ours; `data_before` are the twin's data volumes as the control boot left them.
+    name to ours; `data_before` are the twin's data volumes as the control boot left them, `data_safety` the
+    machine's own before the trial, `data_undone` as a roll back with data found them.
     """
 
     run: str
@@ -119,6 +122,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data_proof: tuple[tuple[str, str], ...] = ()
     data_before: tuple[tuple[str, str], ...] = ()
     data_safety: tuple[tuple[str, str], ...] = ()
+    data_undone: tuple[tuple[str, str], ...] = ()
     domain: str = ""
     boot_folder: str = ""
 
@@ -145,7 +149,8 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Something written since a trial began, which going back leaves behind. `bytes` is about how much.
 
     `databases` are folders that hold one, `safety` is the volume that holds `where` as it was before the
-    trial, `note` says what could not be looked at.
+    trial, `undone` the one that will keep what is taken away from `where`; empty where `where` is left as it
+    is. `note` says what could not be looked at.
     """
 
     where: str
@@ -153,6 +158,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     paths: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
     safety: str = ""
+    undone: str = ""
     note: str = ""
 
 
@@ -160,7 +166,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Frozen and serialisable; `fingerprint` is of the machine it was made for.
 
     `doomed` are the names of the volumes that a retire or an undo deletes, and no others; `losses` is
-    what a roll back leaves behind.
+    what a roll back leaves behind, or takes away.
 
     `expected_bytes` is about what the run writes where snapshots grow, `pool` ("vg0/pool"), and
     `free_bytes` what may still be written there before a run is paused.

@@ -19,17 +19,18 @@ from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import promote, rehearse, repair, stick, undoing
+from appliance.workflow import data_back, promote, rehearse, repair, stick, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.losses import losses
-from appliance.workflow.naming import next_run
+from appliance.workflow.naming import next_run, with_every_name
 from appliance.workflow.places import Places
 from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.room import Known
 from appliance.workflow.runner import Step
 from appliance.workflow.standing import stand
 from appliance.workflow.steps import boot as boot_steps
+from appliance.workflow.steps import data_back as data_steps
 from appliance.workflow.steps import rehearsal as rehearsal_steps
 from appliance.workflow.steps import repair as repair_steps
 from appliance.workflow.steps import retire as retire_steps
@@ -52,6 +53,7 @@ STEPS = {
     **rehearsal_steps.STEPS,
     **repair_steps.STEPS,
     **boot_steps.STEPS,
+    **data_steps.STEPS,
     **retire_steps.STEPS,
     **undo_steps.STEPS,
 }
@@ -93,7 +95,8 @@ def build_plan(
         return undoing.build_plan(machine, request, descent.lineage, view_of(host, machine, system, places))
     if descent.lineage.node(request.run) is None:
         raise Refused((f"There is no run {request.run or '(none named)'} on this machine.",))
-    rehearsed = places.plan(request.run)
+    recorded = places.plan(request.run)
+    rehearsed = msgspec.structs.replace(recorded, names=with_every_name(recorded.names))
     ground = ground_of(rehearsed, machine, places)
     seen = view(host, ground)
     made = promote.build_plan(
@@ -104,11 +107,23 @@ def build_plan(
         places.verdict(request.run),
         seen,
         choose_loader(machine, rehearsed.system, host),
-        drift(host, ground) if request.verb is Verb.PROMOTE else (),
+        on_disk(host, ground, request),
     )
-    if request.verb is Verb.ROLLBACK and seen is not None and seen.state is not BootState.ARMED:
-        return msgspec.structs.replace(made, losses=losses(host, ground))
+    if request.verb is Verb.ROLLBACK and seen is not None and has_run(seen):
+        return msgspec.structs.replace(made, losses=losses(host, ground_of(made, machine, places)))
     return made
+
+
+def on_disk(host: Host, ground: Ground, request: Request) -> tuple[str, ...]:
+    """Sentences on what the volumes themselves say against an act on an earlier run."""
+    if request.verb is Verb.PROMOTE:
+        return drift(host, ground)
+    return data_back.why_not(host, ground) if request.with_data else ()
+
+
+def has_run(seen: LoaderView) -> bool:
+    """Whether the trial may have written something: an armed one has not, unless it shall be kept."""
+    return seen.state is not BootState.ARMED or seen.keep_asked
 
 
 def why_stale(plan: Plan, machine: Machine, lineage: Lineage) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import LogicalVolume, Machine, VolumeGroup, mapper_path
 from appliance.model.standing import Standing
 from appliance.model.verdict import Result, Verdict
+from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.tags import read_tags
 
 STATES = {
     BootState.STAGED: State.STAGED,
@@ -73,7 +75,7 @@ def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord,
         _next_sentence(view),
         _fallback_sentence(view),
         next_step(machine, lineage, view),
-        _notices(view),
+        (*_notices(view), *_data_notices(machine)),
     )
 
 
@@ -192,6 +194,28 @@ def _notices(view: LoaderView | None) -> tuple[str, ...]:
     if view.missing:
         notices.append(f"Files of ours are missing in /boot: {', '.join(view.missing)}.")
     return tuple(notices)
+
+
+def _data_notices(machine: Machine) -> tuple[str, ...]:
+    """What a roll back with data left: where the data of until then is, and that it stayed where it did."""
+    notices = []
+    for group in machine.volume_groups:
+        tagged = (read_tags(group.name, lv.name, lv.tags) for lv in group.lvs)
+        ours = [found for found in tagged if found is not None]
+        safe = {(s.run, s.origin): s for s in ours if s.role is SnapshotRole.SAFETY}
+        for kept in (s for s in ours if s.role is SnapshotRole.UNDONE):
+            notices.append(_data_notice(kept, safe.get((kept.run, kept.origin))))
+    return tuple(notices)
+
+
+def _data_notice(kept: Snapshot, safety: Snapshot | None) -> str:
+    data, place = f"{kept.vg}/{kept.origin}", f"{kept.vg}/{kept.lv}"
+    if safety is None:
+        return f"{data} went back to what it was before {kept.run}; {place} keeps what it was until then."
+    return (
+        f"{data} was NOT put back when {kept.run} was rolled back, as it was written to since. "
+        f"As before {kept.run}: {safety.vg}/{safety.lv}."
+    )
 
 
 def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today: str = "") -> str:

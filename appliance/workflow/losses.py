@@ -1,7 +1,8 @@
 """What going back leaves behind: what was written since the trial began, to the system and to its data.
 
-Nothing of it is deleted by a roll back. The system's part stays in the trial volume until that is retired;
-the data's part stays where it is, and the old programs must live with it.
+Nothing of it is deleted by a roll back. The system's part stays in the trial volume until that is retired.
+The data's part stays where it is, and the old programs must live with it; or it goes with the system and is
+kept in a snapshot of its own.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def _of_system(host: Host, ground: Ground, store: SnapshotStore) -> Iterator[Los
 
 
 def _of_data(host: Host, ground: Ground, store: SnapshotStore) -> Iterator[Loss]:
+    undone = dict(ground.names.data_undone) if ground.whole.request.with_data else {}
     for safety in ground.data_snapshots(SnapshotRole.SAFETY):
+        kept = f"{ground.names.vg}/{undone[safety.origin]}" if safety.origin in undone else ""
         volume = ground.data_volume(safety.origin)
         if not store.exists(safety):
             continue
@@ -79,7 +82,7 @@ def _of_data(host: Host, ground: Ground, store: SnapshotStore) -> Iterator[Loss]
                 with mounted_readonly(host, device, volume.fstype, here / "now") as after:
                     written = data_write(volume.target, before, after)
         except ApplianceError as error:
-            yield Loss(where=volume.target, note=f"could not be read: {error.what}")
+            yield Loss(where=volume.target, undone=kept, note=f"could not be read: {error.what}")
             continue
         finally:
             store.deactivate_installed(safety.origin)
@@ -90,6 +93,7 @@ def _of_data(host: Host, ground: Ground, store: SnapshotStore) -> Iterator[Loss]
                 paths=written.paths,
                 databases=databases(written.paths),
                 safety=f"{ground.names.vg}/{safety.lv}",
+                undone=kept,
             )
 
 

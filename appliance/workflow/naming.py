@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec.structs import replace
+
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import Names
@@ -37,6 +39,13 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
         data_proof=tuple((lv, f"{lv}-{run}-proof") for lv in data),
         data_before=tuple((lv, f"{lv}-{run}-before") for lv in data),
         data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in data),
+        data_undone=tuple((lv, f"{lv}-{run}-undone") for lv in data),
         domain=f"twinboot-{run}",
         boot_folder=f"twinboot/{run}",
     )
+
+
+def with_every_name(names: Names) -> Names:
+    """The names of a run that was planned before a roll back could put data away."""
+    undone = tuple((lv, f"{lv}-{names.run}-undone") for lv, _ in names.data_safety)
+    return names if names.data_undone else replace(names, data_undone=undone)

@@ -10,12 +10,17 @@ from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
 from appliance.model.verdict import Result, Verdict
+from appliance.volumes.base import SnapshotRole
+from appliance.volumes.tags import read_tags
+from appliance.workflow import data_back
 from appliance.workflow.retirement import Retirement, plan_retirement
 from appliance.workflow.retirement import why_not as why_not_retire
 
 NOTHING_LOST = "the machine boots as it did before"
 GOES_ON = "the machine boots as it did before; the next start of the appliance goes on deleting"
 KEPT_BOOTS = "the kept system boots; the next start of the appliance goes on"
+TAKEN_BACK = "going back with the data takes that back; what is there now is kept in a snapshot."
+NOT_TAKEN_BACK = "going back takes that back only with the data; a dated safety snapshot is kept for that."
 
 
 def build_plan(
@@ -26,26 +31,27 @@ def build_plan(
     verdict: Verdict | None,
     view: LoaderView | None,
     loader: BootLoader,
-    drifted: tuple[str, ...],
+    on_disk: tuple[str, ...],
 ) -> Plan:
     """The plan for an act on an earlier run. Raises Refused with every reason at once.
 
-    `rehearsed` is the run's own plan, `drifted` what changed on the machine since its snapshot.
+    `rehearsed` is the run's own plan, `on_disk` what the volumes themselves say against the act: that the old
+    system has run since the snapshot, that the data can not go back.
     """
     node = lineage.node(request.run)
     group = machine.vg(rehearsed.names.vg)
     if group is None:
         raise Refused((f"The volume group {rehearsed.names.vg} was not found.",))
-    warned = warnings(request, verdict, rehearsed, group)
-    reasons = refusals(machine, request, node, rehearsed, verdict, view, drifted)
+    going = plan_retirement(group, rehearsed.names, view)
+    warned = warnings(request, verdict, rehearsed, group, going)
+    reasons = refusals(machine, request, node, rehearsed, verdict, view, on_disk)
     if reasons:
         raise Refused(reasons, warned)
-    going = plan_retirement(group, rehearsed.names, view)
     match request.verb:
         case Verb.PROMOTE:
             steps = promote_steps(rehearsed, loader)
         case Verb.ROLLBACK:
-            steps = rollback_steps()
+            steps = rollback_steps(rehearsed, request, view)
         case Verb.KEEP:
             steps = keep_steps(rehearsed, request.retire_on)
         case _:
@@ -69,7 +75,7 @@ def refusals(
     rehearsed: Plan,
     verdict: Verdict | None,
     view: LoaderView | None,
-    drifted: tuple[str, ...],
+    on_disk: tuple[str, ...],
 ) -> tuple[str, ...]:
     if node is None:
         return (f"There is no run {request.run} on this machine.",)
@@ -79,9 +85,9 @@ def refusals(
     theirs = view is not None and view.whose == request.run
     match request.verb:
         case Verb.PROMOTE:
-            return (*_why_not_promote(request, node, verdict, state, theirs), *drifted)
-        case Verb.ROLLBACK if not theirs or state not in (BootState.ARMED, BootState.TRIAL, BootState.KEPT):
-            return (f"{request.run} is not what this machine boots, so there is nothing to roll back.",)
+            return (*_why_not_promote(request, node, verdict, state, theirs), *on_disk)
+        case Verb.ROLLBACK:
+            return (*_why_not_roll_back(request, state, theirs), *on_disk)
         case Verb.KEEP if not theirs or state not in (BootState.ARMED, BootState.TRIAL):
             return (f"{request.run} is not on trial, so there is nothing to keep.",)
         case Verb.KEEP if not _is_date(request.retire_on):
@@ -105,6 +111,15 @@ def _why_not_while_pending(request: Request, state: BootState, theirs: bool) -> 
     return ()
 
 
+def _why_not_roll_back(request: Request, state: BootState, theirs: bool) -> tuple[str, ...]:
+    if theirs and state in (BootState.ARMED, BootState.TRIAL, BootState.KEPT):
+        return ()
+    if theirs and state is BootState.ROLLED_BACK:
+        said = f"{request.run} was rolled back already; where its data shall go back as well: --with-data."
+        return () if request.with_data else (said,)
+    return (f"{request.run} is not what this machine boots, so there is nothing to roll back.",)
+
+
 def _why_not_promote(
     request: Request, node: Node, verdict: Verdict | None, state: BootState, theirs: bool
 ) -> tuple[str, ...]:
@@ -125,7 +140,7 @@ def _why_not_promote(
 
 
 def warnings(
-    request: Request, verdict: Verdict | None, rehearsed: Plan, group: VolumeGroup
+    request: Request, verdict: Verdict | None, rehearsed: Plan, group: VolumeGroup, going: Retirement
 ) -> tuple[str, ...]:
     """What must be read before confirming: migrations above all, and what a way back costs."""
     if request.verb is Verb.KEEP:
@@ -136,12 +151,12 @@ def warnings(
             "of the pool until it is retired.",
         )
     if request.verb is Verb.RETIRE:
-        return ("There is no way back from this: what is deleted is gone.",)
+        return ("There is no way back from this: what is deleted is gone.", *_data_that_goes(group, going))
     if request.verb not in (Verb.PROMOTE, Verb.ROLLBACK) or verdict is None:
         return ()
     found = [
         f"The patch wrote to {w.target} ({', '.join(w.paths[:5]) or f'{w.bytes} bytes'}): "
-        "going back does not take that back; a dated safety snapshot is kept."
+        + (TAKEN_BACK if request.with_data else NOT_TAKEN_BACK)
         for w in verdict.data_writes
     ]
     found += [f"Not applied: {text}" for text in verdict.not_applied]
@@ -153,6 +168,14 @@ def warnings(
     if rehearsed.request.verb is Verb.REPAIR and request.verb is Verb.ROLLBACK:
         found.append("The previous system is the one that had to be repaired.")
     return tuple(found)
+
+
+def _data_that_goes(group: VolumeGroup, going: Retirement) -> tuple[str, ...]:
+    """What a roll back with data put away may be nowhere else."""
+    named = (lv for lv in group.lvs if lv.name in going.doomed)
+    tagged = ((lv.name, read_tags(group.name, lv.name, lv.tags)) for lv in named)
+    kept = [name for name, tags in tagged if tags is not None and tags.role is SnapshotRole.UNDONE]
+    return (f"Data that a roll back put away goes as well: {', '.join(kept)}.",) if kept else ()
 
 
 def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...]:
@@ -172,8 +195,14 @@ def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...
     )
 
 
-def rollback_steps() -> tuple[PlannedStep, ...]:
-    write = Write(what="one sector of /boot/twinboot/env: the previous system", if_cut="either system boots")
+def rollback_steps(rehearsed: Plan, request: Request, view: LoaderView | None) -> tuple[PlannedStep, ...]:
+    """The system alone, or the system and then its data."""
+    what = "one sector of /boot/twinboot/env: the previous system"
+    if request.with_data:
+        already = view is not None and view.state is BootState.ROLLED_BACK
+        flip = () if already else (Write(what=what, if_cut=data_back.EITHER),)
+        return data_back.planned_steps(rehearsed.names, flip)
+    write = Write(what=what, if_cut="either system boots")
     return (
         PlannedStep(id="confirm", title="Boot the old system from the next start on?", gate=True),
         PlannedStep(id="rollback", title="Roll back: one sector", weight=5, commit=True, writes=(write,)),

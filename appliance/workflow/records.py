@@ -18,6 +18,7 @@ from appliance.report.record import (
     console,
     failure_of,
     read_events,
+    said_of,
     steps_of,
     write_record,
 )
@@ -51,6 +52,7 @@ def write_record_of(plan: Plan, work: Workplace, act: Path, title: str, outcome:
         verdict=_verdict(work) if rehearsal else None,
         steps=steps_of(events),
         failure=failure_of(events),
+        said=() if rehearsal else said_of(events),
         promises=_promises(journal) if rehearsal else (),
         consoles=_consoles(work) if rehearsal else (),
         pictures=_pictures(act),

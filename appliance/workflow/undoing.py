@@ -91,11 +91,9 @@ def warnings(group: VolumeGroup, view: LoaderView | None) -> tuple[str, ...]:
     found = ["There is no way back from this: volumes, verdicts and history of Twinboot are gone afterwards."]
     if view is not None and view.state is BootState.ARMED:
         found.append(f"{view.whose} is armed: it is disarmed first, the next boot is the old system.")
-    safety = [lv.name for lv, role in _roles(group) if role is SnapshotRole.SAFETY]
-    if safety:
-        found.append(
-            f"Safety snapshots of data go as well: {', '.join(safety)}. The data stays as it is now."
-        )
+    data = [lv.name for lv, role in _roles(group) if role in (SnapshotRole.SAFETY, SnapshotRole.UNDONE)]
+    if data:
+        found.append(f"Snapshots of data go as well: {', '.join(data)}. The data stays as it is now.")
     return tuple(found)
 
 

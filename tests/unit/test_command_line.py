@@ -48,7 +48,8 @@ ACTS = st.one_of(
     st.builds(Request, verb=st.just(Verb.PROMOTE), run=RUNS, force_bad=st.booleans()),
     st.builds(Request, verb=st.just(Verb.KEEP), run=RUNS, retire_on=st.sampled_from(["", "2027-01-31"])),
     st.builds(Request, verb=st.just(Verb.UNDO)),
-    st.builds(Request, verb=st.sampled_from([Verb.ROLLBACK, Verb.RETIRE]), run=RUNS),
+    st.builds(Request, verb=st.just(Verb.ROLLBACK), run=RUNS, with_data=st.booleans()),
+    st.builds(Request, verb=st.just(Verb.RETIRE), run=RUNS),
 )
 
 

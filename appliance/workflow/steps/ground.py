@@ -12,7 +12,7 @@ from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
-from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.base import PutBack, Snapshot, SnapshotRole, SnapshotStore
 from appliance.volumes.choose import choose_store
 from appliance.workflow.runner import Context
 from appliance.workflow.workplace import Workplace
@@ -94,6 +94,7 @@ class Ground:
             SnapshotRole.DATA_WORK: self.names.data_work,
             SnapshotRole.DATA_PROOF: self.names.data_proof,
             SnapshotRole.SAFETY: self.names.data_safety,
+            SnapshotRole.UNDONE: self.names.data_undone,
         }[role]
         return tuple(Snapshot(self.names.vg, lv, origin, self.names.run, role) for origin, lv in pairs)
 
@@ -110,6 +111,12 @@ class Ground:
             for work in self.data_snapshots(SnapshotRole.DATA_WORK)
             if work.origin in named
         )
+
+    def data_to_put_back(self) -> tuple[PutBack, ...]:
+        """Every data volume with its safety snapshot and the one in which a roll back puts it away."""
+        undone = {s.origin: s for s in self.data_snapshots(SnapshotRole.UNDONE)}
+        safeties = self.data_snapshots(SnapshotRole.SAFETY)
+        return tuple(PutBack(s, undone[s.origin]) for s in safeties if s.origin in undone)
 
     def data_volume(self, origin: str) -> Volume:
         return next(v for v in self.system.data if v.lv == origin)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.errors import CommandFailed
 from appliance.model.plan import Loss, Request, Verb
@@ -75,6 +76,18 @@ def test_system_and_data_are_named_with_their_data_bases(ground: tuple[FakeLvm, 
     assert data.where == "/srv" and "+/srv/ledger/data.v2" in data.paths
     assert (data.databases, data.safety) == (("/srv/pg",), "vg0/srv-tb1-safety")
     assert data.bytes >= 9000
+
+
+def test_with_data_it_is_said_where_what_goes_is_kept(ground: tuple[FakeLvm, Ground, Path]) -> None:
+    lvm, made, at = ground
+    write(at / "vg0-root--tb1", "home/ann/letter")
+    write(at / "vg0-srv", "new")
+    request = Request(verb=Verb.ROLLBACK, run="tb1", with_data=True)
+    system, data = losses.losses(lvm, Ground(replace(PLAN, request=request), made.work))
+    assert (system.undone, data.undone, data.safety) == ("", "vg0/srv-tb1-undone", "vg0/srv-tb1-safety")
+    (at / "vg0-srv").rename(at / "gone")
+    _, data = losses.losses(lvm, Ground(replace(PLAN, request=request), made.work))
+    assert data.note.startswith("could not be read") and data.undone == "vg0/srv-tb1-undone"
 
 
 def test_nothing_written_is_no_loss_and_volumes_are_down_again(ground: tuple[FakeLvm, Ground, Path]) -> None:

@@ -9,6 +9,7 @@ from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
+from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request, Verb
 from appliance.model.verdict import CheckResult, DataWrite, Outcome, Result, Verdict
 from appliance.workflow import rehearse
@@ -27,12 +28,13 @@ def plan(
     state: State = State.SEALED,
     verdict: Verdict | None = GOOD,
     drifted: tuple[str, ...] = (),
+    machine: Machine = MACHINE,
     **words: object,
 ) -> Plan:
     node = Node(volume="root-tb1", state=state, run="tb1")
     request = Request(verb=verb, run="tb1", **words)  # type: ignore[arg-type]
     return build_plan(
-        MACHINE, request, Lineage(nodes=(node,)), REHEARSED, verdict, seen, Grub(lambda _: None), drifted
+        machine, request, Lineage(nodes=(node,)), REHEARSED, verdict, seen, Grub(lambda _: None), drifted
     )
 
 
