@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   twinboot repair --initrd                  a system that does not boot: mend a copy of it
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
+  twinboot rollback tb1 --with-data         and the data as it was before the trial
   twinboot console tb1                      what the twin says while tb1 goes on; pause, resume hold it
   twinboot rehearse --all --dry-run --json > june.json
   twinboot run june.json                    that very plan, on that machine
@@ -41,6 +42,7 @@ exit codes: 0 done, 1 failed or the verdict is FAIL, 2 wrong arguments, 3 refuse
 WATCHING = frozenset({"inspect", "status", "list"})
 CONFIRM = "the last 4 characters of the machine's serial number"
 SAVE = "only keep this as a plan file on the stick, to be run with nobody there"
+WITH_DATA = "the data, too, as of its safety snapshot; what it holds now is kept in a snapshot"
 ENGINE_WAIT = 60
 """Seconds."""
 
@@ -82,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "promote":
             sub.add_argument("--force-bad", action="store_true", help="promote although the verdict is FAIL")
             sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
+        if name == "rollback":
+            sub.add_argument("--with-data", action="store_true", help=WITH_DATA)
         if name == "keep":
             sub.add_argument(
                 "--retire-on", default="", metavar="DATE", help="remind to retire the old system"
@@ -171,6 +175,7 @@ def request(args: argparse.Namespace) -> Request:
         run=getattr(args, "run", ""),
         force_bad=getattr(args, "force_bad", False),
         retire_on=getattr(args, "retire_on", ""),
+        with_data=getattr(args, "with_data", False),
     )
 
 

@@ -118,9 +118,11 @@ def plan(made: Plan) -> str:
         lines.append(f"  room: about {gib(made.expected_bytes)} of {free} in {made.pool}")
     for loss in made.losses:
         told = loss.note or f"about {gib(loss.bytes)}: {', '.join(loss.paths[:8])}"
-        lines.append(f"  written since the trial began, left behind by going back: {loss.where}, {told}")
+        goes = "taken away by" if loss.undone else "left behind by"
+        lines.append(f"  written since the trial began, {goes} going back: {loss.where}, {told}")
         lines += [f"    a data base lies there: {folder}" for folder in loss.databases]
         lines += [f"    as it was before the trial: {loss.safety}"] if loss.safety else []
+        lines += [f"    as it is now, kept in: {loss.undone}"] if loss.undone else []
     return clean("\n".join(lines))
 
 

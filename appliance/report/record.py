@@ -11,7 +11,7 @@ import msgspec
 from appliance.errors import DamagedData
 from appliance.host.files import write_atomic
 from appliance.model.codec import from_json, to_pretty_json
-from appliance.model.events import AnyEvent, Failed, RunStarted, StepFinished, StepStarted
+from appliance.model.events import AnyEvent, Failed, Line, RunStarted, StepFinished, StepStarted
 from appliance.model.machine import Machine
 from appliance.model.plain import plain
 from appliance.model.plan import Plan
@@ -62,7 +62,8 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are seconds since the epoch, UTC. `outcome` as RunFinished has it."""
+    """Times are seconds since the epoch, UTC. `outcome` as RunFinished has it. `said` is what an act on an
+    earlier run said it did, and did not."""
 
     schema: int = SCHEMA
     run: str
@@ -80,6 +81,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     pictures: tuple[Picture, ...] = ()
     commands: tuple[CommandRun, ...] = ()
     failure: str = ""
+    said: tuple[str, ...] = ()
     masked: int = 0
 
 
@@ -95,6 +97,11 @@ def steps_of(events: Iterable[AnyEvent]) -> tuple[StepTime, ...]:
             title = found[event.step].title
             found[event.step] = StepTime(id=event.step, title=title, seconds=event.seconds)
     return tuple(found.values())
+
+
+def said_of(events: Iterable[AnyEvent]) -> tuple[str, ...]:
+    """The run's own lines, in their order, each once."""
+    return tuple(dict.fromkeys(e.text for e in events if isinstance(e, Line) and e.source == "run"))
 
 
 def failure_of(events: Iterable[AnyEvent]) -> str:

@@ -25,7 +25,7 @@ def render_text(record: Record) -> str:
     parts = [_head(record)]
     if record.verdict is not None:
         parts += _verdict(record.verdict)
-    parts += [_promises(record), _steps(record)]
+    parts += [_promises(record), _list("WHAT WAS SAID", record.said), _steps(record)]
     text = "\n\n".join(part for part in parts if part)
     return "\n".join(plain(line).rstrip() for line in text.split("\n")) + "\n"
 
@@ -123,7 +123,7 @@ def _files(verdict: Verdict) -> str:
 def _data(verdict: Verdict) -> str:
     if not verdict.data_writes:
         return ""
-    lines = ["DATA WRITTEN BY THE PATCH (going back does not undo this)"]
+    lines = ["DATA WRITTEN BY THE PATCH (going back undoes this only with the data)"]
     for write in verdict.data_writes:
         lines.append(f"  {write.target}: {write.bytes // 1024} KiB")
         lines += [f"      {path}" for path in write.paths[:10]]

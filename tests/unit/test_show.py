@@ -75,6 +75,13 @@ def test_a_plan_says_what_it_needs_and_what_there_is() -> None:
     assert "room:" not in show.plan(replace(PLAN, expected_bytes=0))
 
 
+def test_what_a_roll_back_with_data_takes_away_is_said_with_its_place() -> None:
+    loss = Loss(where="/srv", bytes=1 << 30, paths=("/srv/a",), safety="vg0/s", undone="vg0/u")
+    said = show.plan(replace(PLAN, losses=(loss,)))
+    assert "taken away by going back: /srv, about 1.0 GiB: /srv/a" in said
+    assert "as it is now, kept in: vg0/u" in said and "left behind" not in said
+
+
 def test_a_refusal_says_what_is_to_be_read_as_well() -> None:
     said = show.error(Refused(("No KVM.",), ("The clock is wrong.",)))
     assert said.splitlines()[:3] == ["REFUSED-01:", "  - No KVM.", "  note: The clock is wrong."]

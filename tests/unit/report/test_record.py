@@ -29,6 +29,7 @@ from appliance.report.record import (
     failure_of,
     read_events,
     read_record,
+    said_of,
     steps_of,
     write_record,
 )
@@ -96,6 +97,20 @@ def test_a_run_without_a_verdict_is_told_too() -> None:
     stopped = msgspec.structs.replace(record(), verdict=None, outcome="failed", failure="No room (SPACE-01)")
     assert "No room (SPACE-01)" in render_text(stopped)
     assert "No room (SPACE-01)" in render_html(stopped)
+
+
+def test_what_an_act_said_is_in_the_record_and_in_both_reports() -> None:
+    events = [
+        Line(source="run", text="approved: Go?"),
+        Line(source="log", text="lvs"),
+        Line(source="run", level="warn", text="/srv was NOT put back"),
+        Line(source="run", text="approved: Go?"),
+    ]
+    assert said_of(events) == ("approved: Go?", "/srv was NOT put back")
+    act = msgspec.structs.replace(record(), verdict=None, said=said_of(events))
+    for text in (render_text(act), render_html(act)):
+        assert "/srv was NOT put back" in text
+    assert "WHAT WAS SAID" not in render_text(record()) and "What was said" not in render_html(record())
 
 
 class Tags(HTMLParser):
