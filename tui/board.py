@@ -130,6 +130,8 @@ class Board:
         for text in event.text.splitlines() or [""]:
             if event.source in ("vm", "patch") and self.run is not None:
                 self.run.twin.append(clean(text))
+            if event.source == "run" and event.level == "warn" and self.run is not None:
+                self.run.warned.append(clean(text))
             self._log(event.at, event.source, event.level, text)
 
     def _note(self, event: e.Event) -> None:

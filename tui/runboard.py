@@ -36,7 +36,7 @@ class StepRow:
 
 @dataclass
 class RunBoard:
-    """One run as seen through its events. Times are seconds since the epoch."""
+    """One run as seen through its events. Times are seconds since the epoch. `warned`: its own warnings."""
 
     run: str
     verb: str = ""
@@ -52,6 +52,7 @@ class RunBoard:
     paused: bool = False
     failed: e.Failed | None = None
     verdict: Verdict | None = None
+    warned: list[str] = field(default_factory=list)
     outcome: str = ""
     report: str = ""
 

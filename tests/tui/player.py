@@ -13,6 +13,7 @@ from appliance.errors import ApplianceError, Refused
 from appliance.model import events as e
 from appliance.model import messages as m
 from appliance.model import vm_messages as v
+from appliance.model.command_line import command_line
 from appliance.model.lineage import State
 from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import Plan, Request, Verb
@@ -115,8 +116,13 @@ class Player(FakeEngine):
     def make_plan(self, say: m.MakePlan) -> m.Planned:
         if reasons := self.reasons(say.request):
             raise Refused(tuple(reasons))
-        words = f"twinboot {say.request.verb.value} {say.request.run}".rstrip()
-        return m.Planned(plan=story.plan(self.machine, say.request), command_line=words)
+        words = command_line(replace(say.request, system=""))
+        made = story.plan(self.machine, say.request)
+        if say.request.verb is Verb.ROLLBACK and not any(
+            n.state is State.ARMED for n in self.status.lineage.nodes
+        ):
+            made = replace(made, losses=story.losses(made.names.run, say.request.with_data))
+        return m.Planned(plan=made, command_line=words)
 
     def reasons(self, request: Request) -> list[str]:
         found = self.machine

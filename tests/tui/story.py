@@ -12,7 +12,17 @@ from appliance.model import verdict as v
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine
-from appliance.model.plan import Names, PatchKind, Plan, PlannedStep, Request, Verb, Write, fingerprint
+from appliance.model.plan import (
+    Loss,
+    Names,
+    PatchKind,
+    Plan,
+    PlannedStep,
+    Request,
+    Verb,
+    Write,
+    fingerprint,
+)
 from appliance.model.service_messages import MOST_PACKAGES, PackageList, PackageRow
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
 
@@ -53,6 +63,8 @@ def names(run: str) -> Names:
         scratch=f"{run}-scratch",
         proof_scratch=f"{run}-pscratch",
         data_work=(("srv", f"{run}-srv"),),
+        data_safety=(("srv", f"srv-{run}-safety"),),
+        data_undone=(("srv", f"srv-{run}-undone"),),
         domain=f"twin-{run}",
         boot_folder=f"twinboot/{run}",
     )
@@ -117,7 +129,34 @@ def steps_of(request: Request) -> tuple[PlannedStep, ...]:
             return (confirm, PlannedStep(id="retire", title="Retire", weight=10, writes=(delete,)))
         case verb:
             flip = Write(what=f"one sector of /boot/twinboot/env: {verb.value}", if_cut="either system boots")
-            return (confirm, PlannedStep(id=verb.value, title=verb.value, commit=True, writes=(flip,)))
+            switch = PlannedStep(id=verb.value, title=verb.value, commit=True, writes=(flip,))
+            return data_goes_back(run, confirm, switch) if request.with_data else (confirm, switch)
+
+
+def data_goes_back(run: str, confirm: PlannedStep, switch: PlannedStep) -> tuple[PlannedStep, ...]:
+    away = Write(what=f"add vg0/srv-{run}-undone: vg0/srv as it is now, read-only", if_cut=OLD)
+    back = Write(what=f"vg0/srv becomes vg0/srv-{run}-safety: one commit of LVM's metadata", if_cut=OLD)
+    return (
+        confirm,
+        PlannedStep(id="undone", title="Put the data away as it is now", weight=5, writes=(away,)),
+        switch,
+        PlannedStep(id="data-back", title="Data as before the trial", weight=20, writes=(back,)),
+    )
+
+
+def losses(run: str, with_data: bool) -> tuple[Loss, ...]:
+    """What was written since the trial began, to the system and to /srv."""
+    return (
+        Loss(where=f"the system (vg0/{run}-trial)", bytes=5 << 20, paths=("+/home/ann/letter",)),
+        Loss(
+            where="/srv",
+            bytes=70 << 20,
+            paths=("+/srv/ledger/data.v2", "+/srv/pg/PG_VERSION"),
+            databases=("/srv/pg",),
+            safety=f"vg0/srv-{run}-safety",
+            undone=f"vg0/srv-{run}-undone" if with_data else "",
+        ),
+    )
 
 
 def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:

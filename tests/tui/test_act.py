@@ -205,6 +205,77 @@ async def test_rolling_back_names_what_is_left_behind(engine: FakeEngine) -> Non
     assert engine.said(m.Start) == []
 
 
+async def test_data_goes_back_as_well_when_it_is_chosen_and_typed(engine: FakeEngine) -> None:
+    ready(engine)
+    engine.status = replace(engine.status, lineage=story.lineage(State.KEPT))
+    engine.script[m.MakePlan] = lambda say: m.Planned(
+        plan=replace(
+            story.plan(engine.machine, say.request), losses=story.losses("tb1", say.request.with_data)
+        )
+    )
+    async with desk(engine, size=(80, 50)) as here:
+        await here.press("b", "down", "r")
+        await here.sees("(*) the system only", "( ) the system and its data", "1 write, in this order")
+        await here.sees("the old program may not read what the new", "F9 or Ctrl+G")
+        await here.press("0", "0", "0", "f9")
+        await here.sees("(*) the system and its data", "3 writes, in this order", "it goes back as well")
+        await here.sees("Taken away from /srv, and kept in vg0/srv-tb1-undone")
+        await here.press("1", "enter")
+        await here.sees('"1" is not what was asked for')
+        assert engine.said(m.Start) == []
+        await here.press("ctrl+g")
+        await here.sees("(*) the system only")
+        await here.press("f9")
+        await here.sees("(*) the system and its data")
+        await type_last4(here)
+        await here.until(lambda: bool(engine.said(m.Start)), "the start")
+    want = Request(verb=Verb.ROLLBACK, run="tb1")
+    with_data = replace(want, with_data=True)
+    assert [c.request for c in engine.said(m.MakePlan)] == [want, with_data, want, with_data]
+    assert engine.said(m.Start)[0].plan.request == with_data
+
+
+async def test_data_that_cannot_go_back_is_refused_and_the_system_still_can(engine: FakeEngine) -> None:
+    ready(engine)
+    engine.status = replace(engine.status, lineage=story.lineage(State.KEPT))
+    plan = engine.script[m.MakePlan]
+
+    def refuse(say: m.MakePlan) -> m.AnyReply:
+        if say.request.with_data:
+            raise Refused(
+                ("There is no safety snapshot vg0/srv-tb1-safety of vg0/srv.", "vg0/srv is in use.")
+            )
+        return plan(say)
+
+    engine.script[m.MakePlan] = refuse
+    async with desk(engine) as here:
+        await here.press("b", "down", "r")
+        await here.sees("(*) the system only")
+        await here.press("f9")
+        await here.sees("There is no safety snapshot", "vg0/srv is in use.", "(*) the system and its data")
+        await here.press("f9")
+        await here.sees("(*) the system only", "last 4 characters")
+    assert engine.said(m.Start) == []
+
+
+async def test_where_there_is_no_data_nothing_is_to_be_chosen(engine: FakeEngine) -> None:
+    ready(engine)
+    engine.status = replace(engine.status, lineage=story.lineage(State.KEPT))
+    bare = replace(story.names("tb1"), data_safety=())
+    engine.script[m.MakePlan] = lambda say: m.Planned(
+        plan=replace(story.plan(engine.machine, say.request), names=bare)
+    )
+    async with desk(engine) as here:
+        await here.press("b", "down", "r")
+        await here.sees("last 4 characters")
+        assert "What goes back" not in here.text and "F9" not in here.text
+        await here.press("f9")
+        await here.press("escape", "d")
+        await here.sees("Retire tb1")
+        await here.press("f9")
+    assert not any(c.request.with_data for c in engine.said(m.MakePlan))
+
+
 async def test_the_boot_page_offers_only_what_fits_the_state(engine: FakeEngine) -> None:
     async with desk(engine) as here:
         await here.press("b")

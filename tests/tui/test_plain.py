@@ -174,6 +174,47 @@ async def test_a_script_whose_answer_fits_nothing_ends_there(
     assert player.said(*CHANGING) == []
 
 
+async def test_a_roll_back_asks_what_goes_back_and_tells_what_is_lost(player: Player) -> None:
+    player.say_state(State.KEPT)
+    status, said = await script(
+        player, "rollback", "", "rollback", "data", "", "rollback", "2", "0001", "quit"
+    )
+    assert status == 0
+    for words in (
+        "What goes back?",
+        "1  system: the system only",
+        "2  data: the system and its data",
+        "Written since the trial began: /srv, about 70.0 MiB.",
+        "A data base lies in /srv/pg: it goes back as well.",
+        "Taken away from /srv, and kept in vg0/srv-tb1-undone.",
+        "twinboot rollback tb1 --with-data",
+    ):
+        assert " ".join(words.split()) in " ".join(said.split()), words
+    (start,) = player.said(m.Start)
+    assert start.plan.request.with_data and start.plan.request.verb is Verb.ROLLBACK
+
+
+async def test_a_roll_back_of_the_system_alone_says_that_data_stays(player: Player) -> None:
+    player.say_state(State.KEPT)
+    status, said = await script(player, "rollback", "system", "0001", "quit")
+    assert status == 0 and "the old program may not read" in said
+    assert "stays as it is now" in " ".join(said.split())
+    assert [s.plan.request.with_data for s in player.said(m.Start)] == [False]
+
+
+async def test_where_no_system_has_data_of_its_own_nothing_is_asked(tmp_path: Path) -> None:
+    found = story.machine()
+    bare = replace(found, systems=tuple(replace(s, volumes=(s.root,)) for s in found.systems))
+    engine = Player(tmp_path / "bare.sock", bare, "good", 5000)
+    engine.stick = OnStick()
+    await engine.start()
+    engine.say_state(State.ARMED)
+    status, said = await script(engine, "rollback", "0001", "quit")
+    await engine.stop()
+    assert status == 0 and "What goes back?" not in said
+    assert "the trial has not run" in " ".join(said.split())
+
+
 async def test_a_failed_run_is_told_in_full_and_is_the_status(tmp_path: Path, player: Player) -> None:
     player.ending = "fails"
     status, said = await script(player, "rehearse", "all", "yes")

@@ -78,6 +78,23 @@ async def test_a_console_that_starts_during_a_run_shows_it(engine: FakeEngine) -
         await here.sees("What this machine can start")
 
 
+async def test_what_an_act_could_not_do_stands_beside_its_result(engine: FakeEngine) -> None:
+    plan = story.plan(engine.machine, Request(verb=Verb.ROLLBACK, run="tb1", with_data=True))
+    view = m.RunView(run="tb1", verb="rollback", title="Roll back tb1", plan=plan, started=time.time())
+    engine.status = replace(engine.status, running=view)
+    steps = tuple((s.id, s.title, s.weight) for s in plan.steps)
+    async with desk(engine) as here:
+        await watch(here)
+        engine.push(
+            e.RunStarted(run="tb1", title="Roll back tb1", steps=steps, at=time.time()),
+            e.Line(run="tb1", source="log", level="warn", text="a command was slow"),
+            e.Line(run="tb1", source="run", level="warn", text="/srv was NOT put back, as data was written."),
+            e.RunFinished(run="tb1", outcome="done", at=time.time()),
+        )
+        await here.sees("Rolled back: the old system boots", "[!] /srv was NOT put back")
+        assert "[!] a command was slow" not in here.text
+
+
 async def test_cancel_asks_and_a_bare_key_cancels_nothing(engine: FakeEngine) -> None:
     begin(engine, until="patched")
     async with desk(engine) as here:

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from appliance.errors import ApplianceError
 from appliance.model.lineage import Node, State
-from appliance.model.machine import Machine
+from appliance.model.machine import Machine, Role
 from appliance.model.messages import Planned
 from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.service_messages import OnStick
 from appliance.model.verdict import Result
-from tui import repairs
+from tui import goingback, repairs
 from tui.link import Link
 from tui.patches import CHOICES, Choice
 from tui.plain import told
@@ -22,6 +22,7 @@ from tui.plain.talk import Talk
 from tui.plain.watch import Ear, Watch
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}|")
+SYSTEM, WITH_DATA = "system", "data"
 OFFERED = {
     Verb.PROMOTE: (State.SEALED, State.STAGED),
     Verb.ROLLBACK: (State.ARMED, State.TRIAL, State.KEPT),
@@ -182,10 +183,23 @@ class Acts:
             if not DATE.fullmatch(retire_on):
                 self.talk.wrong(retire_on, ["a date like 2026-12-31"])
                 return
+        goes = await self._goes_back() if verb is Verb.ROLLBACK else SYSTEM
+        if not goes:
+            return
         force = verb is Verb.PROMOTE and await self._force(run)
-        request = Request(verb=verb, run=run, retire_on=retire_on, force_bad=force)
+        request = Request(
+            verb=verb, run=run, retire_on=retire_on, force_bad=force, with_data=goes == WITH_DATA
+        )
         last, prompt = self._secret(f"To {verb.value}")
         await self._plan_and_start(request, last, prompt)
+
+    async def _goes_back(self) -> str:
+        """What a roll back takes; nothing is asked where no system has data of its own. Empty goes back."""
+        systems = self.machine.systems if self.machine else ()
+        if not any(v.lv for system in systems for v in system.volumes if v.role is Role.DATA):
+            return SYSTEM
+        options = [(SYSTEM, goingback.SYSTEM), (WITH_DATA, goingback.DATA)]
+        return await self.talk.choose("What goes back?", options)
 
     async def _force(self, run: str) -> bool:
         verdict = (await self.link.call(lambda s: s.record(run))).verdict

@@ -9,10 +9,10 @@ from appliance.model import events as e
 from appliance.model.lineage import Node
 from appliance.model.machine import Machine
 from appliance.model.messages import Planned, Status
-from appliance.model.plan import Plan
+from appliance.model.plan import Plan, Verb
 from appliance.model.verdict import ChangeKind, ConfigDiff, Outcome, Verdict
 from appliance.session import SaidNo
-from tui import describe
+from tui import describe, goingback
 from tui.look import Line
 from tui.reading import outcome_counts, package_marks, truth_labels
 from tui.runboard import RunBoard
@@ -63,6 +63,8 @@ def plan(planned: Planned) -> Iterator[str]:
     yield f"Plan {made.names.run}: {count(len(made.steps), 'step')}, about {duration(weight(made))}."
     for warning in made.warnings:
         yield f"[!] {warning}"
+    if made.request.verb is Verb.ROLLBACK:
+        yield from goingback.told(made)
     for number, step in enumerate(made.steps, 1):
         gate = " (waits for you)" if step.gate else ""
         commit = " This is the switch." if step.commit else ""
@@ -102,7 +104,7 @@ def verdict(run: str, found: Verdict) -> Iterator[str]:
     yield f"{count(len(found.files), 'file')} changed, {len(odd)} UNEXPLAINED."
     yield from (f"   UNEXPLAINED: {path}" for path in odd)
     for write in found.data_writes:
-        yield f"[!] The patch wrote {size(write.bytes)} to {write.target}. Going back does not undo that."
+        yield f"[!] The patch wrote {size(write.bytes)} to {write.target}. {goingback.MIGRATED}"
     yield from (f"Not applied: {text}" for text in found.not_applied)
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from appliance.errors import ApplianceError
 from appliance.model.messages import Accepted, Planned, RecordOf, Status
-from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write
+from appliance.model.plan import PlannedStep, Request, Verb, Write
 from appliance.model.verdict import Outcome, Result, Verdict
+from tui.goingback import MIGRATED, can_choose, choice_lines, loss_lines
 from tui.look import Line, line, lines, pair, rule
 from tui.reading import outcome_counts, truth_labels
 from tui.screens.page import key
 from tui.screens.preflight import refusal_lines, would_lines
 from tui.screens.question import Question
 from tui.widgets.pane import Scroll
+from tui.widgets.typed import Typed
 from tui.words import count, size, wrap
 
 QUESTIONS = {
@@ -26,7 +29,6 @@ QUESTIONS = {
     Verb.RETIRE: "Retire {run}: delete its volume for good?",
     Verb.UNDO: "Undo everything: delete all that Twinboot made on this machine?",
 }
-LOSS_PATHS = 8
 BUTTONS = {
     Verb.PROMOTE: "promote",
     Verb.KEEP: "keep",
@@ -52,12 +54,14 @@ Every write to this machine is listed, in order, with what a power cut at that
 point leaves. Nothing is written before the last characters of this machine's
 identity are typed: they make sure you are on the machine you think you are.
 F6 shows the commands themselves. F8 on the promotion page saves rehearsal and
-promotion as a plan file. Esc goes back, nothing is done.
+promotion as a plan file. F9 on the roll back page changes what goes back: the
+system only, or the system and its data. Esc goes back, nothing is done.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "enter", "do it (when typed)"),
         key("ctrl+d,f6", "dry", "commands"),
         key("ctrl+r,f5", "again", "check again"),
+        key("f9,ctrl+g", "data", "data too"),
         key("ctrl+f,f7", "force", "promote anyway"),
         key("ctrl+o,f8", "save", "save plan"),
         key("escape", "back", "back, do nothing"),
@@ -115,7 +119,7 @@ promotion as a plan file. Esc goes back, nothing is done.
         if self.would is not None:
             pane.show(would_lines(self.would, width))
         elif self.refused is not None:
-            pane.show([*refusal_lines(self.refused, width), *self._force_lines()])
+            pane.show([*refusal_lines(self.refused, width), *self._force_lines(), *self._choice_lines()])
         elif self.planned is not None:
             pane.show([rule(title, width), *self._lines(self.planned)])
         else:
@@ -130,6 +134,9 @@ promotion as a plan file. Esc goes back, nothing is done.
         )
         return lines(wrap(words, self.width - 2, " "), "warn")
 
+    def _choice_lines(self) -> list[Line]:
+        return choice_lines(self.request.with_data, self.width) if self._can_switch() else []
+
     def _lines(self, planned: Planned) -> list[Line]:
         width, plan, status = self.width, planned.plan, self.board.status
         rows: list[Line] = []
@@ -137,7 +144,7 @@ promotion as a plan file. Esc goes back, nothing is done.
             rows += [line((row, "warn")) for row in wrap(warning, width - 2, "     ", " [!] ")]
         if self.verdict is not None:
             rows += verdict_lines(self.verdict, plan.warnings, width)
-        rows += loss_lines(plan, width) if self.verb is Verb.ROLLBACK else []
+        rows += [*self._choice_lines(), *loss_lines(plan, width)] if self.verb is Verb.ROLLBACK else []
         rows += write_lines(plan.steps, width)
         if self.verb is Verb.PROMOTE:
             target = plan.system.default_target or "its usual target"
@@ -157,10 +164,17 @@ promotion as a plan file. Esc goes back, nothing is done.
         bad = self.verdict is not None and self.verdict.result is Result.FAIL
         return self.verb is Verb.PROMOTE and bad and self.refused is not None and not self.request.force_bad
 
+    def _can_switch(self) -> bool:
+        """Between system only and system with data; from a refused one always back to the other."""
+        offered = self.planned is not None and can_choose(self.planned.plan)
+        return self.verb is Verb.ROLLBACK and (offered or self.request.with_data)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
             case "force":
                 return self._can_force()
+            case "data":
+                return self._can_switch()
             case "dry" | "enter":
                 return self.planned is not None
             case "save":
@@ -172,8 +186,14 @@ promotion as a plan file. Esc goes back, nothing is done.
 
     def action_force(self) -> None:
         if self._can_force():
-            r = self.request
-            self.request = Request(verb=r.verb, run=r.run, force_bad=True)
+            self.request = replace(self.request, force_bad=True)
+            self.action_again()
+
+    def action_data(self) -> None:
+        """What was typed so far was typed below another plan."""
+        if self._can_switch() and not self.asking:
+            self.query_one(Typed).value = ""
+            self.request = replace(self.request, with_data=not self.request.with_data)
             self.action_again()
 
     def action_save(self) -> None:
@@ -210,35 +230,9 @@ def verdict_lines(verdict: Verdict, warned: tuple[str, ...], width: int) -> list
     for write in verdict.data_writes:
         if any(write.target in words for words in warned):
             continue
-        words = (
-            f"The patch wrote {size(write.bytes)} to {write.target}. Going back to the old system does not"
-            " undo that: the old programs may not read the new data."
-        )
+        words = f"The patch wrote {size(write.bytes)} to {write.target}. {MIGRATED}"
         rows += lines(wrap(words, width - 2, "     ", " [!] "), "warn")
     return rows
-
-
-def loss_lines(plan: Plan, width: int) -> list[Line]:
-    """What was written since the trial began: the system's part is left behind, the data's part stays."""
-    rows = [rule("Written since the trial began", width)]
-    for loss in plan.losses:
-        told = loss.note or f"about {size(loss.bytes)}"
-        rows.append(line(" ", (f"{loss.where}: {told}", "warn")))
-        rows += [line(f"      {path}") for path in loss.paths[:LOSS_PATHS]]
-        if len(loss.paths) > LOSS_PATHS:
-            rows.append(line(f"      and {len(loss.paths) - LOSS_PATHS} more"))
-        for folder in loss.databases:
-            words = f"A data base lies in {folder}: the old program may not read what the new one wrote."
-            rows += lines(wrap(words, width - 2, "     ", " [!] "), "warn")
-        if loss.safety:
-            rows += lines(wrap(f"As it was before the trial: {loss.safety}.", width - 2, "      "))
-    if not plan.losses:
-        return [*rows, line(" Nothing: the trial has not run, or what it wrote are logs and the like.")]
-    words = (
-        "Going back boots the old system as it was. What the new one wrote to its own volume stays there"
-        " until it is retired; what it wrote to data volumes stays as it is now."
-    )
-    return [*rows, *lines(wrap(words, width - 2, " "))]
 
 
 def fit_label(label: str) -> str:

@@ -27,10 +27,10 @@ class Boot(Page):
 
     NAME = "boot and roll back"
     HELP = """\
-* boots next, = is the fallback. R goes back to the old system: nothing is
-deleted. K makes a trial permanent. D deletes a volume that is no longer
-wanted, to get its space back. U deletes everything Twinboot made on this
-machine, and nothing else. Each shows every write first and asks.
+* boots next, = is the fallback. R goes back to the old system, with its data
+or without: nothing is deleted. K makes a trial permanent. D deletes a volume
+that is no longer wanted, to get its space back. U deletes everything Twinboot
+made on this machine, and nothing else. Each shows every write first and asks.
 Tab or 1 2 3 4 shows the volumes, the entries as the boot loader reads them
 from the disk, what was done to this machine, and how long the room lasts.
 """

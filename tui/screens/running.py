@@ -304,6 +304,7 @@ def _over_lines(run: RunBoard, status: Status | None, width: int) -> list[Line]:
         return [*rows, line(" ", ("Stopped: what the run had made was removed.", "title"))]
     headline = run.verdict.headline if run.verdict else DONE.get(run.verb, "done")
     rows += [line((row, "title")) for row in wrap(headline, width - 2, " ")]
+    rows += [] if run.makes_a_run else _warned_lines(run, width)
     if run.verb == "promote":
         rows += describe.boot_lines(status)
         rows.append(line(" ", ("Q", "key"), " restarts the machine for the trial. Later is fine too."))
@@ -312,6 +313,13 @@ def _over_lines(run: RunBoard, status: Status | None, width: int) -> list[Line]:
     if run.report:
         rows.append(line(f" Report: {run.report}"))
     return rows
+
+
+def _warned_lines(run: RunBoard, width: int) -> list[Line]:
+    """What an act could not do although it came to its end."""
+    return [
+        line((row, "warn")) for text in run.warned[-2:] for row in wrap(text, width - 2, "     ", " [!] ")
+    ]
 
 
 def worth_a_row(entry: LogLine) -> bool:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from appliance.errors import Refused
 from appliance.model import events as e
 from appliance.model import messages as m
+from appliance.model.command_line import command_line
 from appliance.model.lineage import State
 from appliance.model.plan import Request, Verb
 from appliance.model.verdict import Result
@@ -36,6 +37,19 @@ def bad(stage: Stage) -> None:
     stage.status(**sentences(State.SEALED))
     stage.reply(m.MakePlan, answer)
     stage.reply(m.GetRecord, lambda say: record(Result.FAIL))
+
+
+def rolling_back(stage: Stage) -> None:
+    """A kept run that wrote to the system and to its data."""
+
+    def answer(say: m.AnySay) -> m.AnyReply:
+        assert isinstance(say, m.MakePlan)
+        made = planned(say)
+        losses = story.losses("tb1", say.request.with_data)
+        return replace(made, plan=replace(made.plan, losses=losses), command_line=command_line(say.request))
+
+    stage.status(**sentences(State.KEPT), writes=7)
+    stage.reply(m.MakePlan, answer)
 
 
 def state(which: State) -> None:
@@ -120,4 +134,14 @@ ACTS = (
         Shot("keep", keys=(*["backspace"] * 3, *"2026-12-31".replace("-", "-"), "enter"), sees=("Keep tb1",)),
     ),
     boot("kept", State.KEPT, Shot("retire", keys=("down", "d"), sees=("Retire tb1",))),
+    Story(
+        "roll-back",
+        (
+            Shot("system", keys=("b", "down", "r"), sees=("(*) the system only", "/srv: about 70.0 MiB")),
+            Shot("data", keys=("f9",), sees=("(*) the system and its data", "type the last 4")),
+            Shot("data-end", keys=("pagedown", "pagedown"), sees=("What this means",)),
+        ),
+        setup=rolling_back,
+        state=State.KEPT,
+    ),
 )
