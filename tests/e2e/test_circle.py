@@ -173,6 +173,56 @@ def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path
 
 
 @pytest.mark.full
+def test_rolled_back_with_its_data_and_nothing_written_since_is_lost(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        assert boot_without_stick(machine).root == NEW
+        shell = machine.shell()
+        before = shell.read("cat /srv/ledger/data")
+        shell.read("curl -s -m 20 -X POST http://127.0.0.1:8377/paid-since")
+        shell.read("echo written by the new system >/srv/since && sync")
+        since = shell.read("cat /srv/ledger/data")
+        assert since != before
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            told = appliance.read("rollback", "tb1", "--with-data", "--dry-run")
+            for part in ("taken away by going back: /srv", "/srv/since", "kept in: vg0/srv-tb1-undone"):
+                assert part in told
+            assert "srv-tb1-undone" not in appliance.volumes()
+            said = appliance.read("rollback", "tb1", "--with-data", "--confirm", "0001", limit=900)
+            assert "/srv is what it was before the trial; vg0/srv-tb1-undone keeps" in said
+            assert "srv-tb1-undone" in appliance.volumes() and "srv-tb1-safety" not in appliance.volumes()
+            assert any("srv-tb1-undone" in text for text in appliance.status()["notices"])
+            again = appliance.twinboot("rollback", "tb1", "--with-data", "--confirm", "0001")
+            assert again.status == 3 and "no safety snapshot vg0/srv-tb1-safety" in again.text
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
+        assert proof.ledger_answer.startswith("ledger 1.0 schema 1 ")
+        shell = machine.shell()
+        assert shell.read("cat /srv/ledger/data") == before
+        assert there(shell, "/srv/since") == []
+        source, options = shell.read("findmnt -no SOURCE,OPTIONS /srv").split()
+        assert source == "/dev/mapper/vg0-srv" and "rw" in options.split(",")
+        shell.read("echo written by the old system >/srv/after && sync")
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            on, at = appliance.shell, "/run/undone"
+            on.read("lvchange -ay -K vg0/srv-tb1-undone")
+            on.read(f"mkdir {at} && mount -o ro,noload /dev/vg0/srv-tb1-undone {at}")
+            assert on.read(f"cat {at}/ledger/data") == since
+            assert on.read(f"cat {at}/since").strip() == "written by the new system"
+            on.read(f"umount {at} && lvchange -an vg0/srv-tb1-undone")
+            told = appliance.read("retire", "tb1", "--dry-run")
+            assert "Data that a roll back put away goes as well: srv-tb1-undone." in told
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert appliance.volumes() == {"root", "srv", "swap", "twinboot-state"}
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
+        assert machine.shell().read("cat /srv/after").strip() == "written by the old system"
+        machine.power_off()
+
+
+@pytest.mark.full
 def test_a_second_rehearsal_on_the_kept_system_and_all_the_way_back(kept: Kept, tmp_path: Path) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
