@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot.base import Boot, BootState
+from appliance.errors import Refused
 from appliance.model.events import Event, Line
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Plan, Request, Verb
@@ -225,6 +226,20 @@ def test_a_second_cut_while_the_appliance_goes_on_changes_no_end(
             recover(steps, journal, ctx)  # type: ignore[arg-type]
         goes_on(made, started_between=False)
     raise AssertionError("sixty writes were not enough")
+
+
+def test_a_safety_snapshot_that_went_while_the_act_waited_stops_it_before_any_write(
+    machine: Callable[[int], Machine],
+) -> None:
+    made = machine(-1)
+    del made.lvm.lvs["srv-tb1-safety"]
+    now = {name: lv.blocks for name, lv in made.lvm.lvs.items()}
+    steps, journal, ctx = made.begin()
+    journal.add("end", "data-ready")
+    with pytest.raises(Refused, match="no safety snapshot"):
+        execute(steps, journal, ctx)  # type: ignore[arg-type]
+    assert {name: lv.blocks for name, lv in made.lvm.lvs.items()} == now
+    assert boots(made.disk.live) == NEW_ALWAYS and journal.finished
 
 
 def test_mutant_that_does_not_look_whether_data_was_written_is_caught(

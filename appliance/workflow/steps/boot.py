@@ -21,6 +21,7 @@ from appliance.model.machine import mapper_path
 from appliance.model.plan import PlannedStep, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context, Step
+from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.metal import why_not_on_the_metal
 
@@ -209,9 +210,11 @@ class Gate(OnGround):
     """A person's word; the runner does the waiting."""
 
     def do(self, ctx: Context) -> None:
+        # Once more: the word may come days, and starts of the old system, after the first look.
         if self.ground.whole.request.verb is Verb.PROMOTE:
-            # Once more: the word may come days, and starts of the old system, after the first look.
             CheckStill(self.plan, self.ground).do(ctx)
+        if self.ground.whole.request.with_data:
+            CheckData(self.plan, self.ground).do(ctx)
         ctx.tell(Line(source="run", text=f"approved: {self.plan.title}"))
 
 
