@@ -161,19 +161,22 @@ class Grub:
         found, manifest = look(boot), _manifest(boot, run)
         if found.run == run and found.state in (BootState.KEPT, BootState.SETTLING):
             raise Refused((f"Run {run} is what this machine boots: roll it back first.",))
+        alone = not set(found.runs) - {run, f"{run}{SETTLE}"}
         if manifest is None or found.run != run:
-            _forget(boot, run, last=found.run in ("", run))
+            _forget(boot, run, last=alone and found.run in ("", run))
             return
         was = bytes.fromhex(manifest.env_before)
-        last = env.values_of(was).get("tb_run", run) == run
+        before = env.values_of(was)
+        stays = before.get("tb_run", run) in set(found.runs) - {run}
         if found.state is not BootState.PLAIN:
-            put_back(boot, manifest, owned)
-        if not last:
+            pinned = stays and env.state_of(before) in (BootState.TRIAL, BootState.ROLLED_BACK)
+            put_back(boot, manifest, owned, pinned=pinned)
+        if stays:
             flip(boot, env.PATH, was)
         elif found.state is not BootState.PLAIN:
             _flip(boot, run, BootState.PLAIN)
         remove_kernels(boot, manifest, owned)
-        _forget(boot, run, last=last)
+        _forget(boot, run, last=alone)
 
     def settle(self, boot: Boot, run: str, fsuuid: str) -> None:
         found = look(boot)

@@ -23,11 +23,13 @@ def _own(boot: Boot, text: bytes) -> Entry | None:
     return grubcfg.default_entry(text.decode("utf-8", "replace"), boot.place.prefix, choice)
 
 
-def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> None:
+def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...], *, pinned: bool) -> None:
     """While the env block pins the previous system: its kernels back to their names, then grub.cfg.
 
     grub.cfg is put back only where its default boots the run's own root; one that the old system has
-    written since stays. Raises BootConfigFailed where GRUB's own default would not boot the old system.
+    written since stays. `pinned`: an earlier run's sector pins the old system afterwards, so that grub.cfg
+    may name what it likes but the run's root. Raises BootConfigFailed where GRUB's own default would not
+    boot the old system.
     """
     base, path = f"{entries.FOLDER}/{manifest.run}", f"{boot.place.folder}/grub.cfg"
     _put_back_kernels(boot, manifest, base, owned)
@@ -37,7 +39,8 @@ def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> None:
         now = _own(boot, first)
         if now is not None and now.root != manifest.root and boot.raw.sha256(now.kernel) is not None:
             replace(boot, path, first, f"{base}/before/grub.cfg.kept")
-    if now is None or now.root == manifest.root or (owned and now.kernel not in owned):
+    good = pinned if now is None else pinned or not owned or now.kernel in owned
+    if not good or (now is not None and now.root == manifest.root):
         raise BootConfigFailed(
             "GRUB's own configuration does not boot the old system.",
             safe="The old system is pinned by Twinboot's entry and boots.",

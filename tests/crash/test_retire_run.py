@@ -24,15 +24,15 @@ from appliance.workflow.runner import Context, Outcome, Step, execute, recover
 from appliance.workflow.steps import retire
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.workplace import Workplace
-from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT
+from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted
 from tests.crash.modeldisk import Place
 from tests.crash.test_cuts import (
     LOADER,
     OLD_ALWAYS,
-    after,
     arm,
     boot_on,
     boots,
+    installed,
     keep_on_the_metal,
     set_state,
 )
@@ -110,9 +110,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Machine]]:
 
 def kept(folder: Path) -> Place:
     """/boot with tb1 kept, whose root bears the name that the plan gives it."""
-    place = after(folder, arm, set_state(BootState.TRIAL), keep_on_the_metal)
+    boot, disk = boot_on(installed())
+    LOADER.stage(boot, replace(wanted(folder / "new"), root=TRIAL))
+    for act in (arm, set_state(BootState.TRIAL), keep_on_the_metal):
+        act(boot)
+    place = disk.live
     for inode, data in place.inodes.items():
-        place.inodes[inode] = data.replace(NEW_ROOT.encode(), TRIAL.encode())
+        place.inodes[inode] = data.replace(NEW_ROOT.encode(), TRIAL.encode())  # in grub.cfg
     return place
 
 

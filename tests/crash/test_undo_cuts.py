@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from appliance.boot import env
 from appliance.boot.base import Boot, BootState
 from appliance.errors import Refused
 from appliance.workflow.steps.undo import is_clear, leave
-from tests.crash.lab import wanted
+from tests.crash.lab import OLD_ROOT, wanted
 from tests.crash.modeldisk import Place, PowerCut
 from tests.crash.test_cuts import (
     LOADER,
@@ -89,3 +91,29 @@ def test_a_kept_system_is_not_taken_from_under_the_machine(tmp_path: Path) -> No
     with pytest.raises(Refused, match="roll it back first"):
         undo(boot)
     assert boots(disk.live) == boots(place)
+
+
+def test_a_run_tried_after_one_that_was_kept_and_rolled_back_goes_with_it(tmp_path: Path) -> None:
+    """grub.cfg still boots the first run's root; it is put back where that run goes, not before."""
+    place = after(tmp_path, arm, set_state(BootState.TRIAL), keep_on_the_metal, roll_back)
+    boot, disk = boot_on(place)
+    second = replace(wanted(tmp_path / "second", run="tb2", version="6.1.0-41-amd64"), old_root=OLD_ROOT)
+    LOADER.stage(boot, second)
+    LOADER.arm(boot, "tb2")
+    boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb2")[: env.SECTOR])
+    undo(boot)
+    assert boots(disk.live) == OLD_ALWAYS
+    assert is_clear(boot, LOADER.view(boot)) and is_as_installed(disk.live)
+
+
+def test_the_last_run_to_go_leaves_no_sector_of_one_that_went_before(tmp_path: Path) -> None:
+    boot, disk = boot_on(after(tmp_path, arm, roll_back))
+    second = replace(wanted(tmp_path / "second", run="tb2"), old_root=OLD_ROOT)
+    LOADER.stage(boot, second)
+    LOADER.arm(boot, "tb2")
+    owned = tuple(installed().names)
+    LOADER.restore(boot, "tb1", owned)
+    LOADER.roll_back(boot, "tb2")
+    LOADER.restore(boot, "tb2", owned)
+    assert boots(disk.live) == OLD_ALWAYS
+    assert is_clear(boot, LOADER.view(boot)) and is_as_installed(disk.live)
