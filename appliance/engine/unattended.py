@@ -119,7 +119,7 @@ class Unattended:
         self.runs.join()
         view = self.runs.view()
         while view is not None and view.gate:
-            self.runs.approve(run, view.gate, identity[-4:])
+            self.runs.approve(run, view.gate, identity[-4:].strip())
             self.runs.join()
             view = self.runs.view()
         going = self.runs.going

@@ -163,7 +163,7 @@ def _not_known(plan: Plan) -> str:
 
 def confirmation(plan: Plan, gate: str) -> str:
     """What a person must type at `gate`: the last 4 of the machine's identity, or nothing."""
-    return plan.machine[-4:] if gate == "confirm" else ""
+    return plan.machine[-4:].strip() if gate == "confirm" else ""
 
 
 def view(host: Host, ground: Ground) -> LoaderView | None:

@@ -213,7 +213,8 @@ class Acts:
     def _secret(self, words: str) -> tuple[str, str]:
         """The last characters of the machine's identity, and the words that ask for them."""
         identity = self.machine.identity if self.machine else ""
-        return identity[-4:], f"{words}, type the last {len(identity[-4:])} characters of {identity}"
+        last = identity[-4:].strip()
+        return last, f"{words}, type the last {len(last)} characters of {identity}"
 
     async def _plan_and_start(self, request: Request, expected: str, prompt: str) -> None:
         self.talk.say("", "The engine reads the disks and works out every step ...")

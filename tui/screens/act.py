@@ -107,7 +107,7 @@ system only, or the system and its data. Esc goes back, nothing is done.
     def _secret(self) -> tuple[str, str]:
         """What has to be typed, and of what it is the end."""
         identity = self.board.machine.identity if self.board.machine else ""
-        return identity[-4:], identity
+        return identity[-4:].strip(), identity
 
     def _no(self, error: ApplianceError) -> None:
         self.refused = error

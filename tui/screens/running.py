@@ -209,7 +209,7 @@ def gate_prompt(run: RunBoard, machine: Machine | None) -> tuple[str, str]:
     """What has to be typed at a gate: yes inside a rehearsal, the machine's own characters before a write."""
     if run.makes_a_run or machine is None:
         return "yes", "To go on, type yes and press Enter:"
-    last = machine.identity[-4:]
+    last = machine.identity[-4:].strip()
     return last, f"To go on, type the last {len(last)} characters of {machine.identity}:"
 
 

@@ -18,6 +18,7 @@ from appliance.model.codec import to_json
 from appliance.model.events import Failed, RunFinished
 from appliance.model.machine import Machine
 from appliance.model.plan import PlannedStep
+from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
 from appliance.workflow.runner import Context, execute
@@ -129,3 +130,10 @@ def test_a_plan_of_another_version_is_left_alone_and_named(tmp_path: Path) -> No
     with pytest.raises(NeedsRescue, match="defragment"):
         runs.recover_unfinished(machine())
     assert Journal.open(act / "journal.jsonl").last == "begin"
+
+
+@pytest.mark.parametrize(("identity", "typed"), [("VMW-4711", "4711"), ("ABC 123", "123"), ("PF 4 X", "4 X")])
+def test_a_serial_number_with_blanks_can_be_confirmed(identity: str, typed: str) -> None:
+    """What is typed loses its outer blanks on its way: what is asked for must have none."""
+    made = replace(plan(machine(), request()), machine=identity)
+    assert catalogue.confirmation(made, "confirm") == typed
