@@ -13,6 +13,10 @@ from appliance.errors import BootConfigFailed, Refused
 # What belongs to one kernel in /boot on Debian: the package's files and the initrd made for it.
 _OF_KERNEL = re.compile(r"(?:vmlinuz|initrd\.img|config|System\.map)-(.+)\Z")
 
+BESIDE = ".twinboot"
+"""Ends the name that a file of /boot has while it takes another's place; keep.sh uses it as well. A cut
+leaves it, and update-grub would take it for a kernel."""
+
 
 def _own(boot: Boot, text: bytes) -> Entry | None:
     saved = boot.raw.read(f"{boot.place.folder}/grubenv") or b""
@@ -50,16 +54,19 @@ def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...], *, pinned: 
 
 def _put_back_kernels(boot: Boot, manifest: Manifest, base: str, owned: tuple[str, ...]) -> None:
     """Names that keep replaced or the new system's package manager took away."""
+    left = {name for name in boot.disk.names("") if name.endswith(BESIDE)}
+    for name in left:
+        boot.disk.remove(name)
     there = set(boot.disk.names(""))
     new = {file.name: file.sha256 for file in manifest.files}
-    changed = False
+    changed = bool(left)
     for name in manifest.before:
         first = f"{base}/before/{name}"
         if name not in there and (not owned or name in owned):
             boot.disk.link(first, name)
         elif name in new and boot.raw.sha256(name) == new[name] != boot.raw.sha256(first):
-            boot.disk.link(first, f"{name}.twinboot")
-            boot.disk.rename(f"{name}.twinboot", name)
+            boot.disk.link(first, name + BESIDE)
+            boot.disk.rename(name + BESIDE, name)
         else:
             continue
         changed = True
