@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import Cancelled, DamagedData, NeedsRescue
+from appliance.errors import Cancelled, DamagedData, NeedsRescue, OutOfSpace
 from appliance.host.files import mounts_under, write_atomic
 from appliance.host.run import Host, write
 from appliance.model.codec import from_json
@@ -24,6 +25,8 @@ from appliance.workflow.standing import history, note_pools, noted_pools
 from appliance.workflow.workplace import RUNTIME
 
 POOLS = "pools.jsonl"
+LAST_ROOM = 1 << 20
+"""Bytes of the history that no new run begins to take: plan, journal and report of some acts."""
 _OF_A_RUN = re.compile(r"boot\Z|tb\d+\Z")
 
 
@@ -58,10 +61,19 @@ class Places:
         return True
 
     def open_run(self, host: Host, machine: Machine, plan: Plan) -> Path:
-        """Make sure of the state volume and return a fresh folder for this act of the run."""
+        """Make sure of the state volume and return a fresh folder for this act of the run.
+
+        Raises OutOfSpace where a new run would take the room that a way back needs.
+        """
         volume = self.volume(host, machine, plan.names.vg)
         volume.ensure()
         volume.mount(self.state)
+        if plan.request.makes_a_run and (free := shutil.disk_usage(self.state).free) < LAST_ROOM:
+            raise OutOfSpace(
+                f"The machine's history, {plan.names.vg}/{NAME}, has {free >> 10} KiB free; what is left "
+                "of it is for roll back, keep and retire.",
+                next_actions=("Export the records of this machine.", "Undo everything, then rehearse again."),
+            )
         folder = self.runs / plan.names.run
         folder.mkdir(parents=True, exist_ok=True)
         verb = plan.request.verb.value

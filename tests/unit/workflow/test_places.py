@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from appliance.errors import NeedsRescue
+from appliance.errors import NeedsRescue, OutOfSpace
 from appliance.host.files import write_atomic
 from appliance.host.run import Command, Output, RealHost, write
 from appliance.model.codec import to_json
-from appliance.model.plan import RepairKind
+from appliance.model.plan import RepairKind, Request, Verb
+from appliance.volumes.state import StateVolume
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
 from tests.unit.workflow.test_repair_plan import broken, plan
 
+usage = namedtuple("usage", "total used free")
 DEAD = "TWIN-01 The twin does not boot: its kernel panics."
 
 
@@ -109,3 +114,17 @@ def test_what_a_killed_engine_left_mounted_for_a_run_is_unmounted(tmp_path: Path
     finally:
         for name in stays:
             host.run(write("umount", str(tmp_path / name)))
+
+
+def test_a_history_that_is_nearly_full_begins_no_run_and_still_takes_a_roll_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way back needs a journal: no rehearsal may take its last room."""
+    for name in ("ensure", "mount"):
+        monkeypatch.setattr(StateVolume, name, lambda *_: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(64 << 20, (64 << 20) - 500_000, 500_000))
+    places, made = Places(tmp_path), plan(RepairKind.FSCK)
+    with pytest.raises(OutOfSpace, match="twinboot-state"):
+        places.open_run(RealHost(), broken(), made)
+    back = replace(made, request=Request(verb=Verb.ROLLBACK, run="tb1"))
+    assert places.open_run(RealHost(), broken(), back).is_dir()
