@@ -18,9 +18,18 @@ from appliance.probe.hardware import sys_text
 from appliance.probe.lsblk import BlockDevice
 from appliance.probe.lvm import read_groups
 from appliance.probe.lvm_metadata import VgMetadata
-from appliance.probe.mappings import PREFIX, Mapping, Readable, Sources, linear, pools_of, readable
+from appliance.probe.mappings import (
+    PREFIX,
+    Mapping,
+    Readable,
+    Sources,
+    linear,
+    pools_of,
+    readable,
+    stores_of,
+)
 from appliance.probe.shown import FOLDER, Shown
-from appliance.probe.thin_status import pool_usage, thin_percent
+from appliance.probe.thin_status import pool_usage, snapshot_percent, thin_percent
 
 READABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "swap", "swsuspend"})
 OURS_TAG = "twinboot"
@@ -68,7 +77,10 @@ def lay(
         plans.append(plan)
         mappings += plan.mappings
     shown.show(tuple(mappings))
-    usage = shown.status() if any(plan.pools for plan in plans) else {}
+    telling = any(plan.pools for plan in plans) or any(
+        lv.segtype == "snapshot" for g, _ in read for lv in g.lvs
+    )
+    usage = shown.status() if telling else {}
     known = [_known_partition(row, mapping, _aliases(root)) for mapping, row in parts]
     groups = []
     troubles: dict[str, tuple[Trouble, ...]] = {}
@@ -99,12 +111,16 @@ def _partitions(first: int, devices: tuple[BlockDevice, ...]) -> list[tuple[Mapp
 
 
 def _plan(shown: Shown, group: VolumeGroup, meta: VgMetadata, first: int) -> Readable:
-    """What shows this volume group; thin pools get their memory, volumes of rehearsals are left alone."""
+    """What shows this volume group; thin pools and thick snapshots that are booted from get their memory,
+    other volumes of rehearsals are left alone."""
     active = _active_pools(shown.root, meta)
     ours = frozenset(lv.name for lv in group.lvs if OURS_TAG in lv.tags and not BOOTED_TAGS & set(lv.tags))
+    pools = (name for name in pools_of(meta) if name not in active)
+    stores = (name for name in stores_of(meta, OURS_TAG) if name not in ours)
+    asked = (*pools, *stores)
     sources = Sources(
         pvs={pv.uuid: pv.path for pv in group.pvs},
-        cows={name: shown.cow(f"{group.name}-{name}") for name in pools_of(meta) if name not in active},
+        cows={name: shown.cow(f"{group.name}-{name}") for name in asked},
         active=active,
     )
     return readable(meta, sources, first, ours)
@@ -120,7 +136,7 @@ def _active_pools(root: Path, meta: VgMetadata) -> dict[str, str]:
 def _fill(
     group: VolumeGroup, meta: VgMetadata, plan: Readable, status: dict[str, str]
 ) -> tuple[VolumeGroup, tuple[Trouble, ...]]:
-    """The group with how full its thin volumes are, and what is wrong with it."""
+    """The group with how full its thin volumes and snapshots are, and what is wrong with it."""
     why = [trouble.missing_pv(group)] if group.missing_pvs else []
     percents: dict[str, tuple[float, float]] = {}
     for name, device in plan.pools:
@@ -134,10 +150,12 @@ def _fill(
             why.append(trouble.pool_damaged(group.name, name))
         if announced != usage.transaction:
             why.append(trouble.pool_disagrees(group.name, name, announced, usage.transaction))
-    percents |= {name: (thin_percent(status.get(device, "")), 0.0) for name, device in plan.volumes}
+    for name, device in plan.volumes:
+        said = status.get(device, "")
+        percents[name] = (thin_percent(said) or snapshot_percent(said), 0.0)
     lvs = tuple(
         replace(lv, data_percent=percents[lv.name][0], metadata_percent=percents[lv.name][1])
-        if lv.segtype in ("thin", "thin-pool") and lv.name in percents
+        if lv.segtype in ("thin", "thin-pool", "snapshot") and lv.name in percents
         else lv
         for lv in group.lvs
     )

@@ -134,12 +134,28 @@ def _with_volumes(group: VolumeGroup, file: Path) -> tuple[VolumeGroup, VgMetada
     meta = lvm_metadata.parse(text, f"the metadata of {group.name}")
     if meta.name != group.name or meta.id != group.uuid:
         raise DamagedData(f"The metadata read for {group.name} is that of {meta.name}.")
-    lvs = tuple(_volume(lv, group.extent_size) for lv in meta.lvs if lv.visible)
+    lvs = tuple(volume for lv in meta.lvs if (volume := _shown_volume(lv, meta, group.extent_size)))
     return msgspec.structs.replace(group, lvs=lvs, metadata=text), meta
 
 
+def _shown_volume(lv: MetaLv, meta: VgMetadata, extent_size: int) -> LogicalVolume | None:
+    """The volume that a person sees under this name; None for what is only a part of one.
+
+    A thick snapshot is seen under the name of its store, and as large as its origin. While it is written
+    back, nobody sees it.
+    """
+    snapshot = meta.snapshot_by(lv.name)
+    if snapshot is not None and not snapshot.merging:
+        whole = _volume(lv, extent_size)
+        size, origin = snapshot.extents * extent_size, snapshot.origin
+        return msgspec.structs.replace(whole, size=size, origin=origin, segtype="snapshot")
+    if not lv.visible or lv.thick_snapshot is not None:
+        return None
+    return _volume(lv, extent_size)
+
+
 def _volume(lv: MetaLv, extent_size: int) -> LogicalVolume:
-    """A visible volume as its metadata describes it; how full it is, is learnt from the kernel later."""
+    """A volume as its metadata describes it; how full it is, is learnt from the kernel later."""
     first = lv.segments[0] if lv.segments else None
     kind = first.kind if first else ""
     linear = kind == "striped" and all(len(segment.stripes) == 1 for segment in lv.segments)

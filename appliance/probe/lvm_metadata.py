@@ -26,6 +26,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
     Thin volumes have `thin_pool`, `device_id` and, as snapshots, `origin`. Pools have `metadata_lv` and
     `data_lv` (names of hidden LVs), `chunk_size` in sectors, `transaction_id`. `stripe_size` is in sectors.
+    Thick snapshots stand as LVs of their own ("snapshot0", kind "snapshot"): `cow_store` names the hidden LV
+    that carries name, id and tags of the snapshot, `origin` and `chunk_size` as above; `merging` says that it
+    is being written back into its origin.
     """
 
     start: int
@@ -40,6 +43,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     external_origin: str = ""
     metadata_lv: str = ""
     data_lv: str = ""
+    cow_store: str = ""
+    merging: bool = False
     chunk_size: int = 0
     zero_new_blocks: bool = False
     discards: str = ""
@@ -62,6 +67,12 @@ class MetaLv(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def visible(self) -> bool:
         return "VISIBLE" in self.status
+
+    @property
+    def thick_snapshot(self) -> Segment | None:
+        """What makes this the LV behind a thick snapshot; None for every other."""
+        found = self.segments[0] if self.segments else None
+        return found if found is not None and found.kind == "snapshot" else None
 
 
 class MetaPv(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +110,16 @@ class VgMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
     def pv(self, name: str) -> MetaPv | None:
         return next((pv for pv in self.pvs if pv.name == name), None)
+
+    def snapshot_by(self, store: str) -> Segment | None:
+        """The thick snapshot whose exceptions the LV `store` holds; None where it holds none."""
+        found = (lv.thick_snapshot for lv in self.lvs)
+        return next((s for s in found if s is not None and s.cow_store == store), None)
+
+    def merging_into(self, origin: str) -> Segment | None:
+        """The thick snapshot that is being written back into the LV `origin`; None where none is."""
+        found = (lv.thick_snapshot for lv in self.lvs)
+        return next((s for s in found if s is not None and s.merging and s.origin == origin), None)
 
 
 def parse(text: str, source: str = "the volume group's metadata") -> VgMetadata:
@@ -225,6 +246,8 @@ def _segment(fields: _Fields) -> Segment:
         external_origin=fields.text("external_origin", ""),
         metadata_lv=fields.text("metadata", ""),
         data_lv=fields.text("pool", ""),
+        cow_store=fields.text("cow_store", fields.text("merging_store", "")),
+        merging="merging_store" in fields.section,
         chunk_size=fields.count("chunk_size", 0),
         zero_new_blocks=bool(fields.count("zero_new_blocks", 0)),
         discards=fields.text("discards", ""),

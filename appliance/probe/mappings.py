@@ -48,8 +48,9 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """What the devices of a volume group are made from.
 
     `pvs` maps ids of physical volumes to device paths (a missing one is left out), `cows` names of thin pools
-    to the device in RAM that takes what the kernel would write to their metadata. `active` maps pools that
-    are up to the device they are up as: those are asked themselves, as their metadata may be changing.
+    and of thick snapshots' stores to the device in RAM that takes what the kernel would write to their
+    metadata. `active` maps pools that are up to the device they are up as: those are asked themselves, as
+    their metadata may be changing.
     """
 
     pvs: dict[str, str]
@@ -82,6 +83,14 @@ def pools_of(vg: VgMetadata) -> tuple[str, ...]:
     return tuple(lv.name for lv in vg.lvs if lv.segments and lv.segments[0].kind == "thin-pool")
 
 
+def stores_of(vg: VgMetadata, tag: str) -> tuple[str, ...]:
+    """Names of the stores of thick snapshots with `tag`, and of those being written back."""
+    found = ((lv.thick_snapshot, vg.lv(lv.thick_snapshot.cow_store)) for lv in vg.lvs if lv.thick_snapshot)
+    return tuple(
+        store.name for segment, store in found if store is not None and (segment.merging or tag in store.tags)
+    )
+
+
 def linear(device: str, size: int) -> tuple[str, ...]:
     """The table that shows `size` bytes of a device from its start."""
     return (f"0 {size // SECTOR} linear {device} 0",)
@@ -97,11 +106,12 @@ def readable(
         if why:
             plan.unreadable.append((name, why))
     for lv in vg.lvs:
-        wanted = lv.visible and lv.segments and lv.name not in skip
+        name = lv.thick_snapshot.cow_store if lv.thick_snapshot is not None else lv.name
+        wanted = lv.visible and lv.segments and name not in skip
         if wanted and lv.segments[0].kind != "thin-pool":
             why = _volume(plan, lv)
             if why:
-                plan.unreadable.append((lv.name, why))
+                plan.unreadable.append((name, why))
     return Readable(
         mappings=tuple(plan.mappings),
         volumes=tuple(plan.volumes),
@@ -122,10 +132,33 @@ def _volume(plan: _Plan, lv: MetaLv) -> str:
         sectors = lv.extents * plan.vg.extent_size
         plan.volumes.append((lv.name, plan.add((f"0 {sectors} thin {pool} {first.device_id}",))))
         return ""
+    snapshot = first if lv.thick_snapshot is not None else plan.vg.merging_into(lv.name)
+    if snapshot is not None:
+        return _thick_snapshot(plan, snapshot, lv.name if snapshot.merging else snapshot.cow_store)
     table, why = _stripes(plan, lv)
     if not why:
         plan.volumes.append((lv.name, plan.add(table)))
     return why
+
+
+def _thick_snapshot(plan: _Plan, snapshot: Segment, name: str) -> str:
+    """Show `name` as origin and store together make it; the store lies behind a copy-on-write in RAM."""
+    origin, store = plan.vg.lv(snapshot.origin), plan.vg.lv(snapshot.cow_store)
+    if origin is None or store is None or not snapshot.chunk_size:
+        return "its parts are not described"
+    if store.name not in plan.cows:
+        return "it is a snapshot"
+    origin_table, why = _stripes(plan, origin)
+    store_table, also = _stripes(plan, store)
+    if why or also:
+        return why or also
+    below, held = plan.add(origin_table), plan.add(store_table)
+    size = store.extents * plan.vg.extent_size
+    shield = plan.add((f"0 {size} snapshot {held} {plan.cows[store.name]} N 8",), writable=True)
+    length = origin.extents * plan.vg.extent_size
+    table = (f"0 {length} snapshot {below} {shield} P {snapshot.chunk_size}",)
+    plan.volumes.append((name, plan.add(table)))
+    return ""
 
 
 def _pool(plan: _Plan, name: str) -> str:

@@ -10,6 +10,7 @@ _POOL = re.compile(
     r"0 \d+ thin-pool (?P<transaction>\d{1,18}) (?P<meta>\d{1,18})/(?P<metas>\d{1,18}) "
     r"(?P<data>\d{1,18})/(?P<datas>\d{1,18}) (?P<rest>.*)"
 )
+_SNAPSHOT = re.compile(r"0 (?P<size>\d{1,18}) snapshot (?P<used>\d{1,18})/\d{1,18} (?P<meta>\d{1,18})")
 _THIN = re.compile(r"0 (?P<size>\d{1,18}) thin (?P<mapped>\d{1,18}) \S+")
 
 
@@ -41,3 +42,15 @@ def thin_percent(status: str) -> float:
     if found is None or not int(found["size"]):
         return 0.0
     return round(100 * int(found["mapped"]) / int(found["size"]), 2)
+
+
+def snapshot_percent(status: str) -> float:
+    """What a thick snapshot holds by itself, in percent of its size; 100 where it is lost, 0 where unknown.
+
+    The form of the line: the kernel's Documentation/admin-guide/device-mapper/snapshot.rst.
+    """
+    lost = re.fullmatch(r"0 \d{1,18} snapshot (Invalid|Overflow)", status)
+    found = _SNAPSHOT.fullmatch(status)
+    if found is None or not int(found["size"]):
+        return 100.0 if lost else 0.0
+    return min(100.0, 100.0 * (int(found["used"]) - int(found["meta"])) / int(found["size"]))
