@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from appliance.errors import Refused
 from appliance.model.machine import Disk, InstalledSystem, Machine, Partition, VolumeGroup
 from appliance.probe.lvm_metadata import MetaLv, VgMetadata, parse
@@ -74,7 +76,11 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
     rooms = lengthen(pv_rooms(group, metadata, disks), sum(lv.extents for lv in shown), metadata, disks)
     extents = pack(rooms, [(lv.name, lv.extents) for lv in shown])
     swaps = tuple(_swap_area(lv, blanks[lv.name], metadata, scratch) for lv in shown if lv.name in blanks)
-    linear = frozenset(lv.name for lv in shown if lv.name not in blanks and _is_linear(lv))
+    # What is sealed must be the snapshot itself; any other linear volume is only read where it lies.
+    sealed = {volume.lv for volume in system.volume_set}
+    linear = frozenset(
+        lv.name for lv in shown if lv.name not in blanks and lv.name not in sealed and _is_linear(lv)
+    )
     snapped = [lv for lv in shown if lv.name not in blanks and lv.name not in linear]
     ground = _Ground(metadata, disks, rooms, extents, swaps, linear, scratch)
     twin_disks = tuple(_twin_disk(index, ground) for index in range(len(disks)))
@@ -125,14 +131,15 @@ def _shown_volumes(
     """The LVs the twin has, in the order of their names, and the names of those left out."""
     wanted = {v.lv for v in (*system.volume_set, *system.data, *system.swap) if v.lv and v.vg == group.name}
     shown, left_out, reasons = [], [], []
-    for lv in sorted(metadata.lvs, key=lambda lv: lv.name):
+    seen = (as_seen for lv in metadata.lvs if (as_seen := _as_seen(lv, metadata)) is not None)
+    for lv in sorted(seen, key=lambda lv: lv.name):
         if lv.name in wanted:
             shown.append(lv)
         elif lv.visible and "twinboot" not in lv.tags and not any(s.kind == "thin-pool" for s in lv.segments):
             left_out.append(lv.name)
     swap = {v.lv for v in system.swap}
     for lv in shown:
-        if lv.name not in swap and not _is_linear(lv) and not _is_thin(lv):
+        if lv.name not in swap and not (_is_linear(lv) or _is_thin(lv) or lv.thick_snapshot):
             kinds = ", ".join(sorted({s.kind for s in lv.segments}))
             reasons.append(
                 f"The volume {group.name}/{lv.name} is kept as {kinds}; the twin can not show that."
@@ -142,6 +149,16 @@ def _shown_volumes(
     if reasons:
         raise Refused(tuple(reasons))
     return shown, tuple(left_out)
+
+
+def _as_seen(lv: MetaLv, metadata: VgMetadata) -> MetaLv | None:
+    """A thick snapshot by its own name and as long as its origin; None for the nameless LV behind it."""
+    if lv.thick_snapshot is not None:
+        return None
+    snapshot = metadata.snapshot_by(lv.name)
+    if snapshot is None or snapshot.merging:
+        return lv
+    return structs.replace(lv, segments=(snapshot,), status=(*lv.status, "VISIBLE"))
 
 
 def _is_thin(lv: MetaLv) -> bool:

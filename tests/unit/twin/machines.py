@@ -49,7 +49,7 @@ def made(
     behind: bool = False,
     table: str = "gpt",
 ) -> Machine:
-    """A machine with one PV per disk. Sizes in extents of 4 MiB; `root` must be among `thin`.
+    """A machine with one PV per disk. Sizes in extents of 4 MiB; `root` is among `thin` or `linear`.
 
     `behind`: another partition lies behind each PV.
     """
@@ -104,7 +104,8 @@ def made(
                 free.pop(0)
         lvs.append(LogicalVolume(name=name, uuid=f"LV-{name}", size=extents * EXTENT, segtype="linear"))
         texts.append(_lv_text(name, pieces, counts))
-        volumes.append(_volume(name, Role.SWAP if name in swap else Role.DATA, extents, Storage.LVM_THICK))
+        role = Role.SWAP if name in swap else Role.ROOT if name == "root" else Role.DATA
+        volumes.append(_volume(name, role, extents, Storage.LVM_THICK))
     metadata = (
         'contents = "Text Format Volume Group"\nversion = 1\nvg0 { id = "VG" seqno = 7 format = "lvm2" '
         'status = ["RESIZEABLE", "READ", "WRITE"] flags = [] extent_size = 8192 max_lv = 0 max_pv = 0 '
@@ -112,12 +113,13 @@ def made(
         + " ".join(texts) + " } }"
     )  # fmt: skip
     group = VolumeGroup(
-        name="vg0", uuid="VG", extent_size=EXTENT, extent_count=sum(pv_extents), free_count=0, seqno=7,
+        name="vg0", uuid="VG", extent_size=EXTENT, extent_count=sum(pv_extents),
+        free_count=sum(left for _, _, left in free), seqno=7,
         pvs=tuple(pvs), lvs=tuple(lvs), metadata=metadata,
     )  # fmt: skip
     system = InstalledSystem(
         id="/dev/mapper/vg0-root", os_id="debian", os_name="Debian", os_version="12",
-        hostname="made", init="systemd", root=volumes[0],
+        hostname="made", init="systemd", root=next(v for v in volumes if v.role is Role.ROOT),
         volumes=tuple(volumes), fstab=(), boot=disks[0].partitions[0], esp=None,
         loader=Loader(kind=LoaderKind.GRUB), kernels=(),
     )  # fmt: skip
@@ -144,3 +146,26 @@ def _lv_text(name: str, pieces: list[str], counts: list[int]) -> str:
         f'{name} {{ id = "LV-{name}" status = ["READ", "WRITE", "VISIBLE"] flags = [] '
         f"segment_count = {len(segments)} " + " ".join(segments) + " }"
     )
+
+
+def with_snapshot(machine: Machine, name: str, store: int, *tags: str) -> Machine:
+    """The machine after a thick snapshot `name` of its linear `root` was taken; `store` in extents."""
+    (group,) = machine.volume_groups
+    root = group.lv("root")
+    assert root is not None
+    taken = group.extent_count - group.free_count
+    words = ", ".join(f'"{tag}"' for tag in tags)
+    held = _lv_text(name, [f'type = "striped" stripe_count = 1 stripes = ["pv0", {taken}]'], [store])
+    held = held.replace('"WRITE", "VISIBLE"]', '"WRITE"]').replace(
+        "flags = []", f"flags = [] tags = [{words}]"
+    )
+    number = sum(lv.segtype == "snapshot" for lv in group.lvs)
+    kind = f'type = "snapshot" chunk_size = 8 origin = "root" cow_store = "{name}"'
+    behind = _lv_text(f"snapshot{number}", [kind], [root.size // EXTENT])
+    lv = LogicalVolume(
+        name=name, uuid=f"LV-{name}", size=root.size, segtype="snapshot", origin="root", tags=tags
+    )  # fmt: skip
+    text = group.metadata.removesuffix(" } }") + f" {held} {behind} }} }}"
+    free = group.free_count - store
+    grown = msgspec.structs.replace(group, lvs=(*group.lvs, lv), metadata=text, free_count=free)
+    return msgspec.structs.replace(machine, volume_groups=(grown,))

@@ -14,7 +14,8 @@ from appliance.model.machine import Machine, Role
 from appliance.probe.lvm_metadata import parse
 from appliance.twin.layout import plan_layout, why_no_layout
 from appliance.twin.segments import ALIGN, CHUNK, Blank, CowRun, FromVolume, TwinLayout, cow_store_length
-from tests.unit.twin.machines import EXTENT, MIB, made, recorded
+from appliance.workflow.steps.ground import rooted_at
+from tests.unit.twin.machines import EXTENT, MIB, made, recorded, with_snapshot
 
 EXTENT_SECTORS = EXTENT // 512
 
@@ -215,3 +216,37 @@ def test_the_layout_of_a_lengthened_machine_in_whole() -> None:
         (8299, 1, "Blank"),
     ]
     assert layout.disks[0].sectors * 512 == 8300 * MIB
+
+
+def thick() -> Machine:
+    return made({}, {"root": 40, "srv": 20}, {"swap": 8}, [300])
+
+
+def test_a_thick_root_is_its_snapshot_and_what_else_is_linear_is_read_where_it_lies() -> None:
+    machine = thick()
+    layout = plan_layout(machine, machine.systems[0])
+    assert (layout.volumes, layout.sizes) == (("root",), (40 * 8192,))
+    assert layout.linear == ("srv",)
+    sources = [s.source for disk in layout.disks for s in disk.segments]
+    assert FromVolume("root", 0) in sources
+
+
+def test_a_thick_trial_volume_is_shown_as_long_as_its_origin_under_its_own_name() -> None:
+    tags = ("twinboot", "twinboot.role=trial", "twinboot.run=tb1")
+    machine = with_snapshot(thick(), "root-tb1", 43, *tags)
+    system = rooted_at(machine.systems[0], "root-tb1", "/dev/mapper/vg0-root--tb1")
+    layout = plan_layout(machine, system)
+    assert (layout.volumes, layout.sizes) == (("root-tb1",), (40 * 8192,))
+    shown = parse(layout.vg_text)
+    assert sorted(lv.name for lv in shown.lvs) == ["root-tb1", "srv", "swap"]
+    trial = shown.lv("root-tb1")
+    assert trial is not None and trial.visible and trial.extents == 40
+    assert all(s.kind == "striped" for lv in shown.lvs for s in lv.segments)
+    assert layout.left_out == ("root",)
+
+
+def test_snapshots_of_others_are_left_out_of_the_twin() -> None:
+    machine = with_snapshot(thick(), "backup", 10)
+    layout = plan_layout(machine, machine.systems[0])
+    assert layout.volumes == ("root",)
+    assert layout.left_out == ("backup",)
