@@ -34,6 +34,10 @@ class Storage(enum.Enum):
     PARTITION = "partition"
 
 
+REHEARSED = frozenset({Storage.LVM_THIN})
+"""How a root volume may be kept: each has been seen to go round on a machine."""
+
+
 class LoaderKind(enum.Enum):
     GRUB = "GRUB"
     SYSTEMD_BOOT = "systemd-boot"

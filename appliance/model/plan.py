@@ -104,9 +104,10 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `base` is the read-only snapshot taken first (what the origin was), `work` the twin's writable root,
     `sealed` what was tested, `trial` what the metal boots, `proof` the throw-away of the proof boot,
-    `scratch` the thin volume that takes the twin's writes to everything else. Data volumes map their LV
+    `scratch` the volume that takes the twin's writes to everything else. Data volumes map their LV
     name to ours; `data_before` are the twin's data volumes as the control boot left them, `data_safety` the
-    machine's own before the trial, `data_undone` as a roll back with data found them.
+    machine's own before the trial, `data_undone` as a roll back with data found them. Where no snapshot can
+    be taken of a snapshot, `work`, `sealed` and `trial` are one name.
     """
 
     run: str
@@ -125,6 +126,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data_undone: tuple[tuple[str, str], ...] = ()
     domain: str = ""
     boot_folder: str = ""
+
+    @property
+    def sealed_is_trial(self) -> bool:
+        """Whether the metal's edits went into the sealed volume itself."""
+        return self.sealed == self.trial
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from appliance.model.machine import (
+    REHEARSED,
     Firmware,
     InstalledSystem,
     LoaderKind,
     LogicalVolume,
     Role,
-    Storage,
     Trouble,
     VolumeGroup,
 )
@@ -61,7 +61,7 @@ def of_groups(ground: Ground, system: InstalledSystem) -> list[Trouble]:
     for name in dict.fromkeys(v.vg for v in system.volumes if v.vg):
         why += [t for t in ground.trouble.get(name, ()) if t.refuses]
     group = next((g for g in ground.groups if system.root.vg and g.name == system.root.vg), None)
-    if group is not None and system.root.storage is Storage.LVM_THIN:
+    if group is not None and system.root.storage in REHEARSED:
         why += [t for pool in _pools(group, system) for t in trouble.pool_full(group.name, pool)]
         why += trouble.no_state_room(group)
     return why
@@ -74,8 +74,8 @@ def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, 
 
 
 def of_storage(system: InstalledSystem) -> list[Trouble]:
-    """Root elsewhere than in a thin pool, and package files elsewhere than in the root."""
-    why = [trouble.root_not_thin(system.root)] if system.root.storage is not Storage.LVM_THIN else []
+    """Root on a storage that is not rehearsed, and package files elsewhere than in the root."""
+    why = [] if system.root.storage in REHEARSED else [trouble.root_not_thin(system.root)]
     return why + [trouble.set_outside(v) for v in system.volumes if v.role is Role.SET]
 
 

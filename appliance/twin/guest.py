@@ -157,6 +157,10 @@ class Guest:
                 state.held = False
                 self._thaw()
 
+    def is_frozen(self) -> bool:
+        """What its agent says of its file systems at this moment."""
+        return bool(self.channel.call("guest-fsfreeze-status", {}, CALL) == "frozen")
+
     def _thaw(self) -> int:
         """Thaw until the agent says so: a frozen system is a hung one. Returns how many were thawed."""
         for attempt in range(5):
@@ -185,6 +189,13 @@ class Frozen:
     held: bool = False
     thawed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def stays(self, frozen: bool) -> None:
+        """The guest ends here: there will be nobody to thaw. `frozen`: it is so at this moment."""
+        with self.lock:
+            if not self.thawed:
+                self.held = frozen and self.count > 0
+                self.thawed = True
 
 
 def _field(answer: Any, key: str) -> Any:

@@ -17,7 +17,7 @@ from appliance.twin import network, quiet, restore, vga
 from appliance.twin.console import dead_end, follow, tail
 from appliance.twin.devices import TwinDevices, prefix_of
 from appliance.twin.domain import DomainSpec, domain_xml, local_mac
-from appliance.twin.guest import Guest
+from appliance.twin.guest import Frozen, Guest
 from appliance.twin.hypervisor import ConsoleLine, Hypervisor, PowerState
 from appliance.twin.layout import plan_layout
 from appliance.twin.nvram import write_vars
@@ -69,6 +69,7 @@ class Twin:
         )
         self._left_out: tuple[str, ...] = ()
         self._said_before = 0
+        self._freeze: Frozen | None = None
 
     # What callers read.
 
@@ -275,6 +276,13 @@ class Twin:
             restore.restore(self.guest, archive, self._left_out)
         quiet.remove(self.guest)
 
+    def pull_plug(self) -> None:
+        """Switch off hard. Within `while_frozen` it stays frozen for good: its disks are whole."""
+        if self._freeze is not None:
+            self._freeze.stays(self.guest.is_frozen())
+        self.hypervisor.destroy(self.name)
+        self.devices.flush()
+
     def while_frozen(self, act: Callable[[], None]) -> bool:
         """Run `act` (take the snapshot) with the file systems frozen; whether they were frozen throughout.
 
@@ -285,7 +293,11 @@ class Twin:
             return True
         sentence = "The twin's file systems are frozen for a snapshot: pause again in a minute."
         with self.pausing.undisturbed(sentence), self.guest.frozen(self.limits.freeze) as freeze:
-            act()
+            self._freeze = freeze
+            try:
+                act()
+            finally:
+                self._freeze = None
         return freeze.held
 
     # How it is made.

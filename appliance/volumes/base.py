@@ -7,6 +7,7 @@ method remembers anything between two calls.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,7 @@ class SnapshotRole(enum.Enum):
     STATE = "state"
     KEPT = "kept"
     PREVIOUS = "previous"
+    EMPTIED = "emptied"
 
 
 READ_ONLY = frozenset({SnapshotRole.BASE, SnapshotRole.SEALED, SnapshotRole.SAFETY, SnapshotRole.UNDONE})
@@ -40,6 +42,7 @@ VALUED = frozenset(
         SnapshotRole.TRIAL,
         SnapshotRole.KEPT,
         SnapshotRole.PREVIOUS,
+        SnapshotRole.EMPTIED,
         SnapshotRole.SAFETY,
         SnapshotRole.UNDONE,
         SnapshotRole.STATE,
@@ -77,7 +80,10 @@ class PutBack:
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """Free space where snapshots grow. Sizes in bytes, percentages 0 to 100 of the pool."""
+    """Free space where snapshots grow. Sizes in bytes, percentages 0 to 100 of the pool.
+
+    `kind` is what a person calls the room: the thin pool `pool`, the volume group `pool`.
+    """
 
     pool: str
     data_size: int
@@ -85,6 +91,7 @@ class Headroom:
     metadata_size: int
     metadata_percent: float
     vg_free: int
+    kind: str = "thin pool"
 
     @property
     def data_free(self) -> int:
@@ -112,13 +119,17 @@ class Difference:
         return self.bytes > 0
 
 
-def too_little_room(pool: str, expected: int, free: int) -> str:
+def too_little_room(pool: str, expected: int, free: int, kind: str = "thin pool") -> str:
     """The sentence where a run writes more (`expected` bytes) than is `free` below FULL."""
     return (
-        f"This run is expected to write about {expected >> 20} MiB into the thin pool {pool}, which has "
+        f"This run is expected to write about {expected >> 20} MiB into the {kind} {pool}, which has "
         f"{free >> 20} MiB free up to the mark of {FULL:.0f} %: retire volumes that are no longer wanted, "
-        "or give the pool more room."
+        f"or give the {kind.split()[-1]} more room."
     )
+
+
+def nobody_writes() -> None:
+    """For a volume that nobody writes to while it is sealed."""
 
 
 class SnapshotStore(Protocol):
@@ -126,7 +137,16 @@ class SnapshotStore(Protocol):
 
     All raise CommandFailed when a program fails. None changes a volume without our tag, but `settle`, `adopt`
     and `put_back`.
+
+    `boot_stack` are the kinds of volumes (LVM's segment types) between a trial volume and its disk: the
+    initrd that boots it must know them. `origin_stack` are those that what is left behind puts under the
+    installed system as well: its own initrds must know them before the first snapshot is taken.
     """
+
+    @property
+    def boot_stack(self) -> tuple[str, ...]: ...
+    @property
+    def origin_stack(self) -> tuple[str, ...]: ...
 
     def why_not(self, expected_bytes: int) -> tuple[str, ...]:
         """Full sentences why a run that writes `expected_bytes` can not be kept here; empty where it can.
@@ -156,17 +176,17 @@ class SnapshotStore(Protocol):
     def deactivate(self, snapshot: Snapshot) -> None:
         """Take the volume down; nothing happens where it is down or gone."""
 
-    def seal(self, work: Snapshot, sealed: Snapshot) -> None:
-        """Take the read-only `sealed` of `work`, which may be in use and should be frozen."""
+    def seal(self, work: Snapshot, sealed: Snapshot, stop: Callable[[], None] = nobody_writes) -> None:
+        """Take the read-only `sealed` of `work`, which may be in use and should be frozen.
+
+        Where both are one volume, `stop` is called first: whoever writes `work` never writes it again.
+        """
 
     def device(self, snapshot: Snapshot) -> str:
         """The device path the volume has while it is active."""
 
     def changed_since(self, origin: str, base: Snapshot) -> Difference:
         """What the origin was written since `base` was taken of it. Nothing means: not one block."""
-
-    def difference(self, left: str, right: str) -> Difference:
-        """What the volumes named `left` and `right` do not share."""
 
     def adopt(self, lv: str, run: str) -> Snapshot:
         """Tag the installed root volume as PREVIOUS, so that `delete` may take it.
@@ -175,7 +195,7 @@ class SnapshotStore(Protocol):
         """
 
     def present(self, lv: str) -> bool:
-        """Whether a volume of that name is on the disk, whoever it belongs to."""
+        """Whether a volume of that name with something in it is on the disk, whoever it belongs to."""
 
     def activate_installed(self, lv: str) -> str:
         """Bring a system's own root volume up to be read, and return its device path."""
@@ -190,7 +210,10 @@ class SnapshotStore(Protocol):
         """Change the role of the trial volume to KEPT: it is the machine's system."""
 
     def settle(self, kept: Snapshot, first_name: str) -> None:
-        """Give the kept volume the root volume's first name back. That name must be free."""
+        """Give the kept volume the root volume's first name back. That name must be free.
+
+        May take minutes, and goes on where it was cut short.
+        """
 
     def why_not_put_back(self, data: tuple[PutBack, ...]) -> tuple[str, ...]:
         """Full sentences why these data volumes can not be put back; empty where they can.
@@ -209,7 +232,11 @@ class SnapshotStore(Protocol):
         """Whether `put_back` came to its end: `safety` is used up, `undone` is there."""
 
     def delete(self, snapshot: Snapshot) -> None:
-        """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours."""
+        """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours.
+
+        Of a PREVIOUS volume that the kept one still stands on, all that could be booted or mounted goes, and
+        `settle` does the rest.
+        """
 
     def ours(self) -> tuple[Snapshot, ...]:
         """Every volume on the disk that carries our tag, sorted by name."""

@@ -6,22 +6,26 @@ from dataclasses import dataclass
 
 from appliance.errors import Refused
 from appliance.host.run import Host
-from appliance.model.machine import InstalledSystem, Machine, Storage, VolumeGroup
+from appliance.model.machine import REHEARSED, InstalledSystem, Machine, Storage, VolumeGroup
 from appliance.probe.lvm import lvm_config
-from appliance.volumes import lvm_thin
+from appliance.volumes import lvm_thin, thick_room
 from appliance.volumes.base import SnapshotStore
+from appliance.volumes.lvm_thick import LvmThickStore
 
 
 def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """Full sentences why no store fits this system; empty where one does. Pure."""
-    if system.root.storage is not Storage.LVM_THIN:
+    if system.root.storage not in REHEARSED:
+        known = " or ".join(sorted(storage.value for storage in REHEARSED))
         return (
             f"The root volume {system.root.device} is kept as {system.root.storage.value}; "
-            "rehearsals need a root volume in an LVM thin pool.",
+            f"rehearsals need one kept as {known}.",
         )
     group = machine.vg(system.root.vg)
     if group is None:
         return (f"The volume group {system.root.vg} of the root volume was not found.",)
+    if system.root.storage is Storage.LVM_THICK:
+        return _why_not_thick(group, system)
     if not _pool_of(group, system.root.lv):
         return (f"The thin pool of {system.root.device} was not found.",)
     return tuple(
@@ -30,6 +34,34 @@ def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
         for volume in system.volume_set
         if volume.vg != group.name or _pool_of(group, volume.lv) != _pool_of(group, system.root.lv)
     )
+
+
+def _why_not_thick(group: VolumeGroup, system: InstalledSystem) -> tuple[str, ...]:
+    """A snapshot needs a linear volume under it, and goes with one volume at a time."""
+    root = group.lv(system.root.lv)
+    if root is None:
+        return (f"The root volume {system.root.device} was not found.",)
+    if root.segtype == "snapshot":
+        return (
+            f"The root volume {system.root.device} is itself a snapshot of {group.name}/{root.origin}, and "
+            "LVM takes no snapshot of a snapshot: retire the old system first.",
+        )
+    if root.segtype != "linear":
+        return (
+            f"The root volume {system.root.device} is kept as {root.segtype}, not as a plain linear volume: "
+            "that can not be rehearsed (yet).",
+        )
+    others = (v for v in system.volumes if v.lv and v.lv != system.root.lv and v not in system.swap)
+    return tuple(
+        f"{volume.target} ({volume.device}) is a volume of its own beside a root volume that is not in a "
+        "thin pool: that can not be rehearsed (yet)."
+        for volume in others
+    )
+
+
+def one_volume(system: InstalledSystem) -> bool:
+    """Whether work, sealed and trial volume are one volume under one name for `system`'s storage. Pure."""
+    return system.root.storage is Storage.LVM_THICK
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +74,20 @@ class ProbedRoom:
 
 def probed_room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
     """The room as the machine was probed. Only for a system with a store (`why_no_store`). Pure."""
-    group, pool = _group_and_pool(machine, system)
+    group = _group(machine, system)
+    if one_volume(system):
+        return ProbedRoom(group.name, thick_room.free_bytes(group))
+    pool = _pool_of(group, system.root.lv)
     found = group.lv(pool)
     return ProbedRoom(f"{group.name}/{pool}", lvm_thin.free_bytes(found) if found else 0)
 
 
 def why_no_room(machine: Machine, system: InstalledSystem, expected_bytes: int) -> tuple[str, ...]:
     """Full sentences why a run that writes `expected_bytes` can not be kept in that room. Pure."""
-    return lvm_thin.why_not(*_group_and_pool(machine, system), expected_bytes)
+    group = _group(machine, system)
+    if one_volume(system):
+        return thick_room.why_not(group, system.root.lv)
+    return lvm_thin.why_not(group, _pool_of(group, system.root.lv), expected_bytes)
 
 
 def choose_store(host: Host, machine: Machine, system: InstalledSystem) -> SnapshotStore:
@@ -57,8 +95,10 @@ def choose_store(host: Host, machine: Machine, system: InstalledSystem) -> Snaps
     reasons = why_no_store(machine, system)
     if reasons:
         raise Refused(reasons)
-    group, pool = _group_and_pool(machine, system)
-    return lvm_thin.LvmThinStore(host, group, pool, lvm_config(every_pv(machine)))
+    group, config = _group(machine, system), lvm_config(every_pv(machine))
+    if one_volume(system):
+        return LvmThickStore(host, group, config, system.root.lv)
+    return lvm_thin.LvmThinStore(host, group, _pool_of(group, system.root.lv), config)
 
 
 def every_pv(machine: Machine) -> tuple[str, ...]:
@@ -66,10 +106,10 @@ def every_pv(machine: Machine) -> tuple[str, ...]:
     return tuple(pv.path for group in machine.volume_groups for pv in group.pvs)
 
 
-def _group_and_pool(machine: Machine, system: InstalledSystem) -> tuple[VolumeGroup, str]:
+def _group(machine: Machine, system: InstalledSystem) -> VolumeGroup:
     group = machine.vg(system.root.vg)
     assert group is not None  # why_no_store has looked
-    return group, _pool_of(group, system.root.lv)
+    return group
 
 
 def _pool_of(group: VolumeGroup, lv: str) -> str:

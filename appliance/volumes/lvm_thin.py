@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from appliance.errors import Refused, TwinFailed
@@ -14,6 +15,7 @@ from appliance.volumes.base import (
     PutBack,
     Snapshot,
     SnapshotRole,
+    nobody_writes,
     too_little_room,
 )
 from appliance.volumes.lvm_report import Row
@@ -58,6 +60,14 @@ def why_not(group: VolumeGroup, pool_name: str, expected_bytes: int) -> tuple[st
 @dataclass(frozen=True, slots=True)
 class LvmThinStore(ThinPool):
     """SnapshotStore in a thin pool."""
+
+    @property
+    def boot_stack(self) -> tuple[str, ...]:
+        return ("thin", "thin-pool")
+
+    @property
+    def origin_stack(self) -> tuple[str, ...]:
+        return ()  # a thin snapshot that is left behind is nothing to its origin
 
     # What the probed machine says, without a command.
 
@@ -115,7 +125,7 @@ class LvmThinStore(ThinPool):
             permission = ["-pr"] if snapshot.role in READ_ONLY else []
             self._make("lvcreate", *common, *permission, "-s", f"{group}/{snapshot.origin}")
 
-    def seal(self, work: Snapshot, sealed: Snapshot) -> None:
+    def seal(self, work: Snapshot, sealed: Snapshot, stop: Callable[[], None] = nobody_writes) -> None:
         if sealed.origin != work.lv:
             raise TwinFailed(f"{sealed.lv} is planned as a snapshot of {sealed.origin}, not of {work.lv}.")
         self.create(sealed)

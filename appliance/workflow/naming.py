@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import Names
+from appliance.volumes.choose import one_volume
 
 OURS = re.compile(r"-tb\d+$")
 
@@ -24,14 +25,15 @@ def next_run(machine: Machine, vg: str, lineage: Lineage) -> str:
 
 def choose_names(system: InstalledSystem, run: str) -> Names:
     stem = OURS.sub("", system.root.lv)
+    trial, one = f"{stem}-{run}", one_volume(system)
     data = [OURS.sub("", v.lv) for v in system.data if v.lv]
     return Names(
         run=run,
         vg=system.root.vg,
         base=f"{stem}-{run}-base",
-        work=f"{stem}-{run}-work",
-        sealed=f"{stem}-{run}-sealed",
-        trial=f"{stem}-{run}",
+        work=trial if one else f"{stem}-{run}-work",
+        sealed=trial if one else f"{stem}-{run}-sealed",
+        trial=trial,
         proof=f"{stem}-{run}-proof",
         scratch=f"{run}-scratch",
         proof_scratch=f"{run}-proof-scratch",

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.contract.real_thick import real_thick
 from tests.contract.real_thin import real_thin
-from tests.contract.stores import Bench, fake_thin
+from tests.contract.stores import Bench, fake_thick, fake_thin
 
-BENCHES: dict[str, Callable[[], Bench]] = {"lvm-thin in memory": fake_thin}
+BENCHES: dict[str, Callable[[], Bench]] = {
+    "lvm-thin in memory": fake_thin,
+    "lvm-thick in memory": fake_thick,
+}
 if os.environ.get("TWINBOOT_CONTRACT") == "real":
-    BENCHES = {"lvm-thin on LVM": real_thin}
+    BENCHES = {"lvm-thin on LVM": real_thin, "lvm-thick on LVM": real_thick}
 
 
 @pytest.fixture(params=list(BENCHES))

@@ -42,6 +42,7 @@ class RealThinBench:
     loop: str
     config: tuple[str, ...]
     vg: str = VG
+    one_volume: bool = False
 
     def write(self, lv: str, block: int) -> None:
         self._with(lv, lambda path: _write(path, block))

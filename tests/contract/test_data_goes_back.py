@@ -1,12 +1,22 @@
-"""What every SnapshotStore promises of data that goes back: one write, and nothing is lost."""
+"""What a SnapshotStore that puts data back promises of it: one write, and nothing is lost."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from appliance.errors import CommandFailed, Refused, TwinFailed
 from appliance.volumes.base import PutBack, SnapshotRole
+from tests.contract.conftest import BENCHES
 from tests.contract.stores import Bench, PowerCut, snapshot
+
+
+@pytest.fixture(params=[name for name in BENCHES if "thin" in name])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = BENCHES[request.param]()
+    yield made
+    made.close()
 
 
 def _data(bench: Bench, run: str = "tb1") -> PutBack:

@@ -68,19 +68,46 @@ def test_another_runs_volume_of_that_name_is_never_touched(bench: Bench) -> None
     assert "base" in bench.names()
 
 
+def _sealed(bench: Bench) -> Snapshot:
+    return snapshot(bench, "work" if bench.one_volume else "sealed", "work", SnapshotRole.SEALED)
+
+
 def test_seal_is_read_only_and_is_the_work_of_that_moment(bench: Bench) -> None:
     bench.store.create(_base(bench))
     bench.store.create(_work(bench))
     bench.store.activate(_work(bench))
     bench.write("work", 3)
-    sealed = snapshot(bench, "sealed", "work", SnapshotRole.SEALED)
-    bench.store.seal(_work(bench), sealed)
-    kept = bench.content("sealed")
-    assert kept == bench.content("work")
-    bench.write("work", 4)
-    assert bench.content("sealed") == kept
+    sealed, stopped = _sealed(bench), list[str]()
+    kept = bench.content("work")
+    bench.store.seal(_work(bench), sealed, lambda: stopped.append("no more writes"))
+    assert bench.store.exists(sealed)
+    assert bench.content(sealed.lv) == kept
+    assert stopped or not bench.one_volume, "whoever writes it has been stopped"
+    if not stopped:
+        bench.write("work", 4)
+    assert bench.content(sealed.lv) == kept
     with pytest.raises(OSError):
-        bench.write("sealed", 5)
+        bench.write(sealed.lv, 5)
+
+
+def test_from_work_to_trial_each_stage_is_there_and_what_was_sealed_stays(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    bench.store.create(_work(bench))
+    sealed = _sealed(bench)
+    trial = snapshot(bench, "work" if bench.one_volume else "trial", sealed.lv, SnapshotRole.TRIAL)
+    assert not bench.store.exists(sealed) and not bench.store.exists(trial)
+    bench.store.seal(_work(bench), sealed)
+    bench.store.seal(_work(bench), sealed)
+    assert not bench.store.exists(trial)
+    for _ in range(2):
+        bench.store.create(trial)
+        assert bench.store.exists(sealed) and bench.store.exists(trial)
+    bench.write(trial.lv, 7)
+    bench.store.delete(_work(bench))
+    assert bench.store.exists(trial), "the work volume goes, the trial stays"
+    bench.store.delete(trial)
+    bench.store.delete(sealed)
+    assert bench.names() == {"root", "base"}
 
 
 def test_seal_of_something_else_is_refused(bench: Bench) -> None:
@@ -89,14 +116,17 @@ def test_seal_of_something_else_is_refused(bench: Bench) -> None:
         bench.store.seal(_work(bench), snapshot(bench, "sealed", "base", SnapshotRole.SEALED))
 
 
-CREATED = [r for r in SnapshotRole if r.value not in ("state", "previous", "kept")]
+CREATED = [r for r in SnapshotRole if r.value not in ("state", "previous", "kept", "emptied")]
+APART = (SnapshotRole.SCRATCH, SnapshotRole.PROOF)
 
 
 @pytest.mark.parametrize("role", CREATED)
 def test_only_the_trial_volume_comes_up_by_itself(bench: Bench, role: SnapshotRole) -> None:
+    """Where a snapshot can not be up without its origin, each is up as soon as that is."""
     origin = "" if role is SnapshotRole.SCRATCH else "root"
     bench.store.create(snapshot(bench, "made", origin, role), size=1 << 20)
-    assert bench.autoactivates("made") is (role is SnapshotRole.TRIAL)
+    with_origin = bench.one_volume and role not in APART
+    assert bench.autoactivates("made") is (role is SnapshotRole.TRIAL or with_origin)
 
 
 def test_what_the_old_system_wrote_is_seen(bench: Bench) -> None:
@@ -218,8 +248,10 @@ def test_deactivate_twice_and_of_what_is_gone(bench: Bench) -> None:
 
 def test_headroom_shrinks_by_what_is_written(bench: Bench) -> None:
     before = bench.store.headroom()
-    bench.store.create(_base(bench))
-    bench.write("root", 50)
+    scratch = snapshot(bench, "scratch", "", SnapshotRole.SCRATCH)
+    bench.store.create(scratch, size=1 << 30)
+    bench.store.activate(scratch)
+    bench.write("scratch", 50)
     after = bench.store.headroom()
     assert after.data_percent > before.data_percent
     assert after.data_free < before.data_free

@@ -19,6 +19,8 @@ _SYSTEM = "etc/systemd/system"
 SCRIPT = "usr/lib/twinboot/health.sh"
 KEEP = "usr/sbin/twinboot-keep"
 NOTE = "root/TWINBOOT.txt"
+FIRST_FSTAB = "fstab.first"
+"""In the run's folder: /etc/fstab before the metal's edit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Will it boot on the metal? The new initrd held against the real machine's root stack."""
+"""Will it boot on the metal? Initrds, new and old, held against the real machine's root stack."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from pathlib import Path
 
 from appliance.boot.artifacts import modules_folder
 from appliance.boot.base import Artifacts
-from appliance.boot.drivers import not_in_initrd, root_stack
+from appliance.boot.drivers import LVM_MODULES, RootStack, not_in_initrd, root_stack
 from appliance.boot.initrd import initrd_names
+from appliance.errors import BootConfigFailed
+from appliance.host.files import mounted_readonly
 from appliance.host.run import Host
+from appliance.model.machine import Kernel
 from appliance.workflow.steps.ground import Ground
 
 
@@ -21,7 +24,7 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
     if group is None:
         return (f"The volume group {ground.names.vg} was not found on this machine.",)
     disks = tuple(d.path for pv in group.pvs if (d := ground.machine.disk_of(pv.path)) is not None)
-    stack = root_stack(disks, ("thin", "thin-pool"), ground.system.root.fstype)
+    stack = root_stack(disks, ground.store(host).boot_stack, ground.system.root.fstype)
     modules = modules_folder(root, artifacts.version)
     if modules is None:
         return (f"The patched system has no modules for its kernel {artifacts.version}.",)
@@ -29,3 +32,44 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
     for name in artifacts.initrds:
         names += initrd_names(host, Path(artifacts.file(name).source))
     return not_in_initrd(stack, names, modules)
+
+
+def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
+    """Sentences for every initrd of the installed system that could not bring its root up under snapshots.
+
+    Whichever kernel the loader boots after a power cut, it has the root volume as we leave it. Nothing is
+    read where snapshots are nothing to their origin.
+    """
+    store, system = ground.store(host), ground.system
+    needed = tuple(module for kind in store.origin_stack for module in LVM_MODULES.get(kind, ()))
+    if not needed or system.boot is None:
+        return ()
+    device, here = store.activate_installed(system.root.lv), ground.work.scratch
+    try:
+        with (
+            mounted_readonly(host, device, system.root.fstype, here / "installed") as root,
+            mounted_readonly(host, system.boot.path, system.boot.fstype, here / "installed-boot") as boot,
+        ):
+            found = (_why_not_booted(host, kernel, needed, root, boot) for kernel in system.kernels)
+            return tuple(sentence for sentences in found for sentence in sentences)
+    finally:
+        store.deactivate_installed(system.root.lv)
+
+
+def _why_not_booted(
+    host: Host, kernel: Kernel, needed: tuple[str, ...], root: Path, boot: Path
+) -> tuple[str, ...]:
+    modules = modules_folder(root, kernel.version)
+    if not kernel.initrd or modules is None:
+        return ()  # nothing boots by this kernel as it is
+    try:
+        names = initrd_names(host, boot / kernel.initrd)
+    except (BootConfigFailed, OSError) as error:
+        return (f"The initrd {kernel.initrd} of the installed system does not read: {error}",)
+    if not not_in_initrd(RootStack(needed, ()), names, modules):
+        return ()
+    return (
+        f"The initrd {kernel.initrd} of the installed system lacks the driver {' or '.join(needed)}: with a "
+        "snapshot of its root volume this machine would not boot. On the running system: update-initramfs -u "
+        f"-k {kernel.version}.",
+    )

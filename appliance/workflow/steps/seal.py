@@ -19,6 +19,7 @@ from appliance.model.machine import mapper_path
 from appliance.model.verdict import CheckResult, Facts
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
+from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.limits import DEADLINE
 from appliance.workflow.runner import Context
@@ -54,7 +55,8 @@ class Seal(OnGround):
             )
         twin.clean_before_seal()
         store, work = ground.store(ctx.host), ground.snapshot(SnapshotRole.WORK)
-        held = twin.while_frozen(lambda: store.seal(work, ground.snapshot(SnapshotRole.SEALED)))
+        sealed = ground.snapshot(SnapshotRole.SEALED)
+        held = twin.while_frozen(lambda: store.seal(work, sealed, twin.pull_plug))
         label = "frozen" if held else "crash-consistent"
         ground.work.save("seal", label)
         ctx.tell(Line(source="run", text=f"sealed while the twin ran: {label}"))
@@ -77,24 +79,25 @@ class StopTwin(OnGround):
         ground = self.ground
         twin = twin_of(ctx, ground, WORK)
         twin.power_off()
-        self._keep_boot_files(ctx, twin.boot_device)
+        self._keep_boot_files(ctx, twin)
         # As long as the twin's disks stand, the kernel gives nobody else the volumes under them.
         twin.teardown()
         ground.work.save("data-writes", written_since(ctx, ground))
 
-    def _keep_boot_files(self, ctx: Context, twin_boot: str) -> None:
-        """Copy what the sealed system owns in the twin's /boot out of it, before that is thrown away."""
+    def _keep_boot_files(self, ctx: Context, twin: Twin) -> None:
+        """Copy what the sealed system owns in the twin's /boot out of it, before that is thrown away.
+
+        The sealed volume may be the very one under the twin's disk, which nobody else can mount meanwhile.
+        """
         ground = self.ground
-        store, sealed = ground.store(ctx.host), ground.snapshot(SnapshotRole.SEALED)
         here, boot = ground.work.scratch, ground.system.boot
         assert boot is not None  # refused while planning
         fstype = ground.system.root.fstype
         with (
-            mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed") as root,
-            mounted_readonly(ctx.host, twin_boot, boot.fstype, here / "twin-boot") as files,
+            mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root") as root,
+            mounted_readonly(ctx.host, twin.boot_device, boot.fstype, here / "twin-boot") as files,
         ):
             copy_boot_files(root, files, boot_files(ground))
-        store.deactivate(sealed)
 
     def undo(self, ctx: Context) -> None:
         shutil.rmtree(boot_files(self.ground), ignore_errors=True)
@@ -119,7 +122,7 @@ class MakeTrial(OnGround):
         device, here = store.activate(trial), ground.work.scratch
         with mounted(ctx.host, device, ground.system.root.fstype, here / "trial") as root:
             shutil.copytree(boot_files(ground), root / KEPT_FILES, dirs_exist_ok=True)
-            first = root / confirm.home(ground.names.run) / "fstab.first"
+            first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point_root(root, ground.trial_device, first)
             edits = self._install_confirm(root, self._failed_before(ctx))
             edits += ("etc/fstab", str(first.relative_to(root)), f"{KEPT_FILES}/")

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import ApplianceError, OutOfSpace
+from appliance.errors import ApplianceError, OutOfSpace, Refused
 from appliance.host.run import Host, read
 from appliance.model.events import Gauge, Line, StateChanged
 from appliance.model.lineage import State
@@ -15,6 +15,7 @@ from appliance.model.plan import FULL
 from appliance.volumes.base import Snapshot, SnapshotRole, too_little_room
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.metal import why_not_under_snapshots
 from appliance.workflow.steps.twins import WORK, scratch_bytes
 
 BLOCK = 256 * 1024
@@ -23,17 +24,18 @@ ZEROS = bytes(BLOCK)
 
 @dataclass(frozen=True, slots=True)
 class CheckSpace(OnGround):
-    """The pool as the storage itself says it, not as it was probed."""
+    """The room as the storage itself says it, not as it was probed."""
 
     def do(self, ctx: Context) -> None:
         room = self.ground.store(ctx.host).headroom()
         ctx.tell(Gauge(name="pool used", text=f"{room.fullest:.0f} %", fraction=room.fullest / 100))
         if room.fullest >= FULL:
             raise OutOfSpace(
-                f"The thin pool {room.pool} is {room.fullest:.0f} % full; the limit is {FULL:.0f} %."
+                f"The {room.kind} {room.pool} is {room.fullest:.0f} % full; the limit is {FULL:.0f} %."
             )
-        if self.ground.whole.expected_bytes > room.free_to_mark:
-            raise OutOfSpace(too_little_room(room.pool, self.ground.whole.expected_bytes, room.free_to_mark))
+        expected = self.ground.whole.expected_bytes
+        if expected > room.free_to_mark:
+            raise OutOfSpace(too_little_room(room.pool, expected, room.free_to_mark, room.kind))
 
 
 def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
@@ -106,7 +108,10 @@ class ProveUnchanged(OnGround):
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshots(OnGround):
-    """Base and work volume of the root, one throw-away of every data volume, and the scratch volume."""
+    """Base and work volume of the root, one throw-away of every data volume, and the scratch volume.
+
+    From the first of them on, a power cut leaves the installed system with snapshots: it must boot with them.
+    """
 
     def done(self, ctx: Context) -> bool:
         return all(self.ground.store(ctx.host).exists(s) for s in self._all())
@@ -122,6 +127,8 @@ class TakeSnapshots(OnGround):
 
     def do(self, ctx: Context) -> None:
         store, ground = self.ground.store(ctx.host), self.ground
+        if reasons := why_not_under_snapshots(ctx.host, ground):
+            raise Refused(reasons)
         store.create(ground.snapshot(SnapshotRole.BASE))
         store.create(ground.snapshot(SnapshotRole.WORK))
         for data in ground.data_snapshots(SnapshotRole.DATA_WORK):

@@ -12,7 +12,7 @@ from appliance.checks.health import script
 from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.model.events import Event, Line
-from appliance.model.machine import InstalledSystem, Machine, mapper_path
+from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import RepairKind
 from appliance.probe.lvm import read_groups
 from appliance.twin.hypervisor import Hypervisor
@@ -84,29 +84,28 @@ def twin_at_work(live: Mapping[str, object]) -> Twin | None:
 
 def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
     machine, system = seen_by(host, ground, part)
-    names, request = ground.names, ground.whole.request
-    pairs = names.data_work if part == WORK else names.data_proof
-    volumes = {system.root.lv: mapper_path(names.vg, names.work if part == WORK else names.proof)}
-    volumes |= {origin: mapper_path(names.vg, lv) for origin, lv in pairs}
+    store, request = ground.store(host), ground.whole.request
+    root, *data, scratch = volumes_of(ground, part)
+    volumes = {system.root.lv: store.device(root)} | {s.origin: store.device(s) for s in data}
     return TwinSetup(
         machine=machine,
         system=system,
-        run=names.run,
+        run=ground.names.run,
         part=part,
         volumes=volumes,
-        scratch=mapper_path(names.vg, names.scratch if part == WORK else names.proof_scratch),
-        base=mapper_path(names.vg, _as_it_was(ground)) if part == WORK else "",
+        scratch=store.device(scratch),
+        base=store.device(_as_it_was(ground)) if part == WORK else "",
         files=_files(ground),
         emulate=request.emulate,
         memory=request.memory,
     )
 
 
-def _as_it_was(ground: Ground) -> str:
+def _as_it_was(ground: Ground) -> Snapshot:
     """The volume that holds run-time state as the twin found it. A damaged file system is read where it was
     mended, before the twin has run."""
     mended = ground.whole.request.repair is RepairKind.FSCK
-    return ground.names.work if mended else ground.names.base
+    return ground.snapshot(SnapshotRole.WORK if mended else SnapshotRole.BASE)
 
 
 def _files(ground: Ground) -> Mapping[str, bytes | Path]:

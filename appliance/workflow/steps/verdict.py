@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from appliance.boot.confirm import FIRST_FSTAB, home
 from appliance.checks.compare import Limits
 from appliance.checks.configs import config_diffs
 from appliance.checks.files import changed_files
@@ -123,6 +125,8 @@ class ReachVerdict(OnGround):
                 mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed") as after,
             ):
                 files = changed_files(before, after, known.changes)
+                if ground.names.sealed_is_trial:
+                    files = without_edits(files, self._edits(before, after))
                 return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
         except OSError as error:
             if not ground.repairs:
@@ -131,6 +135,26 @@ class ReachVerdict(OnGround):
         finally:
             store.deactivate(base)
             store.deactivate(sealed)
+
+    def _edits(self, before: Path, after: Path) -> tuple[str, ...]:
+        """What the metal's edits put into the sealed volume itself. A change of fstab by the patch counts."""
+        ground = self.ground
+        edits: tuple[str, ...] = ground.work.load("metal-edits", tuple[str, ...])
+        first = after / home(ground.names.run) / FIRST_FSTAB
+        patched = first.is_file() and first.read_bytes() != (before / "etc/fstab").read_bytes()
+        return tuple(path for path in edits if not (patched and path == "etc/fstab"))
+
+
+def without_edits(files: tuple[FileChange, ...], edits: tuple[str, ...]) -> tuple[FileChange, ...]:
+    """`files` without `edits` (relative paths; a whole folder ends with "/") and folders made for them."""
+
+    def is_ours(change: FileChange) -> bool:
+        path = change.path.lstrip("/")
+        if change.act == "added" and path.endswith("/"):
+            return any(edit.startswith(path) for edit in edits)
+        return path in edits or any(edit.endswith("/") and path.startswith(edit) for edit in edits)
+
+    return tuple(change for change in files if not is_ours(change))
 
 
 def not_compared(error: OSError) -> FileChange:

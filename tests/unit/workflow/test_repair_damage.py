@@ -27,8 +27,8 @@ def ground(made: Plan, folder: Path) -> Ground:
 
 
 def test_run_time_state_is_read_where_the_file_system_is_whole(tmp_path: Path) -> None:
-    assert _as_it_was(ground(plan(RepairKind.FSCK), tmp_path)) == "root-tb1-work"
-    assert _as_it_was(ground(plan(RepairKind.INITRD), tmp_path)) == "root-tb1-base"
+    assert _as_it_was(ground(plan(RepairKind.FSCK), tmp_path)).lv == "root-tb1-work"
+    assert _as_it_was(ground(plan(RepairKind.INITRD), tmp_path)).lv == "root-tb1-base"
 
 
 def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
