@@ -64,6 +64,11 @@ def one_volume(system: InstalledSystem) -> bool:
     return system.root.storage is Storage.LVM_THICK
 
 
+def snapshots_in(system: InstalledSystem) -> str:
+    """Where snapshots of `system` are made, as a person calls it. Pure."""
+    return "the volume group" if one_volume(system) else "the thin pool"
+
+
 @dataclass(frozen=True, slots=True)
 class ProbedRoom:
     """Where the snapshots of a system grow ("vg0/pool"), and how many bytes may still be written there."""

@@ -144,12 +144,7 @@ def warnings(
 ) -> tuple[str, ...]:
     """What must be read before confirming: migrations above all, and what a way back costs."""
     if request.verb is Verb.KEEP:
-        old = group.lv(rehearsed.system.root.lv)
-        used = int(old.size * old.data_percent / 100) if old is not None else 0
-        return (
-            f"The old system, {group.name}/{rehearsed.system.root.lv}, holds up to {used >> 20} MiB "
-            "of the pool until it is retired.",
-        )
+        return (_held_by_the_old(rehearsed, group),)
     if request.verb is Verb.RETIRE:
         return ("There is no way back from this: what is deleted is gone.", *_data_that_goes(group, going))
     if request.verb not in (Verb.PROMOTE, Verb.ROLLBACK) or verdict is None:
@@ -160,6 +155,11 @@ def warnings(
         for w in verdict.data_writes
     ]
     found += [f"Not applied: {text}" for text in verdict.not_applied]
+    if rehearsed.names.sealed_is_trial and request.verb is Verb.PROMOTE:
+        found.append(
+            f"Until {request.run} is retired, old and new system share one volume by a snapshot of LVM: what "
+            "either of them writes is slower until then."
+        )
     if rehearsed.request.verb is Verb.REPAIR and request.verb is Verb.PROMOTE:
         found.append(
             "The previous system is the broken one: should the trial not be kept, this machine boots what "
@@ -168,6 +168,17 @@ def warnings(
     if rehearsed.request.verb is Verb.REPAIR and request.verb is Verb.ROLLBACK:
         found.append("The previous system is the one that had to be repaired.")
     return tuple(found)
+
+
+def _held_by_the_old(rehearsed: Plan, group: VolumeGroup) -> str:
+    old, name = group.lv(rehearsed.system.root.lv), f"{group.name}/{rehearsed.system.root.lv}"
+    if rehearsed.names.sealed_is_trial:
+        return (
+            f"The old system, {name}, lies under the kept one until it is retired. Until then its room is "
+            "not free, and what the kept system writes is slower."
+        )
+    used = int(old.size * old.data_percent / 100) if old is not None else 0
+    return f"The old system, {name}, holds up to {used >> 20} MiB of the pool until it is retired."
 
 
 def _data_that_goes(group: VolumeGroup, going: Retirement) -> tuple[str, ...]:
@@ -225,10 +236,7 @@ def keep_steps(rehearsed: Plan, retire_on: str) -> tuple[PlannedStep, ...]:
 def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tuple[PlannedStep, ...]:
     """A kept run's old system goes and its name comes back; any other run goes itself."""
     names = rehearsed.names
-    deletions = tuple(
-        Write(what=f"delete {group.name}/{name} ({_size(group, name)})", if_cut=GOES_ON)
-        for name in going.doomed
-    )
+    deletions = tuple(_deletion(group, name, going) for name in going.doomed)
     delete = PlannedStep(
         id="delete", title=f"Delete {len(deletions)} volumes", weight=10, commit=True, writes=deletions
     )
@@ -254,8 +262,9 @@ def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tupl
         ),
         _one_write(
             "name-back",
-            f"Rename {kept} to {first}",
-            f"{group.name}/{kept}: fstab names {first}, our unit goes; renamed to {first}",
+            f"Merge {kept} into {first}" if going.merges else f"Rename {kept} to {first}",
+            f"{group.name}/{kept}: fstab names {first}, our unit goes; "
+            + (f"merged into {first}" if going.merges else f"renamed to {first}"),
         ),
         _one_write(
             "by-name",
@@ -263,6 +272,12 @@ def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tupl
             f"/boot/grub/grub.cfg names {first}; /boot/twinboot and custom.cfg are removed",
         ),
     )
+
+
+def _deletion(group: VolumeGroup, name: str, going: Retirement) -> Write:
+    emptied = going.merges and name == going.first_name
+    what = f"{group.name}/{name} ({_size(group, name)})"
+    return Write(what=f"empty {what}, for the kept system" if emptied else f"delete {what}", if_cut=GOES_ON)
 
 
 def _one_write(step: str, title: str, what: str) -> PlannedStep:

@@ -14,7 +14,7 @@ from appliance.model.plan import (
     fingerprint,
     not_packages,
 )
-from appliance.volumes.choose import why_no_store
+from appliance.volumes.choose import one_volume, snapshots_in, why_no_store
 from appliance.workflow.naming import choose_names, next_run
 from appliance.workflow.room import NOTHING_KNOWN, Known, expected_bytes, why_no_room, with_room
 from appliance.workflow.selection import choose_system
@@ -54,7 +54,7 @@ def build_plan(
         machine=machine.identity,
         fingerprint=fingerprint(machine),
         system=system,
-        steps=planned_steps(request),
+        steps=planned_steps(request, system),
         warnings=warnings,
     )
     return with_room(made, machine, expected)
@@ -89,10 +89,10 @@ def why_no_kvm(machine: Machine, request: Request) -> tuple[str, ...]:
     )
 
 
-def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
+def planned_steps(request: Request, system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """The order is the product: snapshot, control boot, patch, patched boot, seal, proof boot, verdict."""
     return (
-        *beginning(),
+        *beginning(system),
         build_twin(),
         PlannedStep(id="control", title="Control boot", weight=150),
         remember_data(),
@@ -103,12 +103,13 @@ def planned_steps(request: Request) -> tuple[PlannedStep, ...]:
         ),
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
-        *ending(),
+        *ending(system),
     )
 
 
-def beginning() -> tuple[PlannedStep, ...]:
+def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """From a machine at rest to its snapshot: the same for every run that makes one."""
+    where = snapshots_in(system)
     return (
         PlannedStep(id="space", title="Check space", weight=5),
         PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
@@ -116,7 +117,7 @@ def beginning() -> tuple[PlannedStep, ...]:
             id="snapshot",
             title="Take the snapshot",
             weight=10,
-            writes=(Write(what="add snapshot volumes to the thin pool (no copy)", if_cut=OURS_REMAIN),),
+            writes=(Write(what=f"add snapshot volumes to {where} (no copy)", if_cut=OURS_REMAIN),),
         ),
     )
 
@@ -146,23 +147,26 @@ def remember_data() -> PlannedStep:
     )
 
 
-def ending() -> tuple[PlannedStep, ...]:
+def ending(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """From a twin that was tested to its verdict: the same for every run that makes one."""
+    sealed = "add the sealed snapshot, read-only"
+    trial = "add the trial volume, a writable snapshot of the sealed one"
+    if one_volume(system):
+        sealed = "the twin's volume becomes the sealed one, read-only"
+        trial = "the sealed volume becomes the trial volume"
     return (
         PlannedStep(
             id="seal",
             title="Freeze the twin and seal its volume while it runs",
             weight=20,
-            writes=(Write(what="add the sealed snapshot, read-only", if_cut=OURS_REMAIN),),
+            writes=(Write(what=sealed, if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="stop", title="Stop the twin, keep its kernels", weight=30),
         PlannedStep(
             id="trial",
             title="Make the trial volume and the metal's edits",
             weight=15,
-            writes=(
-                Write(what="add the trial volume, a writable snapshot of the sealed one", if_cut=OURS_REMAIN),
-            ),
+            writes=(Write(what=trial, if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="proof", title="Proof boot of the trial volume", weight=180),
         PlannedStep(id="verdict", title="Sort changed files, reach the verdict", weight=30),

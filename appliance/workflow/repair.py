@@ -110,11 +110,11 @@ def _warnings(machine: Machine, system: InstalledSystem, kind: RepairKind) -> tu
 def planned_steps(kind: RepairKind, watch: bool, system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """The order is the product: snapshot, watch it fail, attempt, boot, checks, seal, proof boot, verdict."""
     return (
-        *beginning(),
+        *beginning(system),
         *_middle(kind, watch, system),
         PlannedStep(id="repaired", title="Repaired boot", weight=150),
         PlannedStep(id="checks", title="Judge the repaired boot", weight=5),
-        *ending(),
+        *ending(system),
     )
 
 

@@ -17,10 +17,12 @@ _RUN_OF = re.compile(r"(?P<first>.+)-(?P<run>tb\d+)(?:-base)?\Z")
 @dataclass(frozen=True, slots=True)
 class Retirement:
     """`doomed` are the names of the volumes that go. `first_name` is the name the kept volume gets back;
-    empty where a run is retired that the machine does not boot from."""
+    empty where a run is retired that the machine does not boot from. `merges`: the kept volume is a thick
+    snapshot of the old one, which is emptied and takes it back; else it is renamed."""
 
     doomed: tuple[str, ...]
     first_name: str = ""
+    merges: bool = False
 
 
 def first_name(names: Names) -> str:
@@ -39,7 +41,9 @@ def plan_retirement(group: VolumeGroup, names: Names, view: LoaderView | None) -
     family = _family(group, first)
     doomed = {lv.name for lv in group.lvs if _run_of(group, lv) in family} - {names.trial}
     doomed |= {first} if group.lv(first) is not None else set()
-    return Retirement(tuple(sorted(doomed)), first)
+    kept = group.lv(names.trial)
+    merges = kept is not None and kept.segtype == "snapshot" and kept.origin == first
+    return Retirement(tuple(sorted(doomed)), first, merges)
 
 
 def is_kept(names: Names, view: LoaderView | None) -> bool:
@@ -69,7 +73,7 @@ def why_not(names: Names, view: LoaderView | None) -> tuple[str, ...]:
 def _run_of(group: VolumeGroup, lv: LogicalVolume) -> str:
     """The run a volume belongs to; empty for the machine's own volumes, let go or not, and for our state."""
     found = read_tags(group.name, lv.name, lv.tags)
-    no_runs = (SnapshotRole.STATE, SnapshotRole.PREVIOUS)
+    no_runs = (SnapshotRole.STATE, SnapshotRole.PREVIOUS, SnapshotRole.EMPTIED)
     return "" if found is None or found.role in no_runs else found.run
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.boot import confirm, fstab
@@ -109,7 +109,9 @@ class GiveNameBack(OnGround):
             with mounted(ctx.host, device, fstype, ground.work.scratch / "kept") as root:
                 clear(root)
             store.deactivate(kept)
-            store.settle(kept, first)
+        # Also where its name is gone already: bringing it home may have been cut short.
+        store.settle(replace(trial, role=SnapshotRole.KEPT), first)
+        if kept is not None:
             ctx.tell(Line(source="run", text=f"{trial.lv} is called {first} again"))
 
 

@@ -104,6 +104,9 @@ class FakeAgent:
         self.frozen = True
         return 3
 
+    def _fsfreeze_status(self, _: Mapping[str, Any]) -> Any:
+        return "frozen" if self.frozen else "thawed"
+
     def _fsfreeze_thaw(self, _: Mapping[str, Any]) -> Any:
         thawed = 3 if self.frozen else 0
         self.frozen = False

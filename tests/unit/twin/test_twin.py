@@ -247,6 +247,39 @@ def test_the_seal_is_frozen_only_where_it_was(desk: Desk, tmp_path: Path, monkey
     assert twin.while_frozen(thaws) is False
 
 
+def test_a_twin_whose_plug_is_pulled_while_frozen_stays_frozen(
+    desk: Desk, tmp_path: Path, monkeypatch
+) -> None:
+    agent = FakeAgent()
+    hypervisor = FakeHypervisor(agent)
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.start()
+    assert twin.while_frozen(twin.pull_plug) is True
+    assert hypervisor.did[-1] == "destroy" and not hypervisor.on
+    assert agent.frozen, "nobody thawed it: it never wrote again"
+
+
+def test_a_twin_that_thawed_before_its_plug_was_pulled_is_not_called_frozen(
+    desk: Desk, tmp_path: Path, monkeypatch
+) -> None:
+    agent = FakeAgent()
+    hypervisor = FakeHypervisor(agent)
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    twin.start()
+
+    def thawed_then_off() -> None:
+        agent.frozen = False
+        twin.pull_plug()
+
+    assert twin.while_frozen(thawed_then_off) is False
+    assert not hypervisor.on
+
+
+def test_the_plug_of_a_twin_that_is_off_may_be_pulled(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    twin = _twin(desk, FakeHypervisor(FakeAgent(silent=10**6)), tmp_path, monkeypatch)
+    assert twin.while_frozen(twin.pull_plug) is True
+
+
 def test_the_twin_is_the_machine_in_the_specification(desk: Desk, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(twin_module, "available_memory", lambda: 4096)
     twin = _twin(desk, FakeHypervisor(FakeAgent()), tmp_path, monkeypatch)
