@@ -11,6 +11,7 @@ from appliance.model.machine import (
     LoaderKind,
     LogicalVolume,
     Role,
+    Storage,
     Trouble,
     VolumeGroup,
 )
@@ -61,7 +62,7 @@ def of_groups(ground: Ground, system: InstalledSystem) -> list[Trouble]:
     for name in dict.fromkeys(v.vg for v in system.volumes if v.vg):
         why += [t for t in ground.trouble.get(name, ()) if t.refuses]
     group = next((g for g in ground.groups if system.root.vg and g.name == system.root.vg), None)
-    if group is not None and system.root.storage in REHEARSED:
+    if group is not None and system.root.storage is Storage.LVM_THIN:
         why += [t for pool in _pools(group, system) for t in trouble.pool_full(group.name, pool)]
         why += trouble.no_state_room(group)
     return why

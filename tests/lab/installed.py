@@ -1,4 +1,4 @@
-"""Installed systems: a Debian on LVM thin with GRUB, on a disk image, as its installer would have left it.
+"""Installed systems: a Debian on LVM with GRUB, on a disk image, as its installer would have left it.
 
 Everything forky is done natively; one short VM per system lays out LVM (this needs device-mapper), copies
 the root
@@ -39,12 +39,15 @@ PARTITIONS = (
 )
 
 
+THIN, THICK = "thin", "thick"
+
+
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """What is installed: firmware ("bios" or "uefi") and sizes in MiB.
+    """What is installed: firmware ("bios" or "uefi"), how the root is kept on LVM, and sizes in MiB.
 
-    The thin pool is over-provisioned by half: root + srv = 1.5 x pool. The rest of the disk stays free in
-    the VG.
+    The thin pool is over-provisioned by half: root + srv = 1.5 x pool. A thick root has no pool, and /srv
+    where `srv` is not 0. The rest of the disk stays free in the VG.
     """
 
     firmware: str = BIOS
@@ -53,13 +56,19 @@ class SystemSpec:
     root: int = 3584
     srv: int = 1024
     swap: int = 512
+    storage: str = THIN
 
     def __post_init__(self) -> None:
         if self.firmware not in (BIOS, UEFI):
             raise LabError(f"there is no firmware {self.firmware!r}: it is {BIOS!r} or {UEFI!r}.")
 
     def __str__(self) -> str:
-        return f"{self.firmware}-{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
+        sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
+        return f"{self.firmware}-{self.storage}-{sizes}"
+
+
+THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
+"""A plain linear root, and room for a snapshot that covers it and what a rehearsal throws away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,8 @@ def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     sources = [HERE / name for name in SOURCES]
     parts = (base_tree().parent.name, available.pool.folder.name, HERE / "system/install.sh")
     key = cache.key_of(str(wanted), *parts, *sources)
-    folder = cache.cached(f"system-{wanted.firmware}", key, lambda place: _build(place, wanted, available))
+    name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
+    folder = cache.cached(name, key, lambda place: _build(place, wanted, available))
     variables = folder / "vars.fd" if wanted.firmware == UEFI else None
     return InstalledSystem(wanted, folder / "disk.qcow2", variables, available)
 
@@ -103,12 +113,15 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
             shutil.copy(tree / f"boot/initrd.img-{available.installed.release}", initrd)
             with stage(f"{spec.firmware} system (file systems)"):
                 _partition(disk, spec)
+                if not spec.srv:
+                    _without_srv(tree)
                 _fill_boot(tree, disk, scratch)
                 _fill_root(tree, root, spec)
         if spec.firmware == UEFI:
             shutil.copy(variables_template(), folder / "vars.fd")
         with stage(f"{spec.firmware} system (LVM and GRUB, in a VM)"):
             settings = {
+                "storage": spec.storage,
                 "pool": spec.pool,
                 "root": spec.root,
                 "srv": spec.srv,
@@ -156,6 +169,12 @@ def _partition(disk: Path, spec: SystemSpec) -> None:
         lines.append(f"start={start}MiB, type={kind}" + (f", size={size}MiB" if size else ""))
     run("truncate", "-s", f"{spec.disk}M", disk)
     run("sfdisk", "--quiet", disk, stdin="\n".join(lines).encode())
+
+
+def _without_srv(tree: Path) -> None:
+    fstab = tree / "etc/fstab"
+    lines = fstab.read_text().splitlines(keepends=True)
+    fstab.write_text("".join(line for line in lines if " /srv " not in line))
 
 
 def _fill_boot(tree: Path, disk: Path, scratch: Path) -> None:

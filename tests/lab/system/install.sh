@@ -1,6 +1,6 @@
 #!/bin/sh
 # PID 1 of the short installation VM: lays out LVM on the prepared disk (vda), copies the prepared root file
-# system (vdb) into the thin root, and lets the system's own tools install GRUB, as Debian's installer does.
+# system (vdb) into the root volume, and lets the system's own tools install GRUB, as Debian's installer does.
 set -e
 export PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin LC_ALL=C.UTF-8
 
@@ -38,21 +38,26 @@ echo "LAB-INSTALL lvm"
 in_stage() { chroot /stage "$@"; }
 in_stage pvcreate -q /dev/vda4
 in_stage vgcreate -q vg0 /dev/vda4
-in_stage lvcreate -y --type thin-pool -L "${lab_pool}m" --poolmetadatasize 16m -n pool vg0
-in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
-in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
+if [ "$lab_storage" = thick ]; then
+    in_stage lvcreate -y -L "${lab_root}m" -n root vg0
+    [ "$lab_srv" = 0 ] || in_stage lvcreate -y -L "${lab_srv}m" -n srv vg0
+else
+    in_stage lvcreate -y --type thin-pool -L "${lab_pool}m" --poolmetadatasize 16m -n pool vg0
+    in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
+    in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
+fi
 in_stage lvcreate -y -L "${lab_swap}m" -n swap vg0
-in_stage mkfs.ext4 -q -U "$lab_srv_uuid" /dev/vg0/srv
+[ "$lab_srv" = 0 ] || in_stage mkfs.ext4 -q -U "$lab_srv_uuid" /dev/vg0/srv
 in_stage mkswap -U "$lab_swap_uuid" /dev/vg0/swap
 
 echo "LAB-INSTALL copy"
-# Only the blocks in use, in place: the thin root maps nothing else.
+# Only the blocks in use, in place: a thin root maps nothing else.
 in_stage e2image -ra /dev/vdb /dev/mapper/vg0-root
 mount /dev/mapper/vg0-root /target
 mount /dev/vda3 /target/boot
 mkdir -p /target/boot/efi
 mount -t vfat /dev/vda2 /target/boot/efi
-mount /dev/mapper/vg0-srv /target/srv
+[ "$lab_srv" = 0 ] || mount /dev/mapper/vg0-srv /target/srv
 for place in dev proc sys; do mount --bind /$place /target/$place; done
 # udev's knowledge of the devices: grub-probe and LVM ask for it.
 mount --bind /stage/run /target/run
