@@ -103,7 +103,7 @@ def choose_store(host: Host, machine: Machine, system: InstalledSystem) -> Snaps
     group, config = _group(machine, system), lvm_config(every_pv(machine))
     if one_volume(system):
         return LvmThickStore(host, group, config, system.root.lv)
-    return lvm_thin.LvmThinStore(host, group, _pool_of(group, system.root.lv), config)
+    return lvm_thin.LvmThinStore(host, group, config, _pool_of(group, system.root.lv))
 
 
 def every_pv(machine: Machine) -> tuple[str, ...]:

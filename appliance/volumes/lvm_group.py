@@ -59,9 +59,8 @@ class LvmGroup:
         row = self._row(lv)
         if row is None:
             raise TwinFailed(f"{self.path(lv)} does not exist.")
-        gone = [word for tag in sorted(row.tags) if is_ours(tag) for word in ("--deltag", tag)]
-        if gone:
-            self._lvm("lvchange", *gone, self.path(lv))
+        if words := to_the_machines_own(row):
+            self._lvm("lvchange", *words, self.path(lv))
 
     def _retag(self, row: Row, becomes: Snapshot, *more: str) -> None:
         """One command: from then on the volume is what `becomes` says."""
@@ -94,13 +93,18 @@ class LvmGroup:
     def _lvm(self, program: str, *words: str, timeout: float = 5 * MINUTE) -> None:
         self.host.run(write(program, *self.config, *words, timeout=timeout))
 
+    @property
+    def place(self) -> str:
+        """Where new volumes find their room, as a sentence begins with it."""
+        return f"The volume group {self.group.name}"
+
     def _make(self, *words: str) -> None:
         """lvcreate, told apart: no room is OutOfSpace, anything else CommandFailed."""
         try:
             self._lvm("lvcreate", *words)
         except CommandFailed as error:
-            if "space" in error.what.lower():
-                raise OutOfSpace(f"The volume group {self.group.name} has no room: {error.what}") from error
+            if "space" in error.what.lower() or "threshold" in error.what.lower():
+                raise OutOfSpace(f"{self.place} has no room: {error.what}") from error
             raise
 
     def _row(self, lv: str) -> Row | None:
@@ -125,3 +129,16 @@ class LvmGroup:
         if row is None:
             raise TwinFailed(f"{self.path(snapshot.lv)} does not exist.")
         return row
+
+
+def to_the_machines_own(row: Row) -> list[str]:
+    """What lvchange(8) must be told so that a volume with our tags is the machine's own again.
+
+    Tags, permission and skip flag are what we gave it. Without our tags they are what an admin gave it.
+    """
+    words = [word for tag in sorted(row.tags) if is_ours(tag) for word in ("--deltag", tag)]
+    if words and not row.writable:
+        words.append("-prw")
+    if words and row.skip_activation:
+        words.append("-kn")
+    return words

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from appliance.errors import Refused, TwinFailed
 from appliance.model.machine import LogicalVolume, VolumeGroup, mapper_path
 from appliance.model.plan import FULL
 from appliance.volumes.base import (
     READ_ONLY,
-    VALUED,
     Difference,
     PutBack,
     Snapshot,
@@ -18,9 +17,10 @@ from appliance.volumes.base import (
     nobody_writes,
     too_little_room,
 )
+from appliance.volumes.lvm_group import to_the_machines_own
 from appliance.volumes.lvm_report import Row
 from appliance.volumes.put_back import reasons_against
-from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
+from appliance.volumes.tags import OURS, add_tags, read_tags
 from appliance.volumes.thin_pool import ThinPool
 
 METADATA_FULL = 75.0
@@ -82,13 +82,6 @@ class LvmThinStore(ThinPool):
     def device(self, snapshot: Snapshot) -> str:
         return mapper_path(self.group.name, snapshot.lv)
 
-    def ours(self) -> tuple[Snapshot, ...]:
-        found = (read_tags(self.group.name, row.name, row.tags) for row in self.rows())
-        return tuple(sorted((s for s in found if s is not None), key=lambda s: s.lv))
-
-    def orphans(self, known: frozenset[str]) -> tuple[Snapshot, ...]:
-        return tuple(s for s in self.ours() if s.run not in known and s.role not in VALUED)
-
     def changed_since(self, origin: str, base: Snapshot) -> Difference:
         return self.difference(origin, base.lv)
 
@@ -107,7 +100,7 @@ class LvmThinStore(ThinPool):
         if self._found(data.undone) is None or self._found(data.safety) is not None:
             return False
         origin = self._row(data.origin)
-        return origin is not None and not _to_the_machines_own(origin)
+        return origin is not None and not to_the_machines_own(origin)
 
     # What changes the disk.
 
@@ -120,10 +113,10 @@ class LvmThinStore(ThinPool):
         if snapshot.role is SnapshotRole.SCRATCH:
             # Virtual bytes may sum past the pool: only what the twin writes takes room.
             kind = ["-V", f"{size}b", "--thinpool", f"{group}/{self.pool}"]
-            self._make("lvcreate", *common, *kind)
+            self._make(*common, *kind)
         else:
             permission = ["-pr"] if snapshot.role in READ_ONLY else []
-            self._make("lvcreate", *common, *permission, "-s", f"{group}/{snapshot.origin}")
+            self._make(*common, *permission, "-s", f"{group}/{snapshot.origin}")
 
     def seal(self, work: Snapshot, sealed: Snapshot, stop: Callable[[], None] = nobody_writes) -> None:
         if sealed.origin != work.lv:
@@ -145,14 +138,7 @@ class LvmThinStore(ThinPool):
         row = self._row(lv)
         if row is None or row.pool != self.pool:
             raise TwinFailed(f"{self.group.name}/{lv} is no volume of the thin pool {self.pool}.")
-        if OURS in row.tags:
-            found = read_tags(self.group.name, lv, row.tags)
-            if found is None:
-                raise TwinFailed(f"{self.group.name}/{lv} carries a tag of ours that is not understood.")
-            return found
-        previous = Snapshot(self.group.name, lv, "", run, SnapshotRole.PREVIOUS)
-        self._lvm("lvchange", *add_tags(previous), f"{self.group.name}/{lv}")
-        return previous
+        return self._adopted(row, run)
 
     def present(self, lv: str) -> bool:
         return self._row(lv) is not None
@@ -165,23 +151,6 @@ class LvmThinStore(ThinPool):
         row = self._row(lv)
         if row is not None and row.active:
             self._lvm("lvchange", "-an", f"{self.group.name}/{lv}")
-
-    def disown(self, lv: str) -> None:
-        row = self._row(lv)
-        if row is None:
-            raise TwinFailed(f"{self.group.name}/{lv} does not exist.")
-        if words := _to_the_machines_own(row):
-            self._lvm("lvchange", *words, f"{self.group.name}/{lv}")
-
-    def keep(self, trial: Snapshot) -> Snapshot:
-        kept = replace(trial, role=SnapshotRole.KEPT)
-        row = self._row(trial.lv)
-        if row is not None and read_tags(self.group.name, row.name, row.tags) == kept:
-            return kept
-        self._require(trial)
-        gone = [word for tag in set(tags_of(trial)) - set(tags_of(kept)) for word in ("--deltag", tag)]
-        self._lvm("lvchange", *gone, *add_tags(kept), f"{self.group.name}/{trial.lv}")
-        return kept
 
     def settle(self, kept: Snapshot, first_name: str) -> None:
         rows = {row.name: row for row in self.rows()}
@@ -238,16 +207,3 @@ class LvmThinStore(ThinPool):
                 self._lvm("lvchange", "-an", f"{self.group.name}/{row.name}")
         if self._pool_row().active and not any(r.active and r.pool == self.pool for r in self.rows()):
             self._lvm("lvchange", "-an", f"{self.group.name}/{self.pool}")
-
-
-def _to_the_machines_own(row: Row) -> list[str]:
-    """What lvchange(8) must be told so that a volume with our tags is the machine's own again.
-
-    Tags, permission and skip flag are what we gave it. Without our tags they are what an admin gave it.
-    """
-    words = [word for tag in sorted(row.tags) if is_ours(tag) for word in ("--deltag", tag)]
-    if words and not row.writable:
-        words.append("-prw")
-    if words and row.skip_activation:
-        words.append("-kn")
-    return words

@@ -6,37 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from appliance.errors import CommandFailed, OutOfSpace, TwinFailed
-from appliance.host.run import Host, read, write
-from appliance.model.machine import VolumeGroup, mapper_path
-from appliance.volumes.base import Difference, Headroom, Snapshot
-from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
+from appliance.errors import CommandFailed, TwinFailed
+from appliance.host.run import read, write
+from appliance.model.machine import mapper_path
+from appliance.volumes.base import Difference, Headroom
+from appliance.volumes.lvm_group import LvmGroup
+from appliance.volumes.lvm_report import Row
 from appliance.volumes.pool_status import parse_pool_status
-from appliance.volumes.tags import read_tags
 from appliance.volumes.thin_delta import parse_delta
 
 MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class ThinPool:
-    """The thin pool `pool` of `group`.
+class ThinPool(LvmGroup):
+    """The thin pool `pool` of the group."""
 
-    `config` is probe.lvm.lvm_config of the machine's own PVs: LVM sees nothing else.
-    """
-
-    host: Host
-    group: VolumeGroup
     pool: str
-    config: tuple[str, ...]
-
-    def rows(self) -> tuple[Row, ...]:
-        """Every visible volume of the group as LVM reports it."""
-        report = self.host.run(
-            read("lvs", *self.config, "--reportformat", "json", "--units", "b", "--nosuffix",
-                 "-o", ",".join(COLUMNS), self.group.name, timeout=3 * MINUTE)
-        )  # fmt: skip
-        return parse_rows(report.stdout)
 
     def headroom(self) -> Headroom:
         pool = self._pool_row()
@@ -73,44 +59,14 @@ class ThinPool:
 
     # What the verbs of a store are made of.
 
-    def _lvm(self, program: str, *words: str) -> None:
-        self.host.run(write(program, *self.config, *words, timeout=5 * MINUTE))
-
-    def _make(self, program: str, *words: str) -> None:
-        """lvcreate, told apart: no room is OutOfSpace, anything else CommandFailed."""
-        try:
-            self._lvm(program, *words)
-        except CommandFailed as error:
-            if "space" in error.what.lower() or "threshold" in error.what.lower():
-                raise OutOfSpace(
-                    f"The thin pool {self.group.name}/{self.pool} has no room: {error.what}"
-                ) from error
-            raise
-
-    def _row(self, lv: str) -> Row | None:
-        return next((row for row in self.rows() if row.name == lv), None)
+    @property
+    def place(self) -> str:
+        return f"The thin pool {self.path(self.pool)}"
 
     def _pool_row(self) -> Row:
         row = self._row(self.pool)
         if row is None:
             raise TwinFailed(f"The volume group {self.group.name} has no thin pool {self.pool}.")
-        return row
-
-    def _found(self, snapshot: Snapshot) -> Row | None:
-        """The volume's row; None where there is none. Raises TwinFailed where it is another's."""
-        row = self._row(snapshot.lv)
-        if row is None:
-            return None
-        on_disk = read_tags(self.group.name, row.name, row.tags)
-        if on_disk is None or (on_disk.run, on_disk.role) != (snapshot.run, snapshot.role):
-            whose = f"the {snapshot.role.value} of {snapshot.run}"
-            raise TwinFailed(f"{self.group.name}/{snapshot.lv} exists and is not {whose}.")
-        return row
-
-    def _require(self, snapshot: Snapshot) -> Row:
-        row = self._found(snapshot)
-        if row is None:
-            raise TwinFailed(f"{self.group.name}/{snapshot.lv} does not exist.")
         return row
 
     @contextmanager

@@ -125,4 +125,4 @@ def real_thin() -> RealThinBench:
         name=VG, uuid="vg", extent_size=1 << 20, extent_count=159, free_count=50, seqno=1,
         pvs=(PhysicalVolume(path=loop, uuid="pv", size=SIZE),), lvs=(pool,),
     )  # fmt: skip
-    return RealThinBench(LvmThinStore(RealHost(), group, "pool", config), loop, config)
+    return RealThinBench(LvmThinStore(RealHost(), group, config, "pool"), loop, config)

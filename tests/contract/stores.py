@@ -187,7 +187,7 @@ def fake_thick() -> FakeThickBench:
 def fake_thin() -> FakeThinBench:
     lvm = FakeLvm()
     lvm.add("root", 100 * BLOCK, 10)
-    return FakeThinBench(lvm, LvmThinStore(lvm, thin_group(), "pool", ("--config", "devices {}")))
+    return FakeThinBench(lvm, LvmThinStore(lvm, thin_group(), ("--config", "devices {}"), "pool"))
 
 
 def snapshot(bench: Bench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:

@@ -22,7 +22,7 @@ DATA = PutBack(
 def put_away(lvm: FakeLvm) -> LvmThinStore:
     """A data volume with one block written since its safety snapshot, and put away."""
     lvm.add("srv", 1 << 20, 4)
-    store = LvmThinStore(lvm, thin_group(), "pool", ("--config", ""))
+    store = LvmThinStore(lvm, thin_group(), ("--config", ""), "pool")
     store.create(DATA.safety)
     lvm.write("srv", 9)
     store.create(DATA.undone)
@@ -84,7 +84,7 @@ def test_a_pool_too_full_for_a_snapshot_is_said(data: float, metadata: float, wo
 
     lvm = Full()
     lvm.add("srv", 1 << 20, 4)
-    store = LvmThinStore(lvm, thin_group(), "pool", ("--config", ""))
+    store = LvmThinStore(lvm, thin_group(), ("--config", ""), "pool")
     store.create(DATA.safety)
     said = " ".join(store.why_not_put_back((DATA,)))
     assert said.startswith(words) and said.endswith("% is accepted." if words else "")

@@ -113,7 +113,7 @@ def test_hyphens_are_doubled_in_device_names() -> None:
     ],
 )
 def test_a_pool_without_room_is_refused_in_a_sentence(data, metadata, missing, expected, word) -> None:
-    store = LvmThinStore(FakeLvm(), thin_group(data, metadata, missing), "pool", ())
+    store = LvmThinStore(FakeLvm(), thin_group(data, metadata, missing), (), "pool")
     reasons = store.why_not(expected)
     assert (len(reasons) == 1 and word in reasons[0]) if word else reasons == ()
     assert all(reason.endswith(".") for reason in reasons)
@@ -127,7 +127,7 @@ def test_no_room_is_told_apart_from_other_failures() -> None:
 
     lvm = Full()
     lvm.add("root", 65536, 1)
-    store = LvmThinStore(lvm, thin_group(), "pool", ())
+    store = LvmThinStore(lvm, thin_group(), (), "pool")
     with pytest.raises(OutOfSpace):
         store.create(Snapshot("vg0", "base", "root", "tb1", SnapshotRole.BASE))
 
