@@ -202,7 +202,7 @@ class LvmThickStore(ThickVolumes):
                     (f"The name {self.path(first_name)} is still taken: delete that volume first.",)
                 )
             raise TwinFailed(f"{self.path(first_name)} is not what {self.path(kept.lv)} goes back into.")
-        self._lvm("lvchange", "-ay", "-K", "-y", self.path(first_name))
+        self.activate_installed(first_name)
         if kept.lv in rows:
             row = self._require(kept)
             if row.origin != first_name:

@@ -100,8 +100,14 @@ class ThickVolumes(LvmGroup):
         self._family_down(row.name)
 
     def _await_merge(self, origin: str) -> None:
-        """The kernel copies by itself once the origin is up; LVM notes the end of it when it looks again."""
+        """Wait for the end of a merge that LVM put off, since something had just opened a device, or was cut.
+
+        It goes on when the origin is brought up; the kernel copies, and LVM notes the end in the background.
+        """
         end = time.monotonic() + MERGE_LIMIT
+        if self._merging(origin):
+            self._lvm("lvchange", "-an", "-y", self.path(origin))
+            self.activate_installed(origin)
         while self._merging(origin):
             if time.monotonic() > end:
                 raise CommandFailed(

@@ -41,7 +41,11 @@ class ThickLv:
 
 @dataclass
 class FakeThickLvm:
-    """Host of one volume group `vg0` of `extents` MiB. `merging` are (origin, store) not yet copied back."""
+    """Host of one volume group `vg0` of `extents` MiB.
+
+    `merging` are stores not yet copied back, by origin. `merge_is_put_off`: a device was open when lvconvert
+    looked, so that the merge begins with the next activation; `merge_stops`: it does not come to its end.
+    """
 
     extents: int = 2000
     lvs: dict[str, ThickLv] = field(default_factory=dict)
@@ -50,6 +54,7 @@ class FakeThickLvm:
     commands: list[Command] = field(default_factory=list)
     merging: dict[str, ThickLv] = field(default_factory=dict)
     merge_stops: bool = False
+    merge_is_put_off: bool = False
     stamp: int = 0
 
     # A hand in its volumes.
@@ -106,8 +111,6 @@ class FakeThickLvm:
     def _lvs(self, argv: list[str]) -> str:
         if "lv_merging" in argv:
             _, _, name = argv[-1].partition("/")
-            if name in self.merging and not self.merge_stops:
-                self._merged(name)
             return "  merging\n" if name in self.merging else "  \n"
         free = self.extents * EXTENT - sum(lv.size for lv in (*self.lvs.values(), *self.merging.values()))
         rows = [self._row(lv, free) for lv in self.lvs.values()]
@@ -179,6 +182,8 @@ class FakeThickLvm:
             if not up and self._is_open(other.name):
                 raise ValueError(f"Logical volume vg0/{other.name} in use.")
         self.lvs[lv.name] = replace(self.lvs[lv.name], active=up)
+        if up and lv.name in self.merging and not self.merge_stops:
+            self._merged(lv.name)
 
     def _lvconvert(self, argv: list[str]) -> None:
         """Merge of a snapshot: hidden at once, copied back while its origin is up, then gone (tried)."""
@@ -189,7 +194,7 @@ class FakeThickLvm:
             raise ValueError(f"Unable to merge invalidated snapshot LV vg0/{lv.name}.")
         del self.lvs[lv.name]
         self.merging[origin.name] = lv
-        if self.is_up(origin) and not self.merge_stops:
+        if self.is_up(origin) and not self.merge_stops and not self.merge_is_put_off:
             self._merged(origin.name)
 
     def _merged(self, origin: str) -> None:

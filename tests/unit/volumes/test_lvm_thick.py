@@ -212,6 +212,17 @@ def test_a_merge_that_was_cut_short_goes_on(monkeypatch: pytest.MonkeyPatch) -> 
     assert lvm.lvs["root"].tags == frozenset()
 
 
+def test_a_merge_that_lvm_puts_off_is_made_to_begin() -> None:
+    """lvconvert looks whether a device is open, and udev may have one open just then (tools/lvconvert.c)."""
+    lvm, store = rehearsed()
+    kept, content = store.keep(TRIAL), lvm.read("root-tb1")
+    store.delete(store.adopt("root", "tb1"))
+    store.delete(BASE)
+    lvm.merge_is_put_off = True
+    store.settle(kept, "root")
+    assert lvm.read("root") == content and not lvm.merging
+
+
 def test_a_kept_volume_goes_into_no_other_than_its_origin() -> None:
     lvm, store = rehearsed()
     kept = store.keep(TRIAL)
