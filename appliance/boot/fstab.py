@@ -42,14 +42,22 @@ def with_spec(text: bytes, target: str, spec: str) -> bytes:
     """
     if not _SPEC.match(spec):
         raise BootConfigFailed(f"{spec!r} is not a device for fstab.")
+    return _with_field(text, target, spec.encode())
+
+
+def _with_field(text: bytes, target: str, field: bytes) -> bytes:
     lines = text.split(b"\n")
-    hits = [n for n, line in enumerate(lines) if (m := _FIELDS.match(line)) and _unescaped(m[4]) == target]
+    number, found = _line_of(lines, target)
+    lines[number] = found[1] + field + lines[number][found.end(2) :]
+    return b"\n".join(lines)
+
+
+def _line_of(lines: list[bytes], target: str) -> tuple[int, re.Match[bytes]]:
+    matches = ((number, _FIELDS.match(line)) for number, line in enumerate(lines))
+    hits = [(number, found) for number, found in matches if found and _unescaped(found[4]) == target]
     if len(hits) != 1:
         raise BootConfigFailed(f"fstab has {len(hits)} lines for {target}; exactly one is needed.")
-    found = _FIELDS.match(lines[hits[0]])
-    assert found is not None
-    lines[hits[0]] = found[1] + spec.encode() + lines[hits[0]][found.end(2) :]
-    return b"\n".join(lines)
+    return hits[0]
 
 
 def point_root(root: Path, spec: str, first: Path) -> None:
@@ -69,10 +77,11 @@ def point_root(root: Path, spec: str, first: Path) -> None:
 
 
 def turn_root_back(root: Path, first: Path) -> None:
-    """Make "/" name what it named in `first`; what an admin wrote into fstab since stays. Safe to repeat."""
-    spec = next(entry.spec for entry in parse(first.read_bytes()) if entry.target == "/")
+    """Make "/" name what it named in `first`, byte for byte, however that is written: the old system is gone
+    by then. What an admin wrote into fstab since stays. Safe to repeat."""
+    _, found = _line_of(first.read_bytes().split(b"\n"), "/")
     path = root / "etc/fstab"
     text = path.read_bytes()
-    edited = with_spec(text, "/", spec)
+    edited = _with_field(text, "/", found[2])
     if edited != text:
         write_atomic(path, edited, mode=path.stat().st_mode & 0o7777)

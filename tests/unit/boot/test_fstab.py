@@ -77,3 +77,15 @@ def test_a_linked_fstab_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(BootConfigFailed, match="symbolic link"):
         fstab.point_root(tmp_path, "/dev/sda1", tmp_path / "first")
     assert (tmp_path / "outside").read_bytes() == DEBIAN
+
+
+@pytest.mark.parametrize("spec", ["LABEL=/", r"LABEL=root\040fs", "PARTLABEL=root,1"])
+def test_what_named_the_root_before_is_put_back_whatever_it_was(tmp_path: Path, spec: str) -> None:
+    """By then the old system is deleted: nothing of its own text may be refused any more."""
+    first = f"{spec}\t/\text4 errors=remount-ro 0 1\n".encode()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_bytes(first)
+    fstab.point_root(tmp_path, "/dev/mapper/vg0-root--tb1", tmp_path / "fstab.first")
+    assert b"vg0-root--tb1" in (tmp_path / "etc/fstab").read_bytes()
+    fstab.turn_root_back(tmp_path, tmp_path / "fstab.first")
+    assert (tmp_path / "etc/fstab").read_bytes() == first
