@@ -25,6 +25,10 @@ from appliance.workflow.standing import history, note_pools, noted_pools
 from appliance.workflow.workplace import RUNTIME
 
 POOLS = "pools.jsonl"
+OTHER_WAYS = (
+    "Start the version of Twinboot that made it: its medium reads it.",
+    "Or go back without: /root/TWINBOOT.txt on the system says how.",
+)
 LAST_ROOM = 1 << 20
 """Bytes of the history that no new run begins to take: plan, journal and report of some acts."""
 _OF_A_RUN = re.compile(r"boot\Z|tb\d+\Z")
@@ -143,7 +147,10 @@ class Places:
         found = [act / "plan.json" for act in _makings(self.runs / run) if (act / "plan.json").exists()]
         if not found:
             raise NeedsRescue(f"The machine's history has no rehearsal {run}.")
-        plan: Plan = from_json(found[-1].read_bytes(), Plan, str(found[-1]))
+        try:
+            plan: Plan = from_json(found[-1].read_bytes(), Plan, str(found[-1]))
+        except DamagedData as error:
+            raise NeedsRescue(error.what, next_actions=OTHER_WAYS) from None
         return plan
 
     def unattended_begun(self, host: Host, machine: Machine, digest: str) -> bool:

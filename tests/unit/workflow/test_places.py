@@ -128,3 +128,15 @@ def test_a_history_that_is_nearly_full_begins_no_run_and_still_takes_a_roll_back
         places.open_run(RealHost(), broken(), made)
     back = replace(made, request=Request(verb=Verb.ROLLBACK, run="tb1"))
     assert places.open_run(RealHost(), broken(), back).is_dir()
+
+
+def test_a_plan_of_another_version_tells_the_other_ways_back(tmp_path: Path) -> None:
+    """ "Delete it to start afresh" would be the end of every way back that the console has."""
+    places = Places(tmp_path)
+    folder = act(places, "tb1/repair-1", ("done", "", ""))
+    newer = to_json(plan(RepairKind.FSCK)).replace(b'{"', b'{"a_word_of_a_later_version":1,"', 1)
+    write_atomic(folder / "plan.json", newer)
+    with pytest.raises(NeedsRescue, match="a_word_of_a_later_version") as said:
+        places.plan("tb1")
+    assert "version of Twinboot that made it" in said.value.next_actions[0]
+    assert "TWINBOOT.txt" in said.value.next_actions[1]
