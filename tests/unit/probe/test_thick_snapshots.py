@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from appliance.model.machine import LogicalVolume
+from appliance.host.run import Command, Output
+from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup
+from appliance.probe.ground import _fill, _plan
 from appliance.probe.lvm import _shown_volume
 from appliance.probe.lvm_metadata import VgMetadata, parse
 from appliance.probe.mappings import Readable, Sources, readable, stores_of
+from appliance.probe.shown import Shown
 from appliance.probe.thin_status import snapshot_percent
 
 RECORDED = Path(__file__).parents[2] / "fixtures/recorded/lvm-thick"
@@ -91,3 +94,35 @@ def test_snapshots_of_others_are_named_and_left_alone() -> None:
 )
 def test_what_a_snapshot_holds_of_its_origins_size(status: str, percent: float) -> None:
     assert snapshot_percent(status) == pytest.approx(percent, abs=0.01)
+
+
+def test_only_the_volume_a_machine_boots_from_is_shown_of_a_run(tmp_path: Path) -> None:
+    """The base snapshot is left alone; memory is set aside for the trial volume's store and no other."""
+    pv = PhysicalVolume(path="/dev/sda4", uuid=SNAPSHOTS.pvs[0].id, size=196 << 20)
+    group = VolumeGroup(
+        name="vg0", uuid=SNAPSHOTS.id, extent_size=EXTENT, extent_count=49, free_count=26, seqno=5, pvs=(pv,),
+        lvs=tuple(seen(SNAPSHOTS).values()),
+    )  # fmt: skip
+    asked = list[str]()
+
+    class Memory(Shown):
+        def cow(self, name: str) -> str:
+            asked.append(name)
+            return "/dev/loop7"
+
+    plan = _plan(Memory(Dark(), tmp_path), group, SNAPSHOTS, 3)
+    assert asked == ["vg0-root-tb1"]
+    assert sorted(dict(plan.volumes)) == ["root", "root-tb1"] and plan.unreadable == ()
+    assert plan.mappings[0].name == "twinboot-probe-3"
+    filled, why = _fill(
+        group, SNAPSHOTS, plan, {dict(plan.volumes)["root-tb1"]: "0 81920 snapshot 8208/90112 16"}
+    )
+    trial = filled.lv("root-tb1")
+    assert trial is not None and trial.data_percent == pytest.approx(10, abs=0.1) and why == ()
+
+
+class Dark:
+    """No command may run."""
+
+    def run(self, command: Command) -> Output:
+        raise AssertionError(str(command))

@@ -23,7 +23,8 @@ from appliance.model.verdict import ChangeKind, FileChange, Result, Verdict
 from appliance.probe.lvm_metadata import parse
 from appliance.volumes import choose
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import losses, promote
+from appliance.workflow import losses, promote, undoing
+from appliance.workflow.descent import descend
 from appliance.workflow.retirement import plan_retirement
 from appliance.workflow.runner import Context
 from appliance.workflow.steps import metal, retire, seal, snapshot, verdict
@@ -316,6 +317,32 @@ def test_the_plan_of_a_retire_says_that_the_kept_volume_is_merged(lifted: None) 
         "root-tb1",
         "root-tb1-base",
     )
+
+
+def test_the_lineage_knows_the_run_by_the_snapshots_name() -> None:
+    found = replace(machine(), volume_groups=(kept_group(),))
+
+    def states(state: BootState | None) -> dict[str, State | None]:
+        seen = descend(found, view(state) if state is not None else None, ())
+        return {node.volume: node.state for node in seen.lineage.nodes}
+
+    assert states(None) == {"root": None, "root-tb1": State.SEALED}
+    assert states(BootState.KEPT) == {"root": State.FALLBACK, "root-tb1": State.KEPT}
+    (node,) = [n for n in descend(found, None, ()).lineage.nodes if n.run]
+    assert node.parent == "root"
+
+
+def test_undo_takes_everything_of_ours_and_nothing_else(lifted: None, tmp_path: Path) -> None:
+    lvm = installed()
+    before = lvm.read("root")
+    doomed = tuple(lv.name for lv in undoing.doomed(kept_group()))
+    assert doomed == ("root-tb1-base", "root-tb1")
+    ground = ground_of(replace(rehearsal(), doomed=doomed), tmp_path)
+    rehearsed(lvm, ground)
+    for _ in range(2):
+        retire.delete_doomed(context(lvm), ground)
+    assert ground.store(lvm).ours() == ()
+    assert set(lvm.lvs) == {"root", "swap"} and lvm.read("root") == before
 
 
 def test_what_a_thick_root_costs_is_read_before_it_is_promoted_or_kept(lifted: None) -> None:
