@@ -109,6 +109,9 @@ def build_plan(
         choose_loader(machine, rehearsed.system, host),
         on_disk(host, ground, request),
     )
+    if request.verb is Verb.KEEP and seen is not None and seen.state is BootState.TRIAL:
+        # A trial that gave the machine back: what the old system did since is not in what is kept.
+        return msgspec.structs.replace(made, warnings=(*drift(host, ground), *made.warnings))
     if request.verb is Verb.ROLLBACK and seen is not None and has_run(seen):
         return msgspec.structs.replace(made, losses=losses(host, ground_of(made, machine, places)))
     return made
