@@ -77,7 +77,7 @@ def test_the_data_partition_is_a_fat_with_its_folders() -> None:
 DRIVERS = [
     "nvme", "ahci", "megaraid_sas", "mpt3sas", "smartpqi", "hpsa", "mpi3mr", "aacraid", "qla2xxx",
     "lpfc", "virtio_blk", "virtio_scsi", "sd_mod", "usb_storage", "uas", "dm_thin_pool",
-    "dm_snapshot", "dm_crypt", "raid1", "raid456", "btrfs", "xfs", "ext4", "vfat", "e1000e", "igb",
+    "dm_snapshot", "dm_zero", "dm_crypt", "raid1", "raid456", "btrfs", "xfs", "ext4", "vfat", "e1000e", "igb",
     "ixgbe", "i40e", "ice", "bnx2x", "bnxt_en", "tg3", "mlx5_core", "virtio_net", "r8169",
     "bonding", "bridge", "tun", "vhost_net", "kvm_intel", "kvm_amd", "ipmi_si", "ipmi_devintf",
     "iTCO_wdt",
@@ -105,7 +105,7 @@ PROGRAMS = [
     "usr/sbin/dnsmasq", "usr/bin/tmux", "usr/bin/grub-fstest", "usr/bin/grub-editenv",
     "usr/bin/mtools", "usr/bin/curl", "usr/sbin/ip", "usr/bin/python3.13", "usr/sbin/nft",
     "usr/sbin/sshd", "usr/bin/ssh-keygen", "usr/bin/loadkeys", "usr/bin/script", "usr/sbin/ethtool",
-    "usr/sbin/chpasswd", "usr/bin/passwd", "usr/bin/dd",
+    "usr/sbin/chpasswd", "usr/bin/passwd", "usr/bin/dd", "usr/sbin/wipefs", "usr/sbin/blockdev",
 ]  # fmt: skip
 
 
