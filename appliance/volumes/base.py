@@ -186,7 +186,10 @@ class SnapshotStore(Protocol):
         """The device path the volume has while it is active."""
 
     def changed_since(self, origin: str, base: Snapshot) -> Difference:
-        """What the origin was written since `base` was taken of it. Nothing means: not one block."""
+        """What the origin was written since `base` was taken of it. Nothing means: not one block.
+
+        It may be more than is said, never less, where `base` has no room for all of it.
+        """
 
     def adopt(self, lv: str, run: str) -> Snapshot:
         """Tag the installed root volume as PREVIOUS, so that `delete` may take it.

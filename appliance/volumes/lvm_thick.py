@@ -101,7 +101,8 @@ class LvmThickStore(ThickVolumes):
             self.deactivate(base)
         if use is None:
             raise CommandFailed(f"{self.path(base.lv)} does not say what it holds.")
-        return Difference(bytes=use.written, block=row.chunk_size or CHUNK)
+        # A witness that overflowed has seen at least as much as its store holds.
+        return Difference(bytes=min(use.written, row.size), block=row.chunk_size or CHUNK)
 
     # What changes the disk.
 
