@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import threading
+import traceback
 
 from appliance.engine.bus import Bus
 from appliance.engine.desk import Desk
@@ -82,6 +83,8 @@ def _work(places: Places) -> int:
             Unattended(host, bus, desk, runs, places).run()
         except ApplianceError as error:
             bus.publish(Line(source="log", level="error", text=f"{error.code} {error.what}"))
+        except Exception:  # noqa: BLE001  silence would be taken for a machine at rest
+            bus.publish(Line(source="log", level="error", text=traceback.format_exc()))
 
     threading.Thread(target=begin, name="begin", daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
