@@ -73,12 +73,16 @@ def _work(places: Places) -> int:
     runs = Runs(host, bus, places)
     desk = Desk(host, bus, runs, places, lambda: log.writes)
     opened = threading.Event()
+    runs.recovered.clear()
 
     def begin() -> None:
         """Off the socket's thread: clients see what recovery does while it does it."""
         try:
             opened.wait(30)
-            runs.recover_unfinished(desk.machine())
+            try:
+                runs.recover_unfinished(desk.machine())
+            finally:
+                runs.recovered.set()
             desk.forget()
             Unattended(host, bus, desk, runs, places).run()
         except ApplianceError as error:

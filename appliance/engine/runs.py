@@ -27,6 +27,8 @@ from appliance.workflow.runner import Context, Outcome, Step, Stop, committed, e
 from appliance.workflow.steps.twins import twin_at_work
 from appliance.workflow.workplace import Workplace
 
+RECOVERY_WAIT = 120.0
+"""Seconds that a start waits for it."""
 How = Callable[[Sequence[Step], Journal, Context], Outcome]
 
 
@@ -79,7 +81,8 @@ class Runs:
     """Owns the run: one at a time, its journal and events on the machine's state volume.
 
     `disks` is held while a run is at work, and by whoever probes the machine: a probe shows volumes through
-    devices of its own, which would keep a run from mounting what is under them.
+    devices of its own, which would keep a run from mounting what is under them. Until `recovered` is set
+    nothing is started, or it would be taken for what an earlier start left.
     """
 
     def __init__(self, host: Host, bus: Bus, places: Places) -> None:
@@ -88,6 +91,8 @@ class Runs:
         self.places = places
         self.going: Going | None = None
         self.disks = threading.Lock()
+        self.recovered = threading.Event()
+        self.recovered.set()
         self._lock = threading.Lock()
 
     def view(self) -> RunView | None:
@@ -109,8 +114,12 @@ class Runs:
         )
 
     def start(self, plan: Plan, machine: Machine, changed: Callable[[], None] = _nothing) -> str:
-        """Begin `plan`. Raises Busy while another run goes on or waits."""
+        """Begin `plan`, once recovery is over. Raises Busy while another run goes on or waits."""
         with self._lock:
+            if self.recovers:
+                raise Busy(
+                    "The appliance looks after what an earlier start left first: try again in a moment."
+                )
             if self.going is not None and (self.going.busy or self.going.gate):
                 raise Busy(f"The run {self.going.plan.names.run} is not finished.")
             folder = self.places.open_run(self.host, machine, plan)

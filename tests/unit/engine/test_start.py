@@ -11,6 +11,7 @@ import pytest
 from appliance import engine
 from appliance.engine.bus import Bus
 from appliance.engine.runs import Runs
+from appliance.errors import Busy
 from appliance.host.lock import locked
 from appliance.model.events import Line
 from appliance.workflow.places import Places
@@ -57,3 +58,31 @@ def test_a_recovery_that_meets_a_broken_disk_is_said(tmp_path: Path, monkeypatch
     assert engine.main() == 0
     (said,) = [e for e in bus.kept() if isinstance(e, Line) and e.level == "error"]
     assert "Read-only file system" in said.text
+
+
+def test_nothing_is_started_before_what_was_cut_short_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan file sent in the first second would be taken for what the last start left, and undone."""
+    found: list[Runs] = []
+
+    def recovering(runs: Runs, machine: object) -> None:
+        found.append(runs)
+        with pytest.raises(Busy, match="earlier"):
+            runs.start(None, None)  # type: ignore[arg-type]
+
+    def serve(opened: threading.Event) -> None:
+        opened.set()
+        for thread in threading.enumerate():
+            if thread.name == "begin":
+                thread.join(10)
+
+    monkeypatch.setattr(engine, "Places", lambda: Places(tmp_path))
+    monkeypatch.setattr(engine.Desk, "machine", lambda desk: None)
+    monkeypatch.setattr(engine, "_serve", lambda server, opened: opened)
+    monkeypatch.setattr(Runs, "recover_unfinished", recovering)
+    monkeypatch.setattr("appliance.engine.runs.RECOVERY_WAIT", 0.05)
+    monkeypatch.setattr(engine.Unattended, "run", lambda unattended: None)
+    monkeypatch.setattr(engine.asyncio, "run", serve)
+    assert engine.main() == 0
+    assert len(found) == 1 and found[0].recovered.is_set()
