@@ -115,11 +115,9 @@ class Runs:
 
     def start(self, plan: Plan, machine: Machine, changed: Callable[[], None] = _nothing) -> str:
         """Begin `plan`, once recovery is over. Raises Busy while another run goes on or waits."""
+        if not self.recovered.wait(RECOVERY_WAIT):
+            raise Busy("The appliance looks after what an earlier start left first: try again in a moment.")
         with self._lock:
-            if self.recovers:
-                raise Busy(
-                    "The appliance looks after what an earlier start left first: try again in a moment."
-                )
             if self.going is not None and (self.going.busy or self.going.gate):
                 raise Busy(f"The run {self.going.plan.names.run} is not finished.")
             folder = self.places.open_run(self.host, machine, plan)
