@@ -108,6 +108,8 @@ class Places:
         """What a killed engine left mounted for a run would keep its volumes in use."""
         for at in mounts_under(self.runtime):
             if _OF_A_RUN.match(at.relative_to(self.runtime).parts[0]):
+                # Killed between freeze and thaw: it would stay frozen, and every later write to it hang.
+                host.run(write("fsfreeze", "--unfreeze", str(at), timeout=60, ok=frozenset({0, 1})))
                 host.run(write("umount", str(at), timeout=120))
 
     def records(self, host: Host, machine: Machine) -> tuple[RunRecord, ...]:

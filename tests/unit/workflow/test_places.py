@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.errors import NeedsRescue, OutOfSpace
-from appliance.host.files import write_atomic
+from appliance.host.files import mounted, write_atomic
 from appliance.host.run import Command, Output, RealHost, write
 from appliance.model.codec import to_json
 from appliance.model.plan import RepairKind, Request, Verb
@@ -140,3 +140,25 @@ def test_a_plan_of_another_version_tells_the_other_ways_back(tmp_path: Path) -> 
         places.plan("tb1")
     assert "version of Twinboot that made it" in said.value.next_actions[0]
     assert "TWINBOOT.txt" in said.value.next_actions[1]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_boot_that_a_killed_engine_left_frozen_takes_writes_again(tmp_path: Path) -> None:
+    """A frozen file system stays so when it is unmounted and mounted anew: each write to it would hang."""
+    host, image, at = RealHost(), tmp_path / "image", tmp_path / "boot"
+    with image.open("wb") as out:
+        out.truncate(8 << 20)
+    at.mkdir()
+    host.run(write("mkfs.ext4", "-q", "-F", str(image)))
+    device = host.run(write("losetup", "-f", "--show", str(image))).stdout.strip()
+    try:
+        host.run(write("mount", "-t", "ext4", device, str(at)))
+        host.run(write("fsfreeze", "--freeze", str(at)))
+        Places(tmp_path).unmount_leftovers(host)
+        with mounted(host, device, "ext4", at):
+            host.run(write("touch", str(at / "written"), timeout=5))
+    finally:
+        host.run(write("fsfreeze", "--unfreeze", str(at), ok=frozenset({0, 1})))
+        host.run(write("umount", "-q", str(at), ok=frozenset({0, 1, 32})))
+        host.run(write("losetup", "-d", device))
