@@ -143,7 +143,9 @@ def _note(journal: Journal, what: str, step: str = "", detail: str = "") -> None
 
 def recover(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
     """At every start, before any menu: flip on the disk, finish; else delete our leftovers."""
-    if journal.last in ("waiting", "approved"):
+    if journal.last == "approved":
+        journal.add("waiting", journal.records[-1].step)  # given, and not acted on: asked for again
+    if journal.last == "waiting":
         return Outcome.WAITING
     if flipped := _flipped(steps, journal, ctx):
         for step in flipped:

@@ -166,6 +166,21 @@ def test_a_gate_waits_survives_a_restart_and_passes_once_approved(tmp_path: Path
     assert "flip" in disk.things
 
 
+def test_an_approval_that_was_cut_before_it_was_acted_on_is_asked_for_again(tmp_path: Path) -> None:
+    """A run that waits at no gate could neither be approved nor be seen to wait."""
+    disk = Disk()
+    steps = [Make(disk, "snapshot"), Make(disk, "confirm", gate=True), Make(disk, "flip", commit=True)]
+    path = tmp_path / "journal"
+    assert execute(steps, Journal.open(path), context()) is Outcome.WAITING
+    Journal.open(path).add("approved", "confirm")
+    assert recover(steps, Journal.open(path), context()) is Outcome.WAITING
+    journal = Journal.open(path)
+    assert (journal.records[-1].what, journal.records[-1].step) == ("waiting", "confirm")
+    assert "flip" not in disk.things
+    journal.add("approved", "confirm")
+    assert execute(steps, journal, context()) is Outcome.DONE
+
+
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal.open(path)
