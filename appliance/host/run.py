@@ -16,6 +16,9 @@ from appliance.errors import CommandFailed
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+LAST_WORDS = 5.0
+"""Seconds that a killed program is waited for."""
+
 
 class Effect(enum.Enum):
     """Whether a command can change anything outside the appliance's own memory."""
@@ -98,12 +101,10 @@ class RealHost:
         try:
             out, err = process.communicate(command.stdin, timeout=command.timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            _end(process)
             raise CommandFailed(f"{command} did not finish within {command.timeout:.0f} s.") from None
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            _end(process)
             raise
         output = Output(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
         self.log(command, output, time.monotonic() - started)
@@ -111,6 +112,18 @@ class RealHost:
             said = (output.stderr.strip() or output.stdout.strip() or "no message").splitlines()[-1]
             raise CommandFailed(f"{command} ended with status {output.status}: {said}")
         return output
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it with its group. Who hangs in the kernel, or holds our pipes from a session of its own, is not
+    waited for."""
+    os.killpg(process.pid, signal.SIGKILL)
+    try:
+        process.communicate(timeout=LAST_WORDS)
+    except subprocess.TimeoutExpired:
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 @dataclass(slots=True)

@@ -58,3 +58,11 @@ def test_dry_reads_and_only_records_writes(tmp_path: object) -> None:
     dry.run(write("touch", target))
     assert not os.path.exists(target)
     assert dry.would == [f"touch '{target}'"]
+
+
+def test_the_limit_holds_though_a_grandchild_lives_on_with_our_pipes() -> None:
+    """As a daemon that was started by it, or a program that hangs in the kernel and cannot be killed."""
+    started = time.monotonic()
+    with pytest.raises(CommandFailed, match="did not finish within"):
+        RealHost().run(read("sh", "-c", "setsid sleep 20 & sleep 20", timeout=0.3))
+    assert time.monotonic() - started < 10
