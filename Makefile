@@ -29,7 +29,7 @@ check: deps ## the three-minute loop: lint, types, imports, unit, crash and cons
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	git ls-files -z 'appliance/*.sh' | xargs -0 -r shellcheck -s sh -S warning
-	$(PY) -m pytest -q -n 4 --dist loadfile --durations=12 -m 'not lab and not full and not root' tests
+	$(PY) -m pytest -q -n 3 --dist loadfile --durations=12 -m 'not lab and not full and not root' tests
 
 image: deps ## build dist/twinboot.img (USB) and dist/pxe/
 	$(PY) -m appliance.image build

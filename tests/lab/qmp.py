@@ -31,7 +31,10 @@ class Qmp:
                 time.sleep(0.05)
         self._stream = self._socket.makefile("rw", encoding="utf-8")
         self._socket.settimeout(limit)
-        self._stream.readline()
+        try:
+            self._stream.readline()
+        except OSError as error:
+            raise LabError(f"QEMU hung up before it said anything: {error}") from error
         self.command("qmp_capabilities")
 
     def command(self, name: str, **arguments: Any) -> Any:

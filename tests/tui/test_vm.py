@@ -170,11 +170,11 @@ async def test_pause_from_the_run_and_for_who_comes_later(engine: FakeEngine) ->
         await watch(here)
         await here.press("p")
         await here.sees("P lets it go on")
-        engine.push(e.Paused(run="tb1"))
-        await here.sees("PAUSED  Rehearsal tb1")
         view = engine.status.running
         assert view is not None
         engine.status = replace(engine.status, running=replace(view, paused=True))
+        engine.push(e.Paused(run="tb1"))
+        await here.sees("PAUSED  Rehearsal tb1")
         async with desk(engine, client="ttyS0") as other:
             await other.sees("PAUSED  Rehearsal tb1")
         await here.press("f8")
