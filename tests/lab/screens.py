@@ -5,7 +5,6 @@ Both are the same to a test: the text that stands there, and keys. Nothing else 
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -60,7 +59,7 @@ class ScreenTerminal:
         self._shell = shell
 
     def text(self) -> str:
-        return "\n".join(textwrap.wrap(self._shell.read("cat /dev/vcs1"), COLUMNS, drop_whitespace=False))
+        return self._shell.read(f"fold -b -w {COLUMNS} /dev/vcs1")  # which has no ends of lines
 
     def press(self, *keys: str) -> None:
         for key in keys:
