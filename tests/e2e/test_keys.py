@@ -54,7 +54,7 @@ def test_from_the_first_screen_to_a_kept_machine(tmp_path: Path, name: str) -> N
         sees(terminal, "nothing stands in the way", limit=SOON)
         photograph("3-preflight")
         terminal.press(*"yes", "enter")
-        sees(terminal, "Control boot", limit=SOON)
+        sees(terminal, "Control boot", "elapsed", limit=SOON)
         photograph("4-running")
         sees(terminal, "Finished", limit=REHEARSAL, never="STOPPED")
         photograph("5-finished")
