@@ -16,7 +16,7 @@ DEBUG_SHELL = "systemd.debug_shell=ttyS1"
 PROGRAM = "/opt/twinboot/bin/twinboot"
 RUNS = "/run/twinboot/state/runs"
 START = 900.0
-REHEARSAL = 3600.0
+REHEARSAL = 4800.0
 """Seconds that starting, and one emulated rehearsal, may take on a noisy machine."""
 
 HOME_KEY = "\x01"
