@@ -57,6 +57,7 @@ class Page(Screen[None]):
         self.notice: tuple[str, str] = ("", "")
         self.asking = ""
         self.drawn = -1
+        self.second = 0
         self.ready = False
 
     # -- what children fill in ---------------------------------------------------------------------------
@@ -135,9 +136,11 @@ class Page(Screen[None]):
         self.refresh_bindings()
 
     def tick(self) -> None:
-        """Called a few times a second: draw when something happened or time itself is shown."""
+        """Called a few times a second: draw when something happened; once a second where time is shown."""
+        second = int(time.monotonic())
         with contextlib.suppress(NoMatches):  # the page may be on its way out
-            if self.drawn != self.board.version or self.shows_time():
+            if self.drawn != self.board.version or (self.shows_time() and second != self.second):
+                self.second = second
                 self.redraw()
             elif self.ready and not self.has_class("small"):
                 self.pane("header").show([self._header()])
