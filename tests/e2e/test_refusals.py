@@ -18,7 +18,7 @@ from tests.lab.circle import machine_with_stick
 from tests.lab.console import Answer
 from tests.lab.installed import SystemSpec, installed_system
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(1800)]
 
 BOOT = "mount /dev/vda3 /mnt && {} && umount /mnt"
 ROOT = "lvchange -ay -K vg0/{lv} && mount /dev/vg0/{lv} /mnt && {do} && umount /mnt && lvchange -an vg0/{lv}"
