@@ -78,6 +78,11 @@ class PutBack:
         return self.safety.origin
 
 
+def bytes_to_mark(size: int, percent: float) -> int:
+    """What may still be written to a room of `size` bytes, `percent` of it used, before it is FULL."""
+    return max(0, int(size * (FULL - percent) / 100.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Headroom:
     """Free space where snapshots grow. Sizes in bytes, percentages 0 to 100 of the pool.
@@ -100,7 +105,7 @@ class Headroom:
     @property
     def free_to_mark(self) -> int:
         """Bytes that may still be written before the data is FULL; 0 where it is."""
-        return max(0, int(self.data_size * (FULL - self.data_percent) / 100.0))
+        return bytes_to_mark(self.data_size, self.data_percent)
 
     @property
     def fullest(self) -> float:

@@ -14,6 +14,7 @@ from appliance.volumes.base import (
     PutBack,
     Snapshot,
     SnapshotRole,
+    bytes_to_mark,
     nobody_writes,
     too_little_room,
 )
@@ -32,7 +33,7 @@ volume and its safety snapshot hold is held afterwards by the volume and the sna
 
 def free_bytes(pool: LogicalVolume) -> int:
     """What may still be written to the probed pool before it is FULL; 0 where it is."""
-    return max(0, int(pool.size * (FULL - pool.data_percent) / 100.0))
+    return bytes_to_mark(pool.size, pool.data_percent)
 
 
 def why_not(group: VolumeGroup, pool_name: str, expected_bytes: int) -> tuple[str, ...]:

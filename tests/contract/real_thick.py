@@ -20,7 +20,7 @@ from appliance.probe.lvm import lvm_config
 from appliance.volumes.base import SnapshotStore
 from appliance.volumes.cow import CHUNK
 from appliance.volumes.lvm_thick import LvmThickStore
-from tests.contract.stores import DarkAfter
+from tests.contract.dark import DarkAfter
 
 T = TypeVar("T")
 VG = "twinboot_thick"

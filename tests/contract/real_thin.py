@@ -19,8 +19,8 @@ from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup, 
 from appliance.probe.lvm import lvm_config
 from appliance.volumes.base import SnapshotStore
 from appliance.volumes.lvm_thin import LvmThinStore
+from tests.contract.dark import DarkAfter
 from tests.contract.fake_lvm import BLOCK
-from tests.contract.stores import DarkAfter
 
 VG = "twinboot_contract"
 FILE = Path("/run/twinboot-contract.img")

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from appliance.host.run import Command, Host, Output
 from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
 from appliance.volumes.lvm_thick import LvmThickStore
 from appliance.volumes.lvm_thin import LvmThinStore
+from tests.contract.dark import DarkAfter
 from tests.contract.fake_lvm import BLOCK, FakeLvm
 from tests.contract.fake_thick import FakeThickLvm
 
@@ -52,24 +52,6 @@ class Bench(Protocol):
 
     def close(self) -> None:
         """Give everything back."""
-
-
-class PowerCut(Exception):
-    pass
-
-
-@dataclass
-class DarkAfter:
-    """A Host that runs `program` and no more."""
-
-    inner: Host
-    program: str
-
-    def run(self, command: Command) -> Output:
-        said = self.inner.run(command)
-        if command.argv[0] == self.program:
-            raise PowerCut
-        return said
 
 
 @dataclass

@@ -9,7 +9,8 @@ import pytest
 from appliance.errors import CommandFailed, Refused, TwinFailed
 from appliance.volumes.base import PutBack, SnapshotRole
 from tests.contract.conftest import BENCHES
-from tests.contract.stores import Bench, PowerCut, snapshot
+from tests.contract.dark import PowerCut
+from tests.contract.stores import Bench, snapshot
 
 
 @pytest.fixture(params=[name for name in BENCHES if "thin" in name])

@@ -29,12 +29,9 @@ class Filter(Field, inherit_bindings=False):
     """Takes what a name is made of; Space, Home and End stay the page's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "cursor_left", show=False),
-        Binding("right", "cursor_right", show=False),
-        Binding("backspace,ctrl+h", "delete_left", show=False),
-        Binding("delete", "delete_right", show=False),
-        Binding("ctrl+u", "delete_left_all", show=False),
-        Binding("enter", "submit", show=False),
+        binding
+        for binding in Field.BINDINGS
+        if isinstance(binding, Binding) and binding.action not in ("home", "end")
     ]
 
     def check_consume_key(self, key: str, character: str | None) -> bool:

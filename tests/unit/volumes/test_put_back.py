@@ -10,8 +10,9 @@ from appliance.errors import TwinFailed
 from appliance.host.run import Command, Output
 from appliance.volumes.base import PutBack, Snapshot, SnapshotRole
 from appliance.volumes.lvm_thin import LvmThinStore
+from tests.contract.dark import DarkAfter, PowerCut
 from tests.contract.fake_lvm import FakeLvm
-from tests.contract.stores import DarkAfter, PowerCut, thin_group
+from tests.contract.stores import thin_group
 
 DATA = PutBack(
     Snapshot("vg0", "srv-tb1-safety", "srv", "tb1", SnapshotRole.SAFETY),

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.host.run import Command, Effect, Output
 from appliance.model.events import Event
 from appliance.model.plan import Plan, PlannedStep
 from appliance.volumes.base import SnapshotRole
@@ -19,6 +18,7 @@ from appliance.workflow.steps import retire
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.retire import DeleteDoomed, GiveNameBack, NoteRetireDate
 from appliance.workflow.workplace import Workplace
+from tests.contract.dark import DarkBefore, PowerCut
 from tests.contract.fake_lvm import FakeLvm
 from tests.unit.workflow.test_promote_plan import REHEARSED
 from tests.unit.workflow.test_retirement import FOUND
@@ -28,21 +28,8 @@ MADE = (SnapshotRole.BASE, SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.
 OLD = ("root", "root-tb1-base", "root-tb1-sealed", "root-tb1-work")
 
 
-class PowerCut(Exception):
+class Cut(DarkBefore, FakeLvm):
     pass
-
-
-class Cut(FakeLvm):
-    """Goes dark before the write number `left`."""
-
-    left = 10**6
-
-    def run(self, command: Command) -> Output:
-        if command.effect is Effect.WRITE:
-            if self.left == 0:
-                raise PowerCut
-            self.left -= 1
-        return super().run(command)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from appliance.boot.base import BootState
 from appliance.boot.grub import Grub
 from appliance.errors import Refused, TwinFailed
-from appliance.host.run import Command, Effect, Output
 from appliance.model.events import Event
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Kernel, VolumeGroup
@@ -33,6 +32,7 @@ from appliance.workflow.steps.retire import DeleteDoomed, GiveNameBack, LetGo
 from appliance.workflow.steps.snapshot import TakeSnapshots
 from appliance.workflow.steps.twins import PROOF, WORK, volumes_of
 from appliance.workflow.workplace import Workplace
+from tests.contract.dark import DarkBefore, PowerCut
 from tests.contract.fake_thick import FakeThickLvm
 from tests.unit.twin.machines import with_snapshot
 from tests.unit.workflow.test_retirement import view
@@ -42,21 +42,8 @@ STEP = PlannedStep(id="any", title="Any")
 __all__ = ["lifted"]
 
 
-class PowerCut(Exception):
+class Cut(DarkBefore, FakeThickLvm):
     pass
-
-
-class Cut(FakeThickLvm):
-    """Goes dark before the write number `left`."""
-
-    left = 10**6
-
-    def run(self, command: Command) -> Output:
-        if command.effect is Effect.WRITE:
-            if self.left == 0:
-                raise PowerCut
-            self.left -= 1
-        return super().run(command)
 
 
 def ground_of(plan: Plan, folder: Path) -> Ground:
