@@ -118,6 +118,10 @@ class Page(Screen[None]):
     def on_resize(self) -> None:
         self.call_after_refresh(self.redraw)
 
+    def on_pane_resized(self) -> None:
+        """Only now is it known how many lines of a text are in view."""
+        self.redraw()
+
     def redraw(self) -> None:
         """Draw everything that is on this page from the board."""
         if not self.alive:

@@ -112,9 +112,6 @@ A time left is only shown when it can be known.
         rows = [rule("Log", width), *(_log_line(entry, width) for entry in last)]
         return [*rows, line(" It is safe to leave this page or lose this line: the run goes on.")]
 
-    def on_pane_resized(self) -> None:
-        self.redraw()  # the steps fill what the foot leaves
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         run = self.board.run
         match action:
