@@ -252,7 +252,7 @@ reach from here.
         self.wanted = event.value.strip()
         self.leave_field()
         self.found = len(self.view.texts)
-        self.action_again(-1)
+        self.call_after_refresh(self.action_again, -1)  # the field gone, the pane has one line more
 
     def action_again(self, step: int) -> None:
         """To the next match, up or down."""
