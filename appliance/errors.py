@@ -153,6 +153,17 @@ class NeedsRescue(ApplianceError):
     next_actions = ("Export everything to the stick.", "Do not promote; ask for support.")
 
 
+class HistoryUnread(ApplianceError):
+    """The state volume cannot be checked or mounted: what was done to this machine cannot be read."""
+
+    code = "STATE-01"
+    next_actions = (
+        "Go back without it, where that is wanted: /root/TWINBOOT.txt on the system says how.",
+        "Export the log and ask for support.",
+        "Mend it in a shell: `e2fsck -y` and the device named above, then I on the first page.",
+    )
+
+
 class Cancelled(ApplianceError):
     """The operator stopped the run; what it had made is removed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import OutOfSpace, TwinFailed
+from appliance.errors import CommandFailed, HistoryUnread, OutOfSpace, TwinFailed
 from appliance.host.run import Host, read, write
 from appliance.model.machine import VolumeGroup, mapper_path
 from appliance.volumes.base import Snapshot, SnapshotRole
@@ -62,15 +62,23 @@ class StateVolume:
         self.host.run(write("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", self.device, timeout=180))
 
     def mount(self, at: Path) -> Path:
-        """Bring up, check and mount the volume at `at`; it must exist. Returns `at`."""
+        """Bring up, check and mount the volume at `at`; it must exist. Returns `at`.
+
+        Raises HistoryUnread where it has errors whose mending could lose something, or does not mount.
+        """
         if self._mounted_at(at):
             return at
-        self._activate()
-        # 1 and 2 mean: errors were put right (e2fsck(8)).
-        self.host.run(write("e2fsck", "-p", self.device, timeout=300, ok=frozenset({0, 1, 2})))
         at.mkdir(parents=True, exist_ok=True)
         options = "nodev,nosuid,noexec,noatime"
-        self.host.run(write("mount", "-t", "ext4", "-o", options, self.device, str(at), timeout=120))
+        try:
+            self._activate()
+            # 1 and 2 mean: errors were put right (e2fsck(8)).
+            self.host.run(write("e2fsck", "-p", self.device, timeout=300, ok=frozenset({0, 1, 2})))
+            self.host.run(write("mount", "-t", "ext4", "-o", options, self.device, str(at), timeout=120))
+        except CommandFailed as error:
+            raise HistoryUnread(
+                f"The machine's history, {self.device}, cannot be read: {error.what}"
+            ) from error
         return at
 
     def unmount(self, at: Path) -> None:

@@ -12,7 +12,14 @@ from appliance.boot.base import BootState, LoaderView
 from appliance.boot.choose import choose_loader
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
-from appliance.errors import ApplianceError, BootConfigFailed, CommandFailed, NeedsRescue, Refused
+from appliance.errors import (
+    ApplianceError,
+    BootConfigFailed,
+    CommandFailed,
+    HistoryUnread,
+    NeedsRescue,
+    Refused,
+)
 from appliance.host.run import Host
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
@@ -213,11 +220,17 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
             continue
         if seen.runs:
             break
-    found = descend(machine, seen, places.records(host, machine))
+    damaged: tuple[str, ...] = ()
+    try:
+        records, past = places.records(host, machine), places.past(host, machine)
+    except HistoryUnread as error:
+        records, past, damaged = (), ((), ()), (error.what,)
+    found = descend(machine, seen, records)
     if seen is None and unread:
         found = dataclasses.replace(found, next_boot=NOT_READ, notices=(*found.notices, unread))
-    history, samples = places.past(host, machine)
-    return dataclasses.replace(found, standing=stand(machine, seen, history, samples))
+    return dataclasses.replace(
+        found, notices=(*damaged, *found.notices), standing=stand(machine, seen, *past)
+    )
 
 
 def record(host: Host, machine: Machine, places: Places, run: str) -> RecordOf:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.errors import ApplianceError, DamagedData, OutOfSpace, TwinFailed
+from appliance.errors import (
+    ApplianceError,
+    CommandFailed,
+    DamagedData,
+    HistoryUnread,
+    OutOfSpace,
+    TwinFailed,
+)
 from appliance.host.run import Command, Output
 from appliance.model.machine import LogicalVolume, mapper_path
 from appliance.volumes.base import Snapshot, SnapshotRole
@@ -174,10 +182,13 @@ class StateHost:
     def __init__(self, free: int = SIZE, tags: str = "", label: str = "", there: bool = False) -> None:
         self.free, self.tags, self.label, self.there, self.mounted = free, tags, label, there, False
         self.ran: list[str] = []
+        self.fails: dict[str, int] = {}
 
     def run(self, command: Command) -> Output:
         program = command.argv[0]
         self.ran.append(program)
+        if (status := self.fails.get(program, 0)) not in command.ok:
+            raise CommandFailed(f"{program} ended with status {status}.")
         match program:
             case "lvs":
                 rows = [dict.fromkeys(COLUMNS, "") | {"lv_name": "root", "vg_free": str(self.free)}]
@@ -219,6 +230,18 @@ def test_the_state_volume_is_made_once(tmp_path) -> None:
     state.unmount(tmp_path)
     state.unmount(tmp_path)
     assert host.ran.count("umount") == 1
+
+
+@pytest.mark.parametrize(("program", "status"), [("e2fsck", 4), ("e2fsck", 8), ("mount", 32)])
+def test_a_history_with_errors_is_not_mended_by_guess(tmp_path: Path, program: str, status: int) -> None:
+    """4: errors were left, 8: it could not run (e2fsck(8)); 32: it does not mount (mount(8))."""
+    host = StateHost(there=True, tags="twinboot,twinboot.role=state", label="TWINBOOT-STATE")
+    host.fails = {program: status}
+    with pytest.raises(HistoryUnread, match=r"/dev/mapper/vg0-twinboot--state.*cannot be read"):
+        StateVolume(host, "vg0", ()).mount(tmp_path)
+    assert not host.mounted and "mkfs.ext4" not in host.ran
+    host.fails = {}
+    assert StateVolume(host, "vg0", ()).mount(tmp_path) == tmp_path
 
 
 def test_cut_between_volume_and_file_system_it_is_finished() -> None:

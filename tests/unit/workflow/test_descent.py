@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot.base import BootState, Entry, LoaderView
-from appliance.errors import BootConfigFailed
+from appliance.errors import BootConfigFailed, HistoryUnread
 from appliance.host.run import RealHost
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
@@ -232,3 +232,26 @@ def test_a_boot_that_cannot_be_read_hides_nothing_else(
     assert found.lineage.node("tb1") is not None
     assert any("/boot/grub/grub.cfg" in text for text in found.notices)
     assert found.next_boot == "not known: /boot cannot be read"
+
+
+def test_a_history_that_cannot_be_read_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which root boots next is asked of the loader: a damaged state volume must not hide it."""
+
+    class Readable:
+        def view(self, boot: object) -> LoaderView:
+            return view(BootState.KEPT)
+
+    def damaged(self: Places, host: object, machine: object) -> bool:
+        raise HistoryUnread(
+            "The machine's history, /dev/mapper/vg0-twinboot--state, cannot be read: status 4."
+        )
+
+    monkeypatch.setattr(catalogue, "choose_loader", lambda machine, system, host: Readable())
+    monkeypatch.setattr(Places, "mount", damaged)
+    found = catalogue.descent(RealHost(), with_run(machine(), "base", "sealed", "trial"), Places(tmp_path))
+    assert found.lineage.node("tb1") is not None
+    assert found.notices[0].endswith("cannot be read: status 4.")
+    assert found.standing.history == ()
+    assert found.next_boot == "Debian, patched (/dev/mapper/vg0-root--tb1)"
