@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.console import RenderableType
+from textual import events
 from textual._compositor import CompositorUpdate
 from textual.app import App, SuspendNotSupported
 from textual.binding import Binding, BindingType
@@ -26,6 +27,7 @@ from tui.board import Board
 from tui.filters import BasicText, FontText, SafeText
 from tui.link import Link
 from tui.noise import drop_noise
+from tui.pace import Pace
 from tui.runboard import RunBoard
 from tui.screens.act import Act
 from tui.screens.boot import Boot
@@ -77,7 +79,12 @@ class Console(App[None]):
     mode: reactive[Mode] = reactive(Mode.RICH, init=False)
 
     def __init__(
-        self, client: str, mode: Mode, socket: Path | None = None, tick: float | None = None
+        self,
+        client: str,
+        mode: Mode,
+        socket: Path | None = None,
+        tick: float | None = None,
+        pace: Pace | None = None,
     ) -> None:
         # ansi_color in the constructor: set later, NO_COLOR would paint black on black.
         super().__init__(ansi_color=True)
@@ -93,6 +100,7 @@ class Console(App[None]):
         self._safe, self._basic = SafeText(), BasicText()
         self._font = FontText() if os.environ.get("TERM") == "linux" else None
         self.tick_seconds = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
+        self.pace = pace or Pace()
         self._shown_failure: Failed | None = None
         self._watched: tuple[str, str, float] | None = None
         self._armed: Plan | None = None
@@ -116,6 +124,11 @@ class Console(App[None]):
     def _set_pointer_shape(self, shape: str) -> None:
         """There is no mouse, and a plain terminal would print the sequence."""
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key):
+            self.pace.hurry()
+        await super().on_event(event)
+
     def get_default_screen(self) -> Home:
         return Home()
 
@@ -127,8 +140,9 @@ class Console(App[None]):
         if not self.screen_stack:
             return  # on the way out
         page = self.screen
-        if isinstance(page, Page):
+        if isinstance(page, Page) and self.pace.due():
             page.tick()
+            self.call_after_refresh(self.pace.drawn)
         self._go_to_run()
         self._offer_restart()
         self._tell_failure()

@@ -15,6 +15,7 @@ from tests.tui import story
 from tests.tui.engine import FakeEngine
 from tui.app import ENVIRONMENT
 from tui.console import Console
+from tui.pace import Pace
 from tui.terminal import Mode
 
 os.environ.update(ENVIRONMENT)
@@ -75,7 +76,7 @@ async def desk(
     engine: FakeEngine, mode: Mode = Mode.BASIC, size: tuple[int, int] = (80, 24), client: str = "tty1"
 ) -> AsyncIterator[Desk]:
     """The console running on `engine`, connected, at home."""
-    app = Console(client, mode, engine.path, tick=0.05)
+    app = Console(client, mode, engine.path, tick=0.05, pace=Pace(share=1.0))
     async with app.run_test(size=size) as pilot:
         here = Desk(app, pilot)
         await here.until(lambda: app.board.status is not None, "the first status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -88,7 +89,7 @@ A time left is only shown when it can be known.
         """The twin's console; an act on the machine has no twin, then it is the log."""
         if not run.verb or run.makes_a_run or run.twin:
             return _pane_lines("The twin, live", list(run.twin), width, height)
-        said = [f"{moment(entry.at)} {entry.text}" for entry in self.board.log]
+        said = [f"{moment(entry.at)} {entry.text}" for entry in list(self.board.log)[-height:]]
         return _pane_lines("Log", said, width, height)
 
     def _foot(self, run: RunBoard, width: int) -> list[Line]:
@@ -108,8 +109,8 @@ A time left is only shown when it can be known.
             ]
         if run.over:
             return _over_lines(run, self.board.status, width)
-        last = [entry for entry in self.board.log if worth_a_row(entry)][-LOG_ROWS:]
-        rows = [rule("Log", width), *(_log_line(entry, width) for entry in last)]
+        last = islice((entry for entry in reversed(self.board.log) if worth_a_row(entry)), LOG_ROWS)
+        rows = [rule("Log", width), *(_log_line(entry, width) for entry in reversed(list(last)))]
         return [*rows, line(" It is safe to leave this page or lose this line: the run goes on.")]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
