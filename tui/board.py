@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from appliance.model import events as e
 from appliance.model.machine import Machine
 from appliance.model.messages import RunView, Status
@@ -12,6 +14,9 @@ from tui.runboard import RunBoard, StepRow, apply_to_run, stop_waiting, wait
 from tui.words import clean
 
 LOG_LINES = 5000
+GROWING = {"writes": 0, "last_seq": 0}
+"""What of a status changes all the time while a run is at work."""
+FLOWING = (e.Line, e.Progress, e.Gauge, e.ServiceProgress)
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class LogLine:
 
 
 class Board:
-    """Everything the screens draw from. `version` grows with every change that could be seen."""
+    """Everything the screens draw from. `version` grows with every change that could be seen, `turns` with
+    those that somebody may be waiting for: not with one more line, a figure or a share of what is done."""
 
     def __init__(self, client: str = "") -> None:
         self.client = client
@@ -36,6 +42,7 @@ class Board:
         self.read_until = 0.0
         self.last_event: e.AnyEvent | None = None
         self.version = 0
+        self.turns = 0
         self.connected = False
         self.engine_words = "Looking for the engine ..."
         self.machine_words = "Reading the machine: disks, volumes, installed systems ..."
@@ -43,12 +50,15 @@ class Board:
     def connection(self, connected: bool, words: str = "") -> None:
         self.connected, self.engine_words = connected, words
         self.version += 1
+        self.turns += 1
 
     def take_status(self, status: Status) -> None:
         """`status` is the engine's word; it also tells of a run whose events we have not seen."""
         if status == self.status:
             return
-        self.status = status
+        before, self.status = self.status, status
+        if before is None or replace(status, **GROWING) != replace(before, **GROWING):
+            self.turns += 1
         if status.machine is not None:
             self.machine = status.machine
         if status.running is not None:
@@ -58,6 +68,7 @@ class Board:
     def machine_unread(self, why: str) -> None:
         self.machine_words = f"The machine could not be read: {why}"
         self.version += 1
+        self.turns += 1
 
     def take_machine(self, machine: Machine) -> None:
         self.machine = machine
@@ -94,6 +105,7 @@ class Board:
         """Take one event. Unknown runs and steps are taken as they come: the engine is right."""
         self.last_event = event
         self.version += 1
+        self.turns += not isinstance(event, FLOWING)
         if isinstance(event, e.Line):
             self._line(event)
             return

@@ -101,6 +101,7 @@ class Console(App[None]):
         self._font = FontText() if os.environ.get("TERM") == "linux" else None
         self.tick_seconds = tick or (TICK_SERIAL if is_serial(client) else TICK_SCREEN)
         self.pace = pace or Pace()
+        self._turned = 0
         self._shown_failure: Failed | None = None
         self._watched: tuple[str, str, float] | None = None
         self._armed: Plan | None = None
@@ -139,6 +140,9 @@ class Console(App[None]):
     def tick(self) -> None:
         if not self.screen_stack:
             return  # on the way out
+        if self.board.turns != self._turned:
+            self._turned = self.board.turns
+            self.pace.hurry()
         page = self.screen
         if isinstance(page, Page) and self.pace.due():
             page.tick()

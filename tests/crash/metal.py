@@ -15,6 +15,7 @@ TAB = "\t"
 # What grub-mkconfig writes for the kernels in /boot, with the shape of 10_linux of GRUB 2.06.
 MKCONFIG = r"""#!/bin/sh
 [ "$1" = -o ] || exit 2
+[ ! -e "@WORK@/mkconfig.hangs" ] || exec sleep 600
 [ ! -e "@WORK@/mkconfig.fails" ] || { echo "grub-probe: error" >&2; exit 1; }
 root=$(cat "@WORK@/mkconfig.root")
 {
@@ -59,6 +60,7 @@ class Metal:
     path: str = ""
     tries: int = 1
     deadline: int = 600
+    mkconfig: int = 300
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -85,6 +87,7 @@ class Metal:
             "CONFIRM_LOG=/var/log/twinboot.log": f"CONFIRM_LOG={self.work}/log",
             "CONFIRM_SYSRQ=/proc/sysrq-trigger": f"CONFIRM_SYSRQ={self.work}/sysrq",
             "CONFIRM_PAUSE=15": "CONFIRM_PAUSE=0",
+            "CONFIRM_MKCONFIG=900": f"CONFIRM_MKCONFIG={self.mkconfig}",
             "PATH=/usr/local/sbin:": f"PATH={self.path}{self.work}/bin:/usr/local/sbin:",
             "    sleep 90\n": "    return 0\n",
             "    sleep 10\n": "",

@@ -173,6 +173,7 @@ def test_twinboot_keep_by_hand(disk: Path, tmp_path: Path) -> None:
 
 WHY = {
     "mkconfig fails": "grub-mkconfig failed: grub-probe: error",
+    "mkconfig hangs": "grub-mkconfig did not end within 1 s",
     "wrong root": f"does not boot {NEW_ROOT} by default",
     "env of another run": "names another run",
     "no custom": f"does not boot {NEW_ROOT} by default",
@@ -187,6 +188,9 @@ def test_what_cannot_be_kept_is_given_back(disk: Path, tmp_path: Path, harm: str
         before = boot.disk.read("grub/grub.cfg")
         if harm == "mkconfig fails":
             (metal.work / "mkconfig.fails").touch()
+        elif harm == "mkconfig hangs":
+            metal.mkconfig = 1
+            (metal.work / "mkconfig.hangs").touch()
         elif harm == "wrong root":
             (metal.work / "mkconfig.root").write_text(OLD_ROOT)
         elif harm == "env of another run":

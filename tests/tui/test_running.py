@@ -12,6 +12,7 @@ from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
 from tests.tui import story
 from tests.tui.conftest import Desk, desk
 from tests.tui.engine import FakeEngine
+from tui.pace import Pace
 
 
 def begin(engine: FakeEngine, kind: PatchKind = PatchKind.SECURITY, until: str = "") -> Plan:
@@ -184,3 +185,18 @@ async def test_a_run_known_only_from_status_shows_its_plan_and_gate(engine: Fake
         await here.sees(
             "WAITING FOR YOU", "[ok]  5 Control boot", "[??]  6 Work in the twin", "then approve."
         )
+
+
+async def test_on_a_slow_machine_lines_wait_and_the_next_step_does_not(engine: FakeEngine) -> None:
+    begin(engine, until="patched")
+    async with desk(engine) as here:
+        await watch(here)
+        here.app.pace = Pace(share=1e-9)
+        await here.until(lambda: not here.app.pace.due(), "the first page at that pace")
+        engine.push(e.Line(run="tb1", source="vm", at=time.time(), text="a line that can wait"))
+        await here.pilot.pause(0.5)
+        assert "a line that can wait" not in here.text
+        engine.push(
+            e.StepStarted(run="tb1", step="patched", title="Patched", number=7, total=12, at=time.time())
+        )
+        await here.sees("Step 7 of 12", "a line that can wait")

@@ -8,6 +8,7 @@ CONFIRM_CONSOLE=/dev/console
 CONFIRM_LOG=/var/log/twinboot.log
 CONFIRM_SYSRQ=/proc/sysrq-trigger
 CONFIRM_PAUSE=15 # seconds between two looks
+CONFIRM_MKCONFIG=900 # seconds: os-prober looks at every disk, and an emulated machine is fifty times slower
 
 # Says $1 on the console and in the log of this system.
 confirm_say() {
@@ -226,7 +227,7 @@ verb_deadline() {
     while :; do
         confirm_more=0
         # A keep that has begun is given its time: it is not what hangs.
-        [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=400
+        [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$((CONFIRM_MKCONFIG + 200))
         [ "$(facts_uptime)" -lt $((confirm_end + confirm_more)) ] || break
         [ ! -e "$CONFIRM_RUN/decided" ] || return 0
         sleep 5

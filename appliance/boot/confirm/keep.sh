@@ -56,10 +56,12 @@ keep_config() {
     keep_config=$CONFIRM_BOOT/$(confirm_value "$keep_conf" folder grub)/grub.cfg
     keep_new=$keep_folder/grub.cfg.new
     rm -f "$keep_new" "$keep_new.new"
-    if ! timeout 300 "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null; then
-        keep_why="grub-mkconfig failed: $(tail -n 1 "$CONFIRM_RUN/mkconfig")"
-        return 1
-    fi
+    keep_made=0
+    timeout "$CONFIRM_MKCONFIG" "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null ||
+        keep_made=$?
+    keep_why="grub-mkconfig failed: $(tail -n 1 "$CONFIRM_RUN/mkconfig")"
+    [ "$keep_made" != 124 ] || keep_why="grub-mkconfig did not end within $CONFIRM_MKCONFIG s"
+    [ "$keep_made" = 0 ] || return 1
     keep_why="the grub.cfg it makes does not boot $keep_root by default"
     keep_boots "$keep_new" "$keep_root" || return 1
     keep_why="its grub.cfg could not be put in place as GRUB reads it"
@@ -123,7 +125,7 @@ verb_keep() {
     mkdir -p "$CONFIRM_RUN"
     exec 9>"$CONFIRM_RUN/keep.lock"
     keep_status=1
-    if flock -w 380 9; then
+    if flock -w $((CONFIRM_MKCONFIG + 100)) 9; then
         keep_alone "$1" && keep_status=0
     else
         keep_fail "another keep does not end" || :

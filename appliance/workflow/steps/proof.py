@@ -27,8 +27,8 @@ from appliance.workflow.steps.twins import (
     volumes_of,
 )
 
-CONFIRM_LIMIT = 900.0
-"""Seconds the confirm unit may take in an emulated twin."""
+CONFIRM_LIMIT = 1800.0
+"""Seconds the confirm unit may take in an emulated twin: to judge, and for grub-mkconfig (boot/confirm)."""
 
 
 @dataclass(frozen=True, slots=True)
