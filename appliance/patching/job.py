@@ -15,6 +15,9 @@ from appliance.patching.base import Guest, Setting
 
 FOLDER = "/run/twinboot/patch"
 CHUNK = 200_000  # bytes of each stream a poll brings: well under the agent's 16 MB limit on output
+REST, LONGEST_REST = 9.0, 15.0
+"""How many times as long as a poll took is rested after it, and the most in seconds: the guest's processor is
+for the patch. A poll takes 20 ms; in an emulated guest it takes a second."""
 
 _START = f"""
 rm -rf {FOLDER}/job && mkdir -p {FOLDER}/job && cd {FOLDER}/job || exit 1
@@ -73,7 +76,9 @@ class Job:
         log = status = 0
         try:
             while True:
+                asked = self.setting.clock()
                 news = self._poll(log, status)
+                rest = min(LONGEST_REST, REST * (self.setting.clock() - asked))
                 log += len(news.log)
                 status += len(news.status)
                 heard(news)
@@ -82,7 +87,7 @@ class Job:
                     return self._ended(news.exit, what)
                 self._check(started, what)
                 if not more:
-                    self.setting.sleep(self.setting.poll)
+                    self.setting.sleep(max(self.setting.poll, rest))
         except BaseException:
             self.stop()
             raise

@@ -95,3 +95,15 @@ def test_cancel_and_limit_kill_first() -> None:
     with pytest.raises(PatchFailed, match="did not finish") as late:
         run(list(running), clock=lambda: float(next(times)), limit=15)
     assert late.value.guest.calls[-1] == "kill"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("took", "rested"), [(0.01, 2.0), (1.0, 9.0), (60.0, 15.0)])
+def test_a_guest_whose_polls_are_slow_is_asked_seldom(took: float, rested: float) -> None:
+    now, rests = [0.0], []
+
+    def clock() -> float:
+        now[0] += took
+        return now[0]
+
+    run([Output(stdout=b"running 0 0\n"), Output(stdout=b"0 0 0\n")], sleep=rests.append, clock=clock)
+    assert rests == [pytest.approx(rested)]
