@@ -158,9 +158,9 @@ class HistoryUnread(ApplianceError):
 
     code = "STATE-01"
     next_actions = (
+        "Mend it in a shell (A, shell): `e2fsck -y` and the device named above, then I on the first page.",
         "Go back without it, where that is wanted: /root/TWINBOOT.txt on the system says how.",
         "Export the log and ask for support.",
-        "Mend it in a shell: `e2fsck -y` and the device named above, then I on the first page.",
     )
 
 
