@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import ClassVar
 
@@ -89,7 +91,7 @@ A time left is only shown when it can be known.
         """The twin's console; an act on the machine has no twin, then it is the log."""
         if not run.verb or run.makes_a_run or run.twin:
             return _pane_lines("The twin, live", list(run.twin), width, height)
-        said = [f"{moment(entry.at)} {entry.text}" for entry in list(self.board.log)[-height:]]
+        said = [f"{moment(entry.at)} {entry.text}" for entry in _newest(self.board.log, height)]
         return _pane_lines("Log", said, width, height)
 
     def _foot(self, run: RunBoard, width: int) -> list[Line]:
@@ -109,8 +111,8 @@ A time left is only shown when it can be known.
             ]
         if run.over:
             return _over_lines(run, self.board.status, width)
-        last = islice((entry for entry in reversed(self.board.log) if worth_a_row(entry)), LOG_ROWS)
-        rows = [rule("Log", width), *(_log_line(entry, width) for entry in reversed(list(last)))]
+        last = _newest(self.board.log, LOG_ROWS, worth_a_row)
+        rows = [rule("Log", width), *(_log_line(entry, width) for entry in last)]
         return [*rows, line(" It is safe to leave this page or lose this line: the run goes on.")]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -323,6 +325,13 @@ def _warned_lines(run: RunBoard, width: int) -> list[Line]:
 def worth_a_row(entry: LogLine) -> bool:
     """The twin has its own pane, and every command is in the log: here stands what tells something."""
     return entry.level != "info" or entry.source not in ("vm", "patch", "log")
+
+
+def _newest(
+    log: deque[LogLine], count: int, wanted: Callable[[LogLine], bool] | None = None
+) -> list[LogLine]:
+    """The last `count` entries that are wanted, oldest first: not all of a long log is looked at."""
+    return list(islice(filter(wanted, reversed(log)), count))[::-1]
 
 
 def _log_line(entry: LogLine, width: int) -> Line:

@@ -31,13 +31,10 @@ from tests.unit.workflow.thick import (
     context,
     ground_of,
     installed,
-    lifted,
     machine,
     rehearsal,
     rehearsed,
 )
-
-__all__ = ["lifted"]
 
 
 def kept_group() -> VolumeGroup:

@@ -15,13 +15,10 @@ from tests.unit.twin.machines import with_snapshot
 from tests.unit.workflow.thick import (
     ground_of,
     installed,
-    lifted,
     machine,
     rehearsal,
     system,
 )
-
-__all__ = ["lifted"]
 
 
 def test_a_thick_root_is_refused_until_it_was_seen_on_a_machine() -> None:

@@ -25,12 +25,9 @@ from tests.unit.workflow.thick import (
     context,
     ground_of,
     installed,
-    lifted,
     rehearsal,
     rehearsed,
 )
-
-__all__ = ["lifted"]
 
 
 def test_snapshots_are_taken_and_undone_and_the_origin_is_what_it_was(

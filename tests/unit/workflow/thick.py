@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
 from appliance.model.events import Event
 from appliance.model.lineage import Lineage
-from appliance.model.machine import InstalledSystem, Machine, Storage
+from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import Plan, PlannedStep, Request, Verb
-from appliance.volumes import choose
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow import rehearse
 from appliance.workflow.runner import Context
@@ -27,12 +25,6 @@ ROOT = 40
 """Extents of 4 MiB."""
 
 STEP = PlannedStep(id="any", title="Any")
-
-
-@pytest.fixture
-def lifted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one refusal of thick systems, lifted."""
-    monkeypatch.setattr(choose, "REHEARSED", frozenset({Storage.LVM_THIN, Storage.LVM_THICK}))
 
 
 def machine(**linear: int) -> Machine:
