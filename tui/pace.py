@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SHARE = 0.05
+SHARE = 0.03
 """Of one processor: what drawing by itself may take of it in the long run."""
 
-LONGEST = 5.0
+LONGEST = 15.0
 """Seconds: no machine is so slow that its page may be older."""
 
 

@@ -60,7 +60,7 @@ class Metal:
     path: str = ""
     tries: int = 1
     deadline: int = 600
-    mkconfig: int = 300
+    mkconfig: int = 900
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,6 @@ class Metal:
             "CONFIRM_LOG=/var/log/twinboot.log": f"CONFIRM_LOG={self.work}/log",
             "CONFIRM_SYSRQ=/proc/sysrq-trigger": f"CONFIRM_SYSRQ={self.work}/sysrq",
             "CONFIRM_PAUSE=15": "CONFIRM_PAUSE=0",
-            "CONFIRM_MKCONFIG=900": f"CONFIRM_MKCONFIG={self.mkconfig}",
             "PATH=/usr/local/sbin:": f"PATH={self.path}{self.work}/bin:/usr/local/sbin:",
             "    sleep 90\n": "    return 0\n",
             "    sleep 10\n": "",
@@ -105,7 +104,12 @@ class Metal:
     def call(self, verb: str, limit: float = 60.0) -> int:
         """Run one verb as the unit does; returns its status."""
         conf = {"root": self.root, "mode": "manual" if self.manual else "auto", "tries": str(self.tries)}
-        conf |= {"folder": "grub", "prefix": "", "deadline": str(self.deadline)}
+        conf |= {
+            "folder": "grub",
+            "prefix": "",
+            "deadline": str(self.deadline),
+            "mkconfig": str(self.mkconfig),
+        }
         home = self.work / "home" / self.run
         home.mkdir(parents=True, exist_ok=True)
         (home / "conf").write_text("".join(f"{k} {v}\n" for k, v in conf.items()))

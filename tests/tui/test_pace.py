@@ -27,7 +27,7 @@ class Machine:
 
 
 def test_a_fast_machine_draws_at_every_look() -> None:
-    assert Machine(0.01).drawn(60) == 240
+    assert Machine(0.005).drawn(60) == 240
 
 
 @pytest.mark.parametrize("cost", [0.05, 0.1, 0.2])
@@ -42,7 +42,7 @@ def test_the_slowest_still_shows_what_is_no_older_than_promised() -> None:
 
 
 def test_work_of_others_between_two_pages_is_not_counted() -> None:
-    machine = Machine(0.01)
+    machine = Machine(0.005)
     machine.drawn(1)
     machine.spent += 100
     assert machine.drawn(1) == 4

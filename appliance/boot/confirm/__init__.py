@@ -26,7 +26,8 @@ FIRST_FSTAB = "fstab.first"
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What the confirm unit must know. `deadline` is seconds since the kernel's start; `manual` leaves keep
-    to a person; `folder` and `prefix` are the loader's, as in BootPlace; `tries` looks, 15 s apart."""
+    to a person; `folder` and `prefix` are the loader's, as in BootPlace; `tries` looks, 15 s apart;
+    `mkconfig` seconds are given to grub-mkconfig."""
 
     run: str
     root: str
@@ -34,6 +35,7 @@ class Trial:
     folder: str = "grub"
     prefix: str = ""
     deadline: int = 600
+    mkconfig: int = 900
     manual: bool = False
     tries: int = 4
 
@@ -95,6 +97,7 @@ def _conf(trial: Trial) -> str:
     pairs = {
         "mode": mode,
         "deadline": str(trial.deadline),
+        "mkconfig": str(trial.mkconfig),
         "tries": str(trial.tries),
         "root": trial.root,
         "folder": trial.folder,

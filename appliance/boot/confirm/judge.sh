@@ -8,7 +8,6 @@ CONFIRM_CONSOLE=/dev/console
 CONFIRM_LOG=/var/log/twinboot.log
 CONFIRM_SYSRQ=/proc/sysrq-trigger
 CONFIRM_PAUSE=15 # seconds between two looks
-CONFIRM_MKCONFIG=900 # seconds: os-prober looks at every disk, and an emulated machine is fifty times slower
 
 # Says $1 on the console and in the log of this system.
 confirm_say() {
@@ -32,6 +31,11 @@ confirm_value() {
         [ "$confirm_key" != "$2" ] || confirm_found=$confirm_rest
     done <"$1"
     echo "$confirm_found"
+}
+
+# Seconds that grub-mkconfig may take in the trial of $1: os-prober looks at every disk.
+confirm_mkconfig() {
+    confirm_value "$CONFIRM_HOME/$1/conf" mkconfig 900
 }
 
 # The value of variable $1 in the env block.
@@ -227,7 +231,7 @@ verb_deadline() {
     while :; do
         confirm_more=0
         # A keep that has begun is given its time: it is not what hangs.
-        [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$((CONFIRM_MKCONFIG + 200))
+        [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$(($(confirm_mkconfig "$1") + 200))
         [ "$(facts_uptime)" -lt $((confirm_end + confirm_more)) ] || break
         [ ! -e "$CONFIRM_RUN/decided" ] || return 0
         sleep 5

@@ -57,10 +57,11 @@ keep_config() {
     keep_new=$keep_folder/grub.cfg.new
     rm -f "$keep_new" "$keep_new.new"
     keep_made=0
-    timeout "$CONFIRM_MKCONFIG" "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null ||
+    keep_limit=$(confirm_mkconfig "$keep_id")
+    timeout "$keep_limit" "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null ||
         keep_made=$?
     keep_why="grub-mkconfig failed: $(tail -n 1 "$CONFIRM_RUN/mkconfig")"
-    [ "$keep_made" != 124 ] || keep_why="grub-mkconfig did not end within $CONFIRM_MKCONFIG s"
+    [ "$keep_made" != 124 ] || keep_why="grub-mkconfig did not end within $keep_limit s"
     [ "$keep_made" = 0 ] || return 1
     keep_why="the grub.cfg it makes does not boot $keep_root by default"
     keep_boots "$keep_new" "$keep_root" || return 1
@@ -125,7 +126,7 @@ verb_keep() {
     mkdir -p "$CONFIRM_RUN"
     exec 9>"$CONFIRM_RUN/keep.lock"
     keep_status=1
-    if flock -w $((CONFIRM_MKCONFIG + 100)) 9; then
+    if flock -w $(($(confirm_mkconfig "$1") + 100)) 9; then
         keep_alone "$1" && keep_status=0
     else
         keep_fail "another keep does not end" || :
@@ -135,6 +136,7 @@ verb_keep() {
 }
 
 keep_alone() {
+    keep_id=$1
     keep_conf=$CONFIRM_HOME/$1/conf
     keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')

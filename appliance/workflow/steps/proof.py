@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 from appliance.boot.base import BootPlace
 from appliance.boot.flip import open_boot
-from appliance.checks.collect import collect
+from appliance.checks.facts import parse
 from appliance.errors import ApplianceError, Cancelled, TwinFailed
-from appliance.host.files import mounted
+from appliance.host.files import mounted, mounted_readonly
 from appliance.model.events import Line
 from appliance.model.verdict import Facts
+from appliance.twin.hypervisor import PowerState
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
+from appliance.workflow.limits import deadline, mkconfig
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import loader_of, staged_system, trial_root
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import (
-    HEALTH,
     PROOF,
     activate,
     deactivate,
@@ -27,8 +28,15 @@ from appliance.workflow.steps.twins import (
     volumes_of,
 )
 
-CONFIRM_LIMIT = 1800.0
-"""Seconds the confirm unit may take in an emulated twin: to judge, and for grub-mkconfig (boot/confirm)."""
+SPARE = 600.0
+"""Seconds that the confirm unit gets over its own limits: it ends by itself, but for a twin that hangs."""
+
+FACTS = "/run/twinboot/facts"
+"""What the confirm unit saw (boot/confirm/judge.sh)."""
+
+REST, LONGEST_REST = 9.0, 15.0
+"""How many times as long as a look took is rested after it, and the most in seconds: the twin's processor is
+for its boot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +95,52 @@ class ProofBoot(OnGround):
     def _look(self, ctx: Context, twin: Twin) -> str:
         """A sentence on what is wrong; empty when the trial came up and its confirm unit was content."""
         twin.wait_for_agent()
-        guest = twin.guest
-        facts: Facts = collect(guest, HEALTH).facts
+        run, guest = self.ground.names.run, twin.guest
+        booted = guest.read_file("/proc/cmdline").decode(errors="replace").strip()
+        if f"twinboot.trial={run}" not in booted.split():
+            return f"the twin did not boot our entry but: {booted}"
+        why = self._confirmed(ctx, twin)
+        try:
+            facts = parse(guest.read_file(FACTS))
+        except ApplianceError as error:
+            return why or error.what
         self.ground.work.save("proof-facts", facts)
-        run = self.ground.names.run
-        if f"twinboot.trial={run}" not in facts.command_line.split():
-            return f"the twin did not boot our entry but: {facts.command_line}"
         if facts.root != self.ground.trial_device:
             return f"the root is {facts.root}, not {self.ground.trial_device}"
-        deadline = twin.clock() + CONFIRM_LIMIT
-        while twin.clock() < deadline:
+        return why
+
+    def _confirmed(self, ctx: Context, twin: Twin) -> str:
+        """Wait for the word of the confirm unit; empty when it is good."""
+        patched: Facts = self.ground.work.load("patched", Facts)
+        limit = deadline(patched.boot_seconds) + mkconfig(patched.boot_seconds) + SPARE
+        started = twin.clock()
+        while (asked := twin.clock()) - started < limit:
             ctx.check_cancel()
-            try:
-                said = guest.read_file(f"/boot/twinboot/{run}/result").decode(errors="replace").strip()
-            except TwinFailed:
-                said = ""
-            if said:
+            ended = twin.state() is PowerState.OFF
+            if said := self._left_in_boot(ctx, twin) if ended else self._said(twin):
                 return "" if said.startswith("verdict good") else f"the confirm unit said: {said}"
-            time.sleep(5)
-        return f"the confirm unit said nothing within {CONFIRM_LIMIT:.0f} s"
+            if ended:
+                return "the twin ended before its confirm unit had spoken"
+            time.sleep(min(LONGEST_REST, max(5.0, REST * (twin.clock() - asked))))
+        return f"the confirm unit said nothing within {limit:.0f} s"
+
+    def _said(self, twin: Twin) -> str:
+        try:
+            return twin.guest.read_file(f"/boot/{self._result}").decode(errors="replace").strip()
+        except TwinFailed:
+            return ""  # not there yet, or it is just restarting
+
+    def _left_in_boot(self, ctx: Context, twin: Twin) -> str:
+        """The same once the twin is off: one that gives its trial back restarts at once."""
+        place = self.ground.boot_place()
+        at = self.ground.work.scratch / "proof-boot"
+        with mounted_readonly(ctx.host, twin.boot_device, place.fstype, at) as boot:
+            file = boot / self._result
+            return file.read_text(errors="replace").strip() if file.is_file() else ""
+
+    @property
+    def _result(self) -> str:
+        return f"twinboot/{self.ground.names.run}/result"
 
     def undo(self, ctx: Context) -> None:
         if PROOF in self.ground.live or self._laid_out(ctx):

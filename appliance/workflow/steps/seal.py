@@ -21,15 +21,12 @@ from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow.limits import DEADLINE
+from appliance.workflow.limits import deadline, mkconfig
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import KEPT_FILES
 from appliance.workflow.steps.data import written_since
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import WORK, twin_of
-
-SLOWER = 6
-"""A machine that takes long to boot gets this many times its patched boot."""
 
 FINISH = (
     "Repair a copy of it (X on the console, or `twinboot repair --finish-packages`): half done before.",
@@ -151,7 +148,8 @@ class MakeTrial(OnGround):
             old_root=mapper_path(system.root.vg, system.root.lv),
             folder=system.loader.folder or "grub",
             prefix=system.loader.boot_prefix,
-            deadline=max(DEADLINE, int(SLOWER * patched.boot_seconds)),
+            deadline=deadline(patched.boot_seconds),
+            mkconfig=mkconfig(patched.boot_seconds),
             manual=not ground.whole.request.auto_keep,
         )
         expected = render(patched, checks, gateways(root), excused)
