@@ -160,14 +160,24 @@ class Runs:
             self._launch(going, _refuse)
 
     def recover_unfinished(self, machine: Machine) -> None:
-        """At every start, before any menu: finish or undo the job an earlier appliance boot left behind."""
+        """At every start, before any menu: finish or undo the jobs earlier appliance boots left behind.
+
+        One whose plan does not read keeps none of the others from it; it is raised after them.
+        """
         self.places.unmount_leftovers(self.host)
+        unread: list[ApplianceError] = []
         for folder in self.places.unfinished(self.host, machine):
-            plan: Plan = from_json((folder / "plan.json").read_bytes(), Plan, str(folder / "plan.json"))
-            self.going = self._load(plan, machine, folder)
+            path = folder / "plan.json"
+            try:
+                plan: Plan = from_json(path.read_bytes(), Plan, str(path))
+                self.going = self._load(plan, machine, folder)
+            except ApplianceError as error:
+                unread.append(error)
+                continue
             self._launch(self.going, recover)
-            if self.going.thread is not None:
-                self.going.thread.join()
+            self.join()
+        if unread:
+            raise unread[0]
 
     def join(self) -> None:
         if self.going is not None and self.going.thread is not None:

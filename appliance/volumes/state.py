@@ -14,6 +14,9 @@ from appliance.volumes.tags import add_tags, read_tags
 
 NAME = "twinboot-state"
 LABEL = "TWINBOOT-STATE"
+MADE = "twinboot.made"
+"""The tag of a volume whose file system was made: where that is not found, it is damaged, not new."""
+
 SIZE = 64 << 20
 """Bytes. Preallocated and outside any pool, so that a full pool never takes the journal with it."""
 
@@ -51,15 +54,23 @@ class StateVolume:
         return self._row() is not None
 
     def ensure(self) -> None:
-        """Make the volume and its file system where they are missing. Raises OutOfSpace, TwinFailed."""
+        """Make the volume and its file system where they are missing.
+
+        Raises OutOfSpace, TwinFailed, and HistoryUnread where the file system was there and is not found.
+        """
         row = self._row()
         if row is None:
             self._create()
         self._activate()
-        if self._label() == LABEL:
-            return
-        # Made but cut short before its file system was: nothing can be lost.
-        self.host.run(write("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", self.device, timeout=180))
+        made = row is not None and MADE in row.tags
+        if self._label() != LABEL:
+            if made:
+                raise HistoryUnread(f"The machine's history, {self.device}, has lost its super block.")
+            # Cut short before its file system was made: nothing can be lost.
+            self.host.run(write("mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", self.device, timeout=180))
+        if not made:
+            tag = ("--addtag", MADE, f"{self.vg}/{NAME}")
+            self.host.run(write("lvchange", *self.config, *tag, timeout=120))
 
     def mount(self, at: Path) -> Path:
         """Bring up, check and mount the volume at `at`; it must exist. Returns `at`.

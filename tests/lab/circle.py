@@ -109,7 +109,9 @@ def rehearse_and_promote(machine: Machine) -> None:
     console = machine.power_on()
     with stage("rehearsal and promotion, unattended"):
         # Only the stick's own menu says so: what a loader says may be the twin's, shown live by the console.
-        said = console.wait_for(PENDING, r"stopped \([A-Z]+-\d+\)", r"\[X\] STOPPED", limit=REHEARSAL)
+        said = console.wait_for(
+            PENDING, r"stopped \([A-Z]+-\d+\)", r"\[X\] STOPPED", r"is not promoted", limit=REHEARSAL
+        )
     if not re.fullmatch(PENDING, said[0]):
         raise LabError(f"the run ended with: {said[0]}\n{console.end()}")
     machine.rebooted()

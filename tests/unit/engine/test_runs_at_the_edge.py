@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from appliance.engine.bus import Bus
 from appliance.engine.runs import Going, Runs
-from appliance.errors import NeedsRescue, Refused
+from appliance.errors import DamagedData, NeedsRescue, Refused
 from appliance.host.files import write_atomic
 from appliance.host.run import RealHost
 from appliance.model.codec import to_json
@@ -130,6 +131,25 @@ def test_a_plan_of_another_version_is_left_alone_and_named(tmp_path: Path) -> No
     with pytest.raises(NeedsRescue, match="defragment"):
         runs.recover_unfinished(machine())
     assert Journal.open(act / "journal.jsonl").last == "begin"
+
+
+def test_a_damaged_plan_keeps_no_other_run_from_its_recovery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    for run, content in (("tb1", b"{"), ("tb2", to_json(plan(machine(), request())))):
+        act = tmp_path / f"state/runs/{run}/rehearse-1"
+        act.mkdir(parents=True)
+        write_atomic(act / "plan.json", content)
+        Journal.open(act / "journal.jsonl").add("begin", "snapshot")
+        os.utime(act / "journal.jsonl", (len(begun), len(begun)))
+        begun.append(act)
+    monkeypatch.setattr(Places, "mount", lambda *_: True)
+    recovered: list[Path] = []
+    monkeypatch.setattr(Runs, "_launch", lambda _, going, how: recovered.append(going.folder))
+    with pytest.raises(DamagedData, match=r"plan\.json"):
+        Runs(RealHost(), Bus(), Places(tmp_path)).recover_unfinished(machine())
+    assert recovered == [begun[1]]
 
 
 @pytest.mark.parametrize(("identity", "typed"), [("VMW-4711", "4711"), ("ABC 123", "123"), ("PF 4 X", "4 X")])

@@ -200,6 +200,8 @@ class StateHost:
                 self.tags = ",".join(
                     command.argv[i + 1] for i, w in enumerate(command.argv) if w == "--addtag"
                 )
+            case "lvchange" if "--addtag" in command.argv:
+                self.tags += "," + command.argv[command.argv.index("--addtag") + 1]
             case "lvremove":
                 self.there = False
             case "blkid":
@@ -248,6 +250,25 @@ def test_cut_between_volume_and_file_system_it_is_finished() -> None:
     host = StateHost(there=True, tags="twinboot,twinboot.role=state")
     StateVolume(host, "vg0", ()).ensure()
     assert host.ran.count("lvcreate") == 0 and host.ran.count("mkfs.ext4") == 1
+    assert host.tags == "twinboot,twinboot.role=state,twinboot.made"
+
+
+def test_cut_between_file_system_and_tag_it_is_only_tagged() -> None:
+    """So is a volume that an older Twinboot made."""
+    host = StateHost(there=True, tags="twinboot,twinboot.role=state", label="TWINBOOT-STATE")
+    StateVolume(host, "vg0", ()).ensure()
+    StateVolume(host, "vg0", ()).ensure()
+    assert "mkfs.ext4" not in host.ran and host.tags.count("twinboot.made") == 1
+
+
+def test_a_history_whose_super_block_is_lost_is_not_made_anew() -> None:
+    host = StateHost()
+    state = StateVolume(host, "vg0", ())
+    state.ensure()
+    host.label = ""
+    with pytest.raises(HistoryUnread, match="lost its super block"):
+        state.ensure()
+    assert host.ran.count("mkfs.ext4") == 1
 
 
 @pytest.mark.parametrize("act", ["ensure", "exists", "delete"])
