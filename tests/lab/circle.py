@@ -88,7 +88,7 @@ def machine_to_drive(system: InstalledSystem, folder: Path, bus: str) -> Machine
     lab = system.offers.pool.publish(folder / "lab", debs)
     hardware = Hardware(firmware=system.spec.firmware, bus=bus)
     machine = Machine.with_system(system, hardware, folder=folder / "machine", site={"lab": lab})
-    machine.insert_stick(IMAGE)
+    machine.insert_stick(prepare(IMAGE, folder / "drive.img", {}))
     return machine
 
 
