@@ -81,6 +81,13 @@ class Console:
 
         LabError when none came within `limit` or the machine stopped; it ends with the end of the log.
         """
+        match = self.says(*patterns, limit=limit)
+        if match is None:
+            raise LabError(self._waited(patterns, f"not within {limit:.0f} s"))
+        return match
+
+    def says(self, *patterns: str, limit: float) -> re.Match[str] | None:
+        """The same, and None where none came within `limit`; LabError when the machine stopped."""
         wanted = re.compile("|".join(f"(?:{p})" for p in patterns), re.MULTILINE)
         deadline = time.monotonic() + limit
         with self._changed:
@@ -89,15 +96,18 @@ class Console:
                 if match is not None:
                     self._seen = match.end()
                     return match
-                left = deadline - time.monotonic()
-                if self._closed or left <= 0:
-                    why = "the machine stopped" if self._closed else f"not within {limit:.0f} s"
-                    what = " | ".join(patterns)
-                    said = f"{self.name}: waited for {what}: {why}. Its last words:\n{self.end()}"
-                    if self._closed and (fault := self._how_it_died()):
+                if self._closed:
+                    said = self._waited(patterns, "the machine stopped")
+                    if fault := self._how_it_died():
                         raise EmulatorDied(f"{said}\nQEMU said: {fault}")
                     raise LabError(said)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
                 self._changed.wait(min(left, 1.0))
+
+    def _waited(self, patterns: tuple[str, ...], why: str) -> str:
+        return f"{self.name}: waited for {' | '.join(patterns)}: {why}. Its last words:\n{self.end()}"
 
     def end(self, lines: int = 40) -> str:
         return tail(self.plain, lines)
