@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import pyte
-
+from appliance.twin.terminal import COLUMNS
+from appliance.twin.terminal import Terminal as TwinTerminal
 from tests.lab.console import Console
 from tests.lab.machine import Machine
 from tests.lab.native import LabError
 
-COLUMNS, ROWS = 80, 24
+AT_ONCE = 16_000
+"""Characters drawn at once: of more than 64 KiB a twin's terminal draws the end only."""
+
 SERIAL_KEYS = {"enter": "\r", "escape": "\x1b", "down": "\x1b[B", "up": "\x1b[A"}
 QCODES = {"enter": "ret", "escape": "esc", " ": "spc"}
 """Names of QEMU's send-key (QAPI, QKeyCode)."""
@@ -32,19 +34,19 @@ class Terminal(Protocol):
 
 
 class SerialTerminal:
-    """ttyS0, drawn by pyte from everything the line has said so far."""
+    """ttyS0, drawn from everything the line has said so far: firmware, loader, kernel and console alike."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._screen = pyte.Screen(COLUMNS, ROWS)
-        self._stream = pyte.Stream(self._screen)
+        self._terminal = TwinTerminal()
         self._drawn = 0
 
     def text(self) -> str:
         said = self._console.text
-        self._stream.feed(said[self._drawn :])
+        for at in range(self._drawn, len(said), AT_ONCE):
+            self._terminal.feed(said[at : at + AT_ONCE].encode())
         self._drawn = len(said)
-        return "\n".join(self._screen.display)
+        return "\n".join(row.text for _, row in self._terminal.view().rows)
 
     def press(self, *keys: str) -> None:
         for key in keys:
