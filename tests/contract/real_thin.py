@@ -84,7 +84,7 @@ class RealThinBench:
         return self._names("lv_name", "-S", "lv_active=active")
 
     def autoactivates(self, lv: str) -> bool:
-        return lv in self._names("lv_name", "-S", 'skip_activation=""')
+        return lv in self._names("lv_name", "-S", "skip_activation=0")
 
     def _names(self, column: str, *select: str) -> set[str]:
         return set(_run("lvs", *self.config, "--noheadings", "-o", column, *select, VG).split())
