@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from appliance.boot import entries, env, grubcfg
+from appliance.boot import confirm, entries, env, grubcfg
 from appliance.boot.base import Boot, BootFile, BootPlace, BootState, Entry, LoaderView, StagedSystem
 
 OURS = "# twinboot"
@@ -58,7 +58,7 @@ def _with_env(boot: Boot, known: LoaderView, values: dict[str, str]) -> LoaderVi
     if run:
         text = text_of(boot.raw.read(f"{FOLDER}/{run}/entries.cfg"))
         ours = grubcfg.read_entries(text, boot.place.prefix)
-        result = boot.raw.read(f"{FOLDER}/{run}/result")
+        result = boot.raw.read(confirm.result(run))
     found = msgspec.structs.replace(
         known,
         state=state,

@@ -17,7 +17,7 @@ FOLDER = "/run/twinboot/patch"
 CHUNK = 200_000  # bytes of each stream a poll brings: well under the agent's 16 MB limit on output
 REST, LONGEST_REST = 9.0, 15.0
 """How many times as long as a poll took is rested after it, and the most in seconds: the guest's processor is
-for the patch. A poll takes 20 ms; in an emulated guest it takes a second."""
+for its own work. A poll takes 20 ms; in an emulated guest it takes a second."""
 
 _START = f"""
 rm -rf {FOLDER}/job && mkdir -p {FOLDER}/job && cd {FOLDER}/job || exit 1
@@ -50,6 +50,11 @@ exit 0
 """
 
 
+def rest_after(took: float, least: float) -> float:
+    """Seconds to leave the guest alone after a poll that took `took` seconds of it."""
+    return max(least, min(LONGEST_REST, REST * took))
+
+
 @dataclass(frozen=True, slots=True)
 class News:
     """What came since the last poll; `exit` is None while the program runs."""
@@ -78,7 +83,7 @@ class Job:
             while True:
                 asked = self.setting.clock()
                 news = self._poll(log, status)
-                rest = min(LONGEST_REST, REST * (self.setting.clock() - asked))
+                took = self.setting.clock() - asked
                 log += len(news.log)
                 status += len(news.status)
                 heard(news)
@@ -87,7 +92,7 @@ class Job:
                     return self._ended(news.exit, what)
                 self._check(started, what)
                 if not more:
-                    self.setting.sleep(max(self.setting.poll, rest))
+                    self.setting.sleep(rest_after(took, self.setting.poll))
         except BaseException:
             self.stop()
             raise

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.boot.entries import FOLDER
 from appliance.errors import BootConfigFailed
 from appliance.host.files import write_atomic
 
@@ -19,6 +20,9 @@ _SYSTEM = "etc/systemd/system"
 SCRIPT = "usr/lib/twinboot/health.sh"
 KEEP = "usr/sbin/twinboot-keep"
 NOTE = "root/TWINBOOT.txt"
+FACTS = "/run/twinboot/facts"
+"""In the trial's system: what the confirm unit saw (judge.sh)."""
+
 FIRST_FSTAB = "fstab.first"
 """In the run's folder: /etc/fstab before the metal's edit."""
 
@@ -48,6 +52,11 @@ def parts() -> tuple[str, ...]:
 def home(run: str) -> str:
     """The run's folder inside the trial volume, relative to its root."""
     return f"var/lib/twinboot/{run}"
+
+
+def result(run: str) -> str:
+    """Where the confirm unit says what became of the trial, relative to /boot (judge.sh)."""
+    return f"{FOLDER}/{run}/result"
 
 
 def files(run: str) -> tuple[str, ...]:

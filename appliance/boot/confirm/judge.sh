@@ -228,10 +228,11 @@ verb_confirm() {
 verb_deadline() {
     confirm_booted "twinboot.trial=$1" || return 0
     confirm_end=$(confirm_value "$CONFIRM_HOME/$1/conf" deadline 600)
+    confirm_keeping=$(($(confirm_mkconfig "$1") + 200))
     while :; do
         confirm_more=0
         # A keep that has begun is given its time: it is not what hangs.
-        [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$(($(confirm_mkconfig "$1") + 200))
+        [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$confirm_keeping
         [ "$(facts_uptime)" -lt $((confirm_end + confirm_more)) ] || break
         [ ! -e "$CONFIRM_RUN/decided" ] || return 0
         sleep 5

@@ -57,7 +57,6 @@ keep_config() {
     keep_new=$keep_folder/grub.cfg.new
     rm -f "$keep_new" "$keep_new.new"
     keep_made=0
-    keep_limit=$(confirm_mkconfig "$keep_id")
     timeout "$keep_limit" "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null ||
         keep_made=$?
     keep_why="grub-mkconfig failed: $(tail -n 1 "$CONFIRM_RUN/mkconfig")"
@@ -126,7 +125,8 @@ verb_keep() {
     mkdir -p "$CONFIRM_RUN"
     exec 9>"$CONFIRM_RUN/keep.lock"
     keep_status=1
-    if flock -w $(($(confirm_mkconfig "$1") + 100)) 9; then
+    keep_limit=$(confirm_mkconfig "$1")
+    if flock -w $((keep_limit + 100)) 9; then
         keep_alone "$1" && keep_status=0
     else
         keep_fail "another keep does not end" || :
@@ -136,7 +136,6 @@ verb_keep() {
 }
 
 keep_alone() {
-    keep_id=$1
     keep_conf=$CONFIRM_HOME/$1/conf
     keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')

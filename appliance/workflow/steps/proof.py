@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from appliance.boot import confirm
 from appliance.boot.base import BootPlace
 from appliance.boot.flip import open_boot
 from appliance.checks.facts import parse
@@ -12,6 +13,7 @@ from appliance.errors import ApplianceError, Cancelled, TwinFailed
 from appliance.host.files import mounted, mounted_readonly
 from appliance.model.events import Line
 from appliance.model.verdict import Facts
+from appliance.patching.job import rest_after
 from appliance.twin.hypervisor import PowerState
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
@@ -31,12 +33,8 @@ from appliance.workflow.steps.twins import (
 SPARE = 600.0
 """Seconds that the confirm unit gets over its own limits: it ends by itself, but for a twin that hangs."""
 
-FACTS = "/run/twinboot/facts"
-"""What the confirm unit saw (boot/confirm/judge.sh)."""
-
-REST, LONGEST_REST = 9.0, 15.0
-"""How many times as long as a look took is rested after it, and the most in seconds: the twin's processor is
-for its boot."""
+LEAST_REST = 5.0
+"""Seconds between two looks for its word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class ProofBoot(OnGround):
             return f"the twin did not boot our entry but: {booted}"
         why = self._confirmed(ctx, twin)
         try:
-            facts = parse(guest.read_file(FACTS))
+            facts = parse(guest.read_file(confirm.FACTS))
         except ApplianceError as error:
             return why or error.what
         self.ground.work.save("proof-facts", facts)
@@ -121,7 +119,7 @@ class ProofBoot(OnGround):
                 return "" if said.startswith("verdict good") else f"the confirm unit said: {said}"
             if ended:
                 return "the twin ended before its confirm unit had spoken"
-            time.sleep(min(LONGEST_REST, max(5.0, REST * (twin.clock() - asked))))
+            time.sleep(rest_after(twin.clock() - asked, LEAST_REST))
         return f"the confirm unit said nothing within {limit:.0f} s"
 
     def _said(self, twin: Twin) -> str:
@@ -140,7 +138,7 @@ class ProofBoot(OnGround):
 
     @property
     def _result(self) -> str:
-        return f"twinboot/{self.ground.names.run}/result"
+        return confirm.result(self.ground.names.run)
 
     def undo(self, ctx: Context) -> None:
         if PROOF in self.ground.live or self._laid_out(ctx):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.boot import confirm
 from appliance.checks.facts import parse
 from appliance.errors import Cancelled, TwinFailed
 from appliance.model.verdict import Facts
@@ -88,7 +89,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    made = Scene(tmp_path, {"/proc/cmdline": f"{TRIAL}\n", proof.FACTS: facts().decode()})
+    made = Scene(tmp_path, {"/proc/cmdline": f"{TRIAL}\n", confirm.FACTS: facts().decode()})
     monkeypatch.setattr(proof.time, "sleep", made.sleep)
 
     @contextlib.contextmanager
@@ -117,14 +118,14 @@ def test_another_entry_is_said_at_once(scene: Scene) -> None:
 
 def test_another_root_is_not_what_was_promised(scene: Scene) -> None:
     scene.files[RESULT] = "verdict good\n"
-    scene.files[proof.FACTS] = facts("/dev/mapper/vg0-root").decode()
+    scene.files[confirm.FACTS] = facts("/dev/mapper/vg0-root").decode()
     assert scene.look() == "the root is /dev/mapper/vg0-root, not /dev/mapper/vg0-root--tb1"
 
 
 def test_what_it_saw_must_be_readable(scene: Scene) -> None:
     scene.files[RESULT] = "verdict good\n"
-    del scene.files[proof.FACTS]
-    assert scene.look() == f"{proof.FACTS} is not there."
+    del scene.files[confirm.FACTS]
+    assert scene.look() == f"{confirm.FACTS} is not there."
 
 
 def test_its_reasons_are_told(scene: Scene) -> None:
