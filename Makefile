@@ -5,7 +5,7 @@ PY := .venv/bin/python
 SYSTEMS := bios uefi
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellcheck \
-        sudo mmdebstrap debootstrap squashfs-tools fdisk gdisk kpartx mtools dosfstools e2fsprogs parted \
+        sudo mmdebstrap debootstrap squashfs-tools xorriso fdisk gdisk kpartx mtools dosfstools e2fsprogs parted \
         grub-common grub-pc-bin grub-efi-amd64-bin lvm2 thin-provisioning-tools \
         qemu-system-x86 qemu-utils ovmf ipxe-qemu apt-utils dpkg-dev cpio zstd xz-utils tmux \
         systemd-container btrfs-progs tinyproxy-bin qemu-guest-agent curl
@@ -31,7 +31,7 @@ check: deps ## the three-minute loop: lint, types, imports, unit, crash and cons
 	git ls-files -z 'appliance/*.sh' | xargs -0 -r shellcheck -s sh -S warning
 	$(PY) -m pytest -q -n 3 --dist loadfile --durations=12 -m 'not lab and not full and not root' tests
 
-image: deps ## build dist/twinboot.img (USB) and dist/pxe/
+image: deps ## build dist/twinboot.img (USB), dist/twinboot.iso (virtual media) and dist/pxe/
 	$(PY) -m appliance.image build
 
 test: deps ## all tests of a submission: check, then image and machines (some 50 minutes emulated)

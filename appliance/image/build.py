@@ -1,4 +1,4 @@
-"""The whole of `make image`: wheels, system, last layer, stick, PXE folder, table of sizes."""
+"""The whole of `make image`: wheels, system, last layer, stick, disc, PXE folder, table of sizes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.image.cache import cache_folder, one_build_at_a_time
+from appliance.image.contents import Contents
+from appliance.image.disc import make_disc
 from appliance.image.progress import Progress
 from appliance.image.pxe import make_pxe
 from appliance.image.root import Root, build_root
@@ -30,9 +32,10 @@ PROGRAMS = {
     "mformat": "mtools",
     "mke2fs": "e2fsprogs",
     "grub-mkimage": "grub-common",
+    "xorriso": "xorriso",
 }
 GRUB_FOLDERS = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}
-SQUASHFS_LIMIT, STICK_LIMIT = 180, 240  # MB
+SQUASHFS_LIMIT, STICK_LIMIT = 180, 240  # MB; the disc holds what the stick does
 RELEASE_LEVEL, FAST_LEVEL = 15, 3
 
 
@@ -107,22 +110,25 @@ def _build(request: Request, host: Host, progress: Progress, cache: Path, work: 
     with progress.stage("Adding our code to the squashfs"):
         append_layer(host, base, layer, rootfs)
     request.dist.mkdir(parents=True, exist_ok=True)
-    stick = request.dist / "twinboot.img"
-    with progress.stage("Assembling the stick"):
-        part = request.dist / "twinboot.img.part"
-        make_stick(host, root.boot / "vmlinuz", root.boot / "initrd.img", rootfs, build, part, work)
-        part.rename(stick)
+    contents = Contents(root.boot / "vmlinuz", root.boot / "initrd.img", rootfs, root.boot / "signed", build)
+    stick, disc = request.dist / "twinboot.img", request.dist / "twinboot.iso"
+    for out, what, make in ((stick, "stick", make_stick), (disc, "disc", make_disc)):
+        with progress.stage(f"Assembling the {what}"):
+            part, place = out.with_name(out.name + ".part"), work / what
+            place.mkdir()
+            make(host, contents, part, place)
+            part.rename(out)
     pxe = request.dist / "pxe"
     with progress.stage("Filling the PXE folder"):
         make_pxe(host, root.boot / "vmlinuz", root.boot / "initrd-net.img", rootfs, build, pxe, work)
     outputs = [
         ("twinboot.img", stick, STICK_LIMIT),
+        ("twinboot.iso", disc, STICK_LIMIT),
         ("pxe/rootfs.squashfs", pxe / "rootfs.squashfs", None if request.fast else SQUASHFS_LIMIT),
         ("pxe/initrd.img", pxe / "initrd.img", None),
         ("the stick's initrd", root.boot / "initrd.img", None),
         ("kernel", pxe / "vmlinuz", None),
     ]
     progress.say(table(root.tree, outputs))
-    progress.say(
-        f"\nBuild {build} in {sum(seconds for _, seconds in progress.stages):.0f} s: {stick} and {pxe}/"
-    )
+    took = sum(seconds for _, seconds in progress.stages)
+    progress.say(f"\nBuild {build} in {took:.0f} s: {stick}, {disc} and {pxe}/")

@@ -1,4 +1,4 @@
-"""`python -m appliance.image` and `twinboot image`: build the stick and the PXE folder."""
+"""`python -m appliance.image` and `twinboot image`: build the stick, the disc and the PXE folder."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ Write the stick (DEVICE is the whole stick, as /dev/sdx; everything on it is los
   dd if=dist/twinboot.img of=DEVICE bs=4M conv=fsync status=progress
 On Windows, any tool that writes raw images does it (Rufus: DD mode).
 The first start grows the data partition TWINBOOT to the whole stick.
+
+Start from dist/twinboot.iso: give it to the BMC as virtual media, put it as a file on a multi-boot stick
+(its GRUB reads /boot/grub/loopback.cfg in it), or write it to a disc or a stick. Nothing on it can be
+written: reports stay on the machine's state volume, or are sent to a URL (twinboot export). Over a slow
+BMC choose "copied to memory" in the menu.
+
+Both start with Secure Boot on (Debian's signed shim and GRUB); the network folder does not.
 
 Serve it over the network: copy dist/pxe/ to a web server, keep the files together, and name one of
 these as the boot file in DHCP:
@@ -52,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="twinboot image", description="Builds dist/twinboot.img (USB) and dist/pxe/ (network).",
+        prog="twinboot image",
+        description="Builds dist/: twinboot.img (USB), twinboot.iso (disc) and pxe/ (network).",
         epilog=HELP, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     checkout = Path(__file__).resolve().parents[2]

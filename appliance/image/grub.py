@@ -65,7 +65,7 @@ def make_image(
         "-p",
         prefix,
         "-d",
-        str(LIBRARY / kind.removesuffix("-pxe")),
+        str(LIBRARY / kind.removesuffix("-pxe").removesuffix("-eltorito")),
     ]
     if start is not None:
         argv += ["-c", str(start)]

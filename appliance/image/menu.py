@@ -1,4 +1,4 @@
-"""The menus: GRUB's on the stick and over the network, and the iPXE script. Pure text."""
+"""The menus: GRUB's on stick and disc and over the network, and the iPXE script. Pure text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Entry:
 
 ENTRIES = (
     Entry("twinboot", "Twinboot"),
-    Entry("toram", "Twinboot, copied to memory (the stick can be taken out)", "toram"),
+    Entry("toram", "Twinboot, copied to memory (the medium can be taken out)", "toram"),
     Entry("safe", "Twinboot, safe graphics", "nomodeset", "text"),
     Entry(
         "com1",
@@ -65,10 +65,17 @@ def _fill(name: str, entries: str, values: dict[str, str]) -> str:
     return text
 
 
-def stick_menu(build: str) -> str:
-    """grub.cfg of the stick; `build` is the build's id, which the kernel line names."""
+def medium_menu(build: str) -> str:
+    """grub.cfg of stick and disc; `build` is the build's id, which the kernel line names."""
     entries = "\n".join(_entry(entry, "", "") for entry in ENTRIES)
-    return _fill("stick-grub.cfg", entries, {"BUILD": build})
+    return _fill("medium-grub.cfg", entries, {"BUILD": build})
+
+
+def loopback_menu(build: str) -> str:
+    """loopback.cfg of the disc: what a multi-boot stick's GRUB shows, which holds the disc as a file."""
+    entries = "\n".join(_entry(entry, "twinboot.iso=$iso_path", "") for entry in ENTRIES)
+    text = (HERE / "loopback.cfg").read_text().replace("@ENTRIES@", entries)
+    return text.replace("@BUILD@", build)
 
 
 def network_menu(build: str, sha256: str) -> str:

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from appliance.host.run import Host
+from appliance.image.contents import sums
 from appliance.image.grub import network_images
 from appliance.image.menu import ipxe_script, network_menu
-from appliance.image.usb import sums
 
 
 def make_pxe(

@@ -6,19 +6,19 @@ the data partition is the first, since Windows shows the first; on disk it is th
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import parted
 
 from appliance.host.run import Host, write
-from appliance.image.grub import BIOS, LIBRARY, UEFI, boot_sector, make_image, placed_core
-from appliance.image.menu import stick_menu
+from appliance.image.contents import LABEL, Contents, system_folder
+from appliance.image.esp import ON_STICK, fill_esp, make_fat
+from appliance.image.grub import BIOS, LIBRARY, boot_sector, make_image, placed_core
 
 SECTOR = 512
 MIB = 2048  # sectors
-DATA, BOOT, ESP, SYSTEM = "TWINBOOT", "TWINBOOT-BIOS", "TWINBOOT-ESP", "TWINBOOT-SYS"
+DATA, BOOT, ESP, SYSTEM = "TWINBOOT", "TWINBOOT-BIOS", "TWINBOOT-ESP", LABEL
 DATA_SIZE = 16 * MIB
 ESP_SIZE = 8 * MIB
 FOLDERS = ("plans", "bundles", "scripts", "checks", "reports", "twinboot")
@@ -82,19 +82,10 @@ def write_table(image: Path, layout: Layout) -> None:
     disk.commit()
 
 
-def _fat(host: Host, image: Path, part: Part, label: str, serial: str) -> str:
-    """Makes a FAT file system in a partition of the image; returns mtools' name for it."""
-    where = f"{image}@@{part.offset}"
-    argv = ["mformat", "-i", where, "-T", str(part.length), "-h", "64", "-s", "32", "-c", "4"]
-    host.run(write(*argv, "-v", label, "-N", serial, "::"))
-    return where
-
-
-def _put_loaders(host: Host, image: Path, layout: Layout, work: Path) -> None:
-    core, efi = work / "core.img", work / "BOOTX64.EFI"
+def _put_loaders(host: Host, image: Path, layout: Layout, signed: Path, work: Path) -> None:
+    core = work / "core.img"
     # "(,gpt4)": on the disk GRUB was started from, so a second stick is never taken for the first.
     make_image(host, "i386-pc", core, "(,gpt4)/twinboot/grub", BIOS)
-    make_image(host, "x86_64-efi", efi, "(,gpt4)/twinboot/grub", UEFI)
     code = boot_sector((LIBRARY / "i386-pc/boot.img").read_bytes(), layout.boot.start)
     placed = placed_core(core.read_bytes(), layout.boot.start)
     if len(placed) > layout.boot.length * SECTOR:
@@ -103,40 +94,14 @@ def _put_loaders(host: Host, image: Path, layout: Layout, work: Path) -> None:
         file.write(code)
         file.seek(layout.boot.offset)
         file.write(placed)
-    where = _fat(host, image, layout.esp, DATA + "ESP", "54574553")
-    host.run(write("mmd", "-i", where, "::/EFI", "::/EFI/BOOT"))
-    host.run(write("mcopy", "-i", where, str(efi), "::/EFI/BOOT/BOOTX64.EFI"))
+    where = make_fat(host, image, layout.esp.offset, layout.esp.length, DATA + "ESP", "54574553")
+    fill_esp(host, where, signed, ON_STICK, work)
 
 
 def _put_data(host: Host, image: Path, layout: Layout, readme: Path) -> None:
-    where = _fat(host, image, layout.data, DATA, "54574442")
+    where = make_fat(host, image, layout.data.offset, layout.data.length, DATA, "54574442")
     host.run(write("mmd", "-i", where, *(f"::/{folder}" for folder in FOLDERS)))
     host.run(write("mcopy", "-i", where, str(readme), "::/README.txt"))
-
-
-def _system_folder(kernel: Path, initrd: Path, rootfs: Path, build: str, work: Path) -> Path:
-    """What the system partition holds, as a folder."""
-    folder = work / "system" / "twinboot"
-    (folder / "grub").mkdir(parents=True)
-    for name, source in (("vmlinuz", kernel), ("initrd.img", initrd), ("rootfs.squashfs", rootfs)):
-        # A hard link saves copying 180 MB; `work` and the sources are both in the cache folder.
-        (folder / name).hardlink_to(source)
-    (folder / "build").write_text(build + "\n")
-    (folder / "grub" / "grub.cfg").write_text(stick_menu(build))
-    (folder / "SHA256SUMS").write_text(sums(folder))
-    return folder.parent
-
-
-def sums(folder: Path) -> str:
-    """sha256sum's list of every file below `folder`, sorted by name."""
-    rows = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != "SHA256SUMS":
-            with path.open("rb") as file:
-                rows.append(
-                    f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(folder)}\n"
-                )
-    return "".join(rows)
 
 
 def _system_sectors(folder: Path) -> int:
@@ -145,14 +110,12 @@ def _system_sectors(folder: Path) -> int:
     return ((content // (1024 * 1024)) + 4) * MIB
 
 
-def make_stick(
-    host: Host, kernel: Path, initrd: Path, rootfs: Path, build: str, image: Path, work: Path
-) -> Layout:
+def make_stick(host: Host, contents: Contents, image: Path, work: Path) -> Layout:
     """Writes the whole stick to `image`. `work` is an empty folder on the file system of the sources."""
-    folder = _system_folder(kernel, initrd, rootfs, build, work)
+    folder = system_folder(contents, work)
     layout = plan_layout(_system_sectors(folder))
     write_table(image, layout)
-    _put_loaders(host, image, layout, work)
+    _put_loaders(host, image, layout, contents.signed, work)
     _put_data(host, image, layout, Path(__file__).parent / "stick-readme.txt")
     # No journal, no reserved blocks, few inodes: nobody writes here and it holds a handful of files.
     features = "none,extent,filetype,sparse_super,large_file"

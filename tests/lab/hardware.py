@@ -63,6 +63,7 @@ class Attached:
     log: Path | None
     variables: Path | None
     stick: Path | None
+    disc: Path | None
     pxe: Path | None
     bootfile: str
     port: int
@@ -82,6 +83,7 @@ def command_line(hardware: Hardware, around: Attached) -> list[str]:
         *_firmware(hardware, around),
         *_disk(hardware, around),
         *_stick(around),
+        *_disc(around),
         *_network(hardware, around),
         *(("-global", "ICH9-LPC.noreboot=false", "-action", "watchdog=reset") if hardware.watchdog else ()),
     ]
@@ -131,7 +133,7 @@ def _disk(hardware: Hardware, around: Attached) -> list[str]:
         nodes += ["-blockdev", "driver=blklogwrites,node-name=log0,file=qcow0,log=logfile"]
         top = "log0"
     # A boot order is only given when there is a choice: QEMU's order overrides what the firmware remembers.
-    order = ",bootindex=2" if around.stick or around.pxe else ""
+    order = ",bootindex=2" if around.stick or around.disc or around.pxe else ""
     nodes += _controller(hardware, "disk0", top, 4, order)
     for number in range(len(hardware.extra_disks)):
         file = around.folder / f"extra{number}.qcow2"
@@ -164,6 +166,17 @@ def _stick(around: Attached) -> list[str]:
         *("-device", "qemu-xhci,id=usb,addr=0x8"),
         *("-blockdev", f"driver=qcow2,node-name=stick,{file},cache.no-flush=on"),
         *("-device", "usb-storage,bus=usb.0,drive=stick,serial=TBSTICK,removable=on,bootindex=1"),
+    ]
+
+
+def _disc(around: Attached) -> list[str]:
+    """As a BMC shows its virtual media: a CD drive on USB."""
+    if around.disc is None:
+        return []
+    return [
+        *("-device", "qemu-xhci,id=bmc,addr=0x9", "-device", "usb-bot,id=media,bus=bmc.0"),
+        *("-blockdev", f"driver=file,node-name=disc,filename={around.disc},read-only=on"),
+        *("-device", "scsi-cd,bus=media.0,drive=disc,bootindex=1"),
     ]
 
 

@@ -59,6 +59,7 @@ class Machine:
         for number, size in enumerate(self.hardware.extra_disks):
             disks.empty(self.folder / f"extra{number}.qcow2", size)
         self._stick: Path | None = None
+        self._disc: Path | None = None
         self._pxe: Path | None = None
         self._bootfile = IPXE
         self._emulator: Emulator | None = None
@@ -109,6 +110,11 @@ class Machine:
         stick, self._stick = self._stick, None
         return stick
 
+    def insert_disc(self, image: Path | None) -> None:
+        """Give the machine `image` as its BMC's virtual media, first in the boot order; None: none."""
+        self._must_be_off("change a disc")
+        self._disc = image
+
     def net_boot(self, folder: Path | None, bootfile: str = IPXE) -> None:
         """Boot from the network first: TFTP serves `folder`, HTTP the same at 10.0.2.100/pxe/.
 
@@ -149,6 +155,7 @@ class Machine:
             self._log,
             self._variables,
             self._stick,
+            self._disc,
             self._pxe,
             self._bootfile,
             self.site.port,

@@ -101,8 +101,13 @@ def test_a_console_that_ends_is_explained_in_words(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def mount_data(tmp_path: Path, medium: str | None, label: str = "TWINBOOT") -> tuple[str, str]:
-    """Output of `data start`, and what was mounted, on a machine with two sticks, sda and sdb."""
+def mount_data(
+    tmp_path: Path, medium: str | None, label: str = "TWINBOOT", kind: str = "vfat", last: int = 999
+) -> tuple[str, str]:
+    """Output of `data start`, and what was mounted, on a machine with two sticks, sda and sdb.
+
+    Each has 1,000 sectors; the second copy of its partition table lies in sector `last`.
+    """
     for disk in ("sda", "sdb"):
         for number in (1, 2):
             part = tmp_path / f"sys/class/block/{disk}/{disk}{number}"
@@ -113,8 +118,8 @@ def mount_data(tmp_path: Path, medium: str | None, label: str = "TWINBOOT") -> t
     tools.mkdir()
     scripts = {
         "mount": f'echo "$*" >>{tmp_path}/mounts',
-        "blkid": f'case "$*" in *TYPE*) echo vfat ;; *) echo {label} ;; esac',
-        "od": "echo ' 999'",
+        "blkid": f'case "$*" in *TYPE*) echo {kind} ;; *) echo {label} ;; esac',
+        "od": f"echo ' {last}'",
     }
     for name, body in scripts.items():
         (tools / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -148,3 +153,16 @@ def test_a_network_boot_mounts_nothing(tmp_path: Path) -> None:
 def test_a_first_partition_with_another_label_is_left_alone(tmp_path: Path) -> None:
     said, mounts = mount_data(tmp_path, "/dev/sdb", label="SOMEONE")
     assert not mounts and "not labelled TWINBOOT" in said
+
+
+@pytest.mark.parametrize("changed", [{"kind": "iso9660"}, {"label": "TWINBOOT-SYS"}])
+def test_nothing_grows_on_a_stick_written_from_the_disc(tmp_path: Path, changed: dict[str, str]) -> None:
+    """It has room behind the image as a new stick has, but its first partition is the system."""
+    said, mounts = mount_data(tmp_path, "/dev/sdb", last=499, **changed)  # type: ignore[arg-type]
+    assert not mounts and "in memory" in said and "not grown" not in said
+
+
+def test_a_stick_of_ours_grows_before_it_is_mounted(tmp_path: Path) -> None:
+    said, mounts = mount_data(tmp_path, "/dev/sdb", last=499)
+    assert "was not grown" in said, "there is no /opt/twinboot here"
+    assert mounts.count("\n") == 1

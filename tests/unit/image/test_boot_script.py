@@ -186,6 +186,76 @@ def test_toram_lets_go_of_the_medium(tmp_path: Path, sh: Sh) -> None:
     assert done.returncode == 0 and done.stdout.endswith("root on sdd4"), done.stdout + done.stderr
 
 
+def test_copying_to_memory_says_how_far_it_is_and_how_long_it_takes(tmp_path: Path, sh: Sh) -> None:
+    """A copy that takes three looks: 0, 40 and 80 % of it are there, then it ends."""
+    (tmp_path / "root").write_bytes(b"r" * 4096)
+    slow = f"""
+du() {{ case $2 in *root) echo 1000 ;; *) cat {tmp_path}/there ;; esac; }}
+echo 0 >{tmp_path}/there
+cp() {{ until [ -e {tmp_path}/ends ]; do command sleep 0.05; done; command cp "$@"; }}
+sleep() {{
+    case $tb_seconds in
+    0) echo 400 >{tmp_path}/there ;;
+    1) echo 800 >{tmp_path}/there ;;
+    *) touch {tmp_path}/ends; command sleep 0.3 ;;
+    esac
+}}
+"""
+    done = sh(f"{slow} tb_copy {tmp_path}/root {tmp_path}/copy")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "copy").read_bytes() == b"r" * 4096
+    said = [line.removeprefix("Twinboot: ") for line in done.stdout.splitlines()]
+    assert said[:2] == ["copying the root to memory, 0 MiB", "copied 39 %, about 1 s left"]
+    assert said[2] == "copied 79 %, about 0 s left"
+
+
+def test_a_copy_that_fails_stops(tmp_path: Path, sh: Sh) -> None:
+    put_device(tmp_path, "sdd4", BUILD)
+    (tmp_path / "blkid").write_text("/dev/sdd4\n")
+    fails = 'cp() { case $1 in -r) command cp "$@" ;; *) return 1 ;; esac; }; '
+    done = sh(arguments("toram") + fails + "tb_find_image")
+    assert done.returncode == 9 and "the medium cannot be read" in done.stdout
+
+
+def carried(tmp_path: Path, how: str) -> str:
+    """Machine with a data disk sda1, and a multi-boot stick sdb1 that holds isos/twinboot.iso on a `how`."""
+    put_device(tmp_path, "sda1", None)
+    put_device(tmp_path, "sdb1", None)
+    (tmp_path / "devices/sdb1/isos").mkdir()
+    (tmp_path / "devices/sdb1/isos/twinboot.iso").write_text("")
+    put_device(tmp_path, "twinboot.iso", BUILD)
+    kinds = f"case $5 in /dev/sda1) echo ext4 ;; *) echo {how} ;; esac"
+    return f"""
+blkid() {{ if [ "$1 $2" = "-o device" ]; then echo /dev/sda1; echo /dev/sdb1; else {kinds}; fi; }}
+mount() {{
+    echo "$*" >>{tmp_path}/how
+    while [ $# -gt 2 ]; do shift; done
+    cp -r "{tmp_path}/devices/${{1##*/}}/." "$2"
+}}
+"""
+
+
+@pytest.mark.parametrize("how", ["vfat", "exfat", "xfs"])
+def test_a_disc_that_is_a_file_on_a_multi_boot_stick_is_found_and_the_stick_is_the_medium(
+    tmp_path: Path, sh: Sh, how: str
+) -> None:
+    told = arguments("twinboot.iso=/isos/twinboot.iso") + carried(tmp_path, how)
+    done = sh(told + 'tb_find_image && cat "$TB_IMAGE"; cat "$TB_RUN/medium"')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("root on twinboot.iso/dev/sdb1\n")
+    mounted = (tmp_path / "how").read_text().splitlines()
+    assert all(" ro" in line for line in mounted)
+    assert "ro,noload" in mounted[0] and ("norecovery" in mounted[1]) == (how == "xfs")
+
+
+def test_a_file_system_of_a_kind_not_known_is_not_even_mounted(tmp_path: Path, sh: Sh) -> None:
+    told = arguments("twinboot.iso=/isos/twinboot.iso twinboot.wait=0") + carried(tmp_path, "LVM2_member")
+    done = sh(told + "tb_find_image")
+    assert done.returncode == 9
+    assert "no medium of this build (/isos/twinboot.iso) was found in 0 seconds" in done.stdout
+    assert "sdb1" not in (tmp_path / "how").read_text()
+
+
 def test_what_is_said_is_seen_on_every_serial_line_but_the_kernels_own(tmp_path: Path, sh: Sh) -> None:
     tty = tmp_path / "sys/class/tty"
     for name, kind in (("ttyS0", "4"), ("ttyS1", "4"), ("ttyS2", "0")):

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from appliance.image.menu import ENTRIES, ipxe_script, network_menu, stick_menu
+from appliance.image.esp import ON_STICK, on_disc, start_script
+from appliance.image.menu import ENTRIES, ipxe_script, loopback_menu, medium_menu, network_menu
 
 GOLDEN = Path(__file__).parent / "golden"
 BUILD = "0123abcd-4567cdef"
 SHA256 = "5f" * 32
 TEXTS = {
-    "stick-grub.cfg": stick_menu(BUILD),
+    "medium-grub.cfg": medium_menu(BUILD),
+    "loopback.cfg": loopback_menu(BUILD),
+    "esp-stick.cfg": start_script(ON_STICK),
+    "esp-disc.cfg": start_script(on_disc(BUILD)),
     "pxe-grub.cfg": network_menu(BUILD, SHA256),
     "boot.ipxe": ipxe_script(BUILD, SHA256),
 }
@@ -27,7 +31,7 @@ def test_the_text_is_the_golden_one(name: str) -> None:
     assert TEXTS[name] == (GOLDEN / name).read_text()
 
 
-@pytest.mark.parametrize("name", ["stick-grub.cfg", "pxe-grub.cfg"])
+@pytest.mark.parametrize("name", sorted(set(TEXTS) - {"boot.ipxe"}))
 def test_grub_accepts_the_syntax(name: str, tmp_path: Path) -> None:
     checker = shutil.which("grub-script-check")
     assert checker, "grub-common is one of the project's packages"
@@ -43,10 +47,12 @@ def test_no_placeholder_is_left(name: str) -> None:
 
 
 def test_every_kernel_line_names_the_build_and_takes_extra_arguments() -> None:
-    lines = [line for line in TEXTS["stick-grub.cfg"].splitlines() if line.strip().startswith("linux ")]
-    assert len(lines) == len(ENTRIES)
-    for line in lines:
-        assert f"twinboot.build={BUILD}" in line and line.endswith("$extra_args") and "noresume" in line
+    for name in ("medium-grub.cfg", "loopback.cfg"):
+        lines = [line for line in TEXTS[name].splitlines() if line.strip().startswith("linux ")]
+        assert len(lines) == len(ENTRIES)
+        for line in lines:
+            assert f"twinboot.build={BUILD}" in line and line.endswith("$extra_args") and "noresume" in line
+            assert ("twinboot.iso=$iso_path" in line) == (name == "loopback.cfg")
 
 
 def test_no_serial_console_is_asked_of_the_kernel_unless_chosen() -> None:
@@ -63,7 +69,7 @@ def test_a_root_from_the_network_is_never_used_without_its_hash() -> None:
 
 
 def test_a_pending_trial_makes_the_machine_the_default_after_ten_seconds() -> None:
-    text = TEXTS["stick-grub.cfg"]
+    text = TEXTS["medium-grub.cfg"]
     block = text[text.index('if [ "$pending" = 1 ]') :]
     assert "set default=machine" in block and "set timeout=10" in block and "10 seconds" in block
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import parted
 import pytest
 
+from appliance.image.contents import sums
 from appliance.image.grub import boot_sector, placed_core
 from appliance.image.stick import parse_table
-from appliance.image.usb import MIB, SECTOR, Layout, plan_layout, sums, write_table
+from appliance.image.usb import MIB, SECTOR, Layout, plan_layout, write_table
 
 
 @pytest.fixture
