@@ -162,7 +162,8 @@ class Runs:
     def recover_unfinished(self, machine: Machine) -> None:
         """At every start, before any menu: finish or undo the jobs earlier appliance boots left behind.
 
-        One whose plan does not read keeps none of the others from it; it is raised after them.
+        One whose plan or journal does not read keeps none of the others from it. After them the first such
+        error is raised, and further ones stand in the log.
         """
         self.places.unmount_leftovers(self.host)
         unread: list[ApplianceError] = []
@@ -176,6 +177,8 @@ class Runs:
                 continue
             self._launch(self.going, recover)
             self.join()
+        for more in unread[1:]:
+            self.bus.publish(Line(source="log", level="error", text=f"{more.code} {more.what}"))
         if unread:
             raise unread[0]
 

@@ -94,15 +94,13 @@ class Places:
         return history(self.runs), noted_pools(self.state / POOLS)
 
     def unfinished(self, host: Host, machine: Machine) -> tuple[Path, ...]:
-        """Acts whose journal has no end, oldest first. Raises NeedsRescue for a damaged one."""
+        """Acts whose journal has no end, or is damaged so that nobody can tell; oldest first."""
         if not self.mount(host, machine) or not self.runs.is_dir():
             return ()
         acts = [
             p.parent for p in sorted(self.runs.glob("*/*/journal.jsonl"), key=lambda p: p.stat().st_mtime)
         ]
-        return tuple(
-            a for a in acts if (a / "plan.json").exists() and not Journal.open(a / "journal.jsonl").finished
-        )
+        return tuple(a for a in acts if (a / "plan.json").exists() and _may_go_on(a / "journal.jsonl"))
 
     def unmount_leftovers(self, host: Host) -> None:
         """What a killed engine left mounted for a run would keep its volumes in use."""
@@ -165,6 +163,13 @@ class Places:
         volume.mount(self.state)
         (self.state / "unattended").mkdir(exist_ok=True)
         write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
+
+
+def _may_go_on(journal: Path) -> bool:
+    try:
+        return not Journal.open(journal).finished
+    except NeedsRescue:
+        return True
 
 
 def _finding(told: tuple[Record, ...]) -> str:

@@ -16,7 +16,7 @@ from appliance.errors import DamagedData, NeedsRescue, Refused
 from appliance.host.files import write_atomic
 from appliance.host.run import RealHost
 from appliance.model.codec import to_json
-from appliance.model.events import Failed, RunFinished
+from appliance.model.events import Failed, Line, RunFinished
 from appliance.model.machine import Machine
 from appliance.model.plan import PlannedStep
 from appliance.workflow import catalogue
@@ -133,23 +133,31 @@ def test_a_plan_of_another_version_is_left_alone_and_named(tmp_path: Path) -> No
     assert Journal.open(act / "journal.jsonl").last == "begin"
 
 
-def test_a_damaged_plan_keeps_no_other_run_from_its_recovery(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("damaged", ["plan.json", "journal.jsonl"])
+def test_what_is_damaged_keeps_no_other_run_from_its_recovery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str
 ) -> None:
+    """Three acts were cut short: a file of the first and of the second does not read."""
     begun = []
-    for run, content in (("tb1", b"{"), ("tb2", to_json(plan(machine(), request())))):
+    for run in ("tb1", "tb2", "tb3"):
         act = tmp_path / f"state/runs/{run}/rehearse-1"
         act.mkdir(parents=True)
-        write_atomic(act / "plan.json", content)
+        write_atomic(act / "plan.json", to_json(plan(machine(), request())))
         Journal.open(act / "journal.jsonl").add("begin", "snapshot")
+        if run != "tb3":
+            (act / damaged).write_bytes(b"{\n{\n")
         os.utime(act / "journal.jsonl", (len(begun), len(begun)))
         begun.append(act)
     monkeypatch.setattr(Places, "mount", lambda *_: True)
     recovered: list[Path] = []
     monkeypatch.setattr(Runs, "_launch", lambda _, going, how: recovered.append(going.folder))
-    with pytest.raises(DamagedData, match=r"plan\.json"):
-        Runs(RealHost(), Bus(), Places(tmp_path)).recover_unfinished(machine())
-    assert recovered == [begun[1]]
+    runs = Runs(RealHost(), Bus(), Places(tmp_path))
+    with pytest.raises((DamagedData, NeedsRescue), match=f"tb1/rehearse-1/{damaged}"):
+        runs.recover_unfinished(machine())
+    assert recovered == [begun[2]]
+    (told_too,) = [line.text for line in told(runs, Line)]
+    assert f"tb2/rehearse-1/{damaged}" in told_too
+    assert (begun[0] / damaged).read_bytes() == b"{\n{\n", "nothing is mended by guessing"
 
 
 @pytest.mark.parametrize(("identity", "typed"), [("VMW-4711", "4711"), ("ABC 123", "123"), ("PF 4 X", "4 X")])
