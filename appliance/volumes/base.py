@@ -214,6 +214,19 @@ class SnapshotStore(Protocol):
     def disown(self, lv: str) -> None:
         """Remove our tags from the volume that has its first name back: it is the machine's own again."""
 
+    def show(self, trial: Snapshot) -> None:
+        """Let the machine's own start bring the trial volume up, as the root it may boot from must be.
+
+        Until then it stays down there: it has the same file-system UUID as the installed root volume. Where
+        the storage has no such mark, nothing happens, and `shown` is true.
+        """
+
+    def hide(self, trial: Snapshot) -> None:
+        """Take that back; nothing happens where the volume is gone."""
+
+    def shown(self, trial: Snapshot) -> bool:
+        """Whether the machine's own start brings the trial volume up."""
+
     def keep(self, trial: Snapshot) -> Snapshot:
         """Change the role of the trial volume to KEPT: it is the machine's system."""
 

@@ -64,6 +64,11 @@ def one_volume(system: InstalledSystem) -> bool:
     return system.root.storage is Storage.LVM_THICK
 
 
+def hidden_until_shown(system: InstalledSystem) -> bool:
+    """Whether the machine's own start leaves a trial volume of `system` down until it is shown. Pure."""
+    return not one_volume(system)
+
+
 def snapshots_in(system: InstalledSystem) -> str:
     """Where snapshots of `system` are made, as a person calls it. Pure."""
     return "the volume group" if one_volume(system) else "the thin pool"

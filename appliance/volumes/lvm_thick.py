@@ -149,6 +149,17 @@ class LvmThickStore(ThickVolumes):
         self._lvm("lvchange", "-ay", "-K", self.path(row.name))
         return self._overlay(snapshot).up()
 
+    # A thick snapshot comes up with its origin, whatever flag it has.
+
+    def show(self, trial: Snapshot) -> None:
+        self._require(trial)
+
+    def hide(self, trial: Snapshot) -> None:
+        self._found(trial)
+
+    def shown(self, trial: Snapshot) -> bool:
+        return self._require(trial) is not None
+
     def deactivate(self, snapshot: Snapshot) -> None:
         row = self._found(snapshot)
         if row is None:

@@ -109,8 +109,8 @@ class LvmThinStore(ThinPool):
         if self._found(snapshot) is not None:
             return
         group = self.group.name
-        skip = "n" if snapshot.role is SnapshotRole.TRIAL else "y"
-        common = ["-y", "-n", snapshot.lv, "-k", skip, *add_tags(snapshot)]
+        # -k y, lvm's skip flag: the installed system leaves our volumes alone, whose UUIDs are its own.
+        common = ["-y", "-n", snapshot.lv, "-k", "y", *add_tags(snapshot)]
         if snapshot.role is SnapshotRole.SCRATCH:
             # Virtual bytes may sum past the pool: only what the twin writes takes room.
             kind = ["-V", f"{size}b", "--thinpool", f"{group}/{self.pool}"]
@@ -126,9 +126,21 @@ class LvmThinStore(ThinPool):
 
     def activate(self, snapshot: Snapshot) -> str:
         self._require(snapshot)
-        # -K: our volumes carry the skip flag so that the installed system leaves them alone.
+        # -K: all the same, though it carries the skip flag.
         self._lvm("lvchange", "-ay", "-K", f"{self.group.name}/{snapshot.lv}")
         return self.device(snapshot)
+
+    def show(self, trial: Snapshot) -> None:
+        if self._require(trial).skip_activation:
+            self._lvm("lvchange", "-kn", self.path(trial.lv))
+
+    def hide(self, trial: Snapshot) -> None:
+        row = self._found(trial)
+        if row is not None and not row.skip_activation:
+            self._lvm("lvchange", "-ky", self.path(trial.lv))
+
+    def shown(self, trial: Snapshot) -> bool:
+        return not self._require(trial).skip_activation
 
     def deactivate(self, snapshot: Snapshot) -> None:
         found = self._found(snapshot)

@@ -11,6 +11,7 @@ from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import SnapshotRole
+from appliance.volumes.choose import hidden_until_shown
 from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back
 from appliance.workflow.retirement import Retirement, plan_retirement
@@ -201,9 +202,18 @@ def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...
         PlannedStep(id="metal", title="Will it boot on the metal?", weight=20),
         PlannedStep(id="confirm", title=f"Boot this machine from {run} at its next start?", gate=True),
         PlannedStep(id="safety", title="Safety snapshots of data volumes", weight=5, writes=safety),
+        *_show(rehearsed),
         PlannedStep(id="stage", title="Stage kernel, initrd and entry", weight=30, writes=tuple(staged)),
         PlannedStep(id="arm", title="Arm the trial: one sector", weight=5, commit=True, writes=(armed,)),
     )
+
+
+def _show(rehearsed: Plan) -> tuple[PlannedStep, ...]:
+    if not hidden_until_shown(rehearsed.system):
+        return ()
+    flag = f"one flag of {rehearsed.names.vg}/{rehearsed.names.trial}: the machine's own start brings it up"
+    title = "Let the machine's own start find the trial volume"
+    return (PlannedStep(id="show", title=title, weight=5, writes=(Write(what=flag, if_cut=NOTHING_LOST),)),)
 
 
 def rollback_steps(rehearsed: Plan, request: Request, view: LoaderView | None) -> tuple[PlannedStep, ...]:

@@ -148,7 +148,7 @@ class FakeLvm:
                 raise ValueError(f"Logical volume {target} in use.")
             lv = replace(lv, active=False)
         tags = (lv.tags | set(options.get("--addtag", []))) - set(options.get("--deltag", []))
-        writable, skip = lv.writable or "-prw" in rest, lv.skip and "-kn" not in rest
+        writable, skip = lv.writable or "-prw" in rest, (lv.skip or "-ky" in rest) and "-kn" not in rest
         self.lvs[lv.name] = replace(lv, tags=tags, writable=writable, skip=skip)
 
     def _lvconvert(self, argv: list[str]) -> None:

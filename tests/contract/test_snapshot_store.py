@@ -121,12 +121,33 @@ APART = (SnapshotRole.SCRATCH, SnapshotRole.PROOF)
 
 
 @pytest.mark.parametrize("role", CREATED)
-def test_only_the_trial_volume_comes_up_by_itself(bench: Bench, role: SnapshotRole) -> None:
+def test_what_is_made_does_not_come_up_by_itself(bench: Bench, role: SnapshotRole) -> None:
     """Where a snapshot can not be up without its origin, each is up as soon as that is."""
     origin = "" if role is SnapshotRole.SCRATCH else "root"
     bench.store.create(snapshot(bench, "made", origin, role), size=1 << 20)
     with_origin = bench.one_volume and role not in APART
-    assert bench.autoactivates("made") is (role is SnapshotRole.TRIAL or with_origin)
+    assert bench.autoactivates("made") is with_origin
+
+
+def test_the_trial_volume_comes_up_by_itself_from_when_it_is_shown_until_it_is_hidden(bench: Bench) -> None:
+    sealed = _sealed(bench)
+    trial = snapshot(bench, "work" if bench.one_volume else "trial", sealed.lv, SnapshotRole.TRIAL)
+    bench.store.create(_base(bench))
+    bench.store.create(_work(bench))
+    bench.store.seal(_work(bench), sealed)
+    with pytest.raises(TwinFailed):
+        bench.store.show(trial)
+    bench.store.create(trial)
+    assert bench.store.shown(trial) is bench.autoactivates(trial.lv) is bench.one_volume
+    for _ in range(2):
+        bench.store.show(trial)
+        assert bench.store.shown(trial) and bench.autoactivates(trial.lv)
+    assert trial.lv not in bench.active(), "it is for the machine's next start, not for ours"
+    for _ in range(2):
+        bench.store.hide(trial)
+        assert bench.store.shown(trial) is bench.autoactivates(trial.lv) is bench.one_volume
+    bench.store.delete(trial)
+    bench.store.hide(trial)
 
 
 def test_what_the_old_system_wrote_is_seen(bench: Bench) -> None:

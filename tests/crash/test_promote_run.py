@@ -48,7 +48,8 @@ class Promotion:
         self.ground = Ground(plan, Workplace(FOUND, "tb1", folder, folder / "run", folder / "data"))
         self.lvm = FakeLvm()
         self.lvm.add("root", 1 << 30, 4)
-        self.ground.store(self.lvm).create(self.ground.snapshot(SnapshotRole.BASE))
+        for role in (SnapshotRole.BASE, SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.TRIAL):
+            self.ground.store(self.lvm).create(self.ground.snapshot(role))
 
         @contextlib.contextmanager
         def mounted(host: object, ground: object) -> Iterator[Boot]:
@@ -72,6 +73,10 @@ class Promotion:
         steps = tuple(boot_steps.STEPS[p.id](p, self.ground) for p in planned)
         journal = Journal.open(self.folder / f"{names[-1]}.jsonl")
         return steps, journal, Context(self.lvm, lambda event: None, threading.Event())
+
+    @property
+    def shown(self) -> bool:
+        return self.ground.store(self.lvm).shown(self.ground.snapshot(SnapshotRole.TRIAL))
 
     def meanwhile(self, *acts: Act) -> None:
         """Power goes and comes back, and this happens before the appliance is started again."""
@@ -161,6 +166,24 @@ def test_what_fails_behind_the_flip_is_finished_by_the_next_start(promotion: Pro
         execute(*promotion.begin("stage", "arm"))
     assert boots(promotion.disk.live) == TRIAL_ONCE
     assert recover(*promotion.begin("stage", "arm")) is Outcome.DONE
+
+
+def test_the_machine_sees_the_trial_volume_only_once_it_is_armed(promotion: Promotion) -> None:
+    """Cut while it is staged: taken back whole. Armed: the flag stands, whatever is finished later."""
+    assert not promotion.shown
+
+    def dark(*_: object) -> None:
+        raise PowerCut
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerCut):
+        patch.setattr("appliance.boot.grub.Grub.stage", dark)
+        execute(*promotion.begin("show", "stage", "arm"))
+    assert promotion.shown and boots(promotion.disk.live) == OLD_ALWAYS
+    assert recover(*promotion.begin("show", "stage", "arm")) is Outcome.ROLLED_BACK
+    assert not promotion.shown and boots(promotion.disk.live) == OLD_ALWAYS
+    (promotion.folder / "arm.jsonl").unlink()
+    assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
+    assert promotion.shown and boots(promotion.disk.live) == TRIAL_ONCE
 
 
 def test_what_the_old_system_wrote_while_the_promotion_waited_is_not_lost(promotion: Promotion) -> None:

@@ -116,6 +116,20 @@ class TakeSafety(OnGround):
 
 
 @dataclass(frozen=True, slots=True)
+class Show(OnGround):
+    """The trial volume comes up with the machine from now on; before, the old system never saw it."""
+
+    def done(self, ctx: Context) -> bool:
+        return self.ground.store(ctx.host).shown(self.ground.snapshot(SnapshotRole.TRIAL))
+
+    def do(self, ctx: Context) -> None:
+        self.ground.store(ctx.host).show(self.ground.snapshot(SnapshotRole.TRIAL))
+
+    def undo(self, ctx: Context) -> None:
+        self.ground.store(ctx.host).hide(self.ground.snapshot(SnapshotRole.TRIAL))
+
+
+@dataclass(frozen=True, slots=True)
 class Stage(OnGround):
     """Everything under new names; the next boot stays what it was."""
 
@@ -232,6 +246,7 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "metal": CheckMetal,
     "confirm": Gate,
     "safety": TakeSafety,
+    "show": Show,
     "stage": Stage,
     "arm": _flip(_arm, _is_armed, _was_armed, State.ARMED),
     "keep": _flip(_keep, _keep_asked, _keep_was_asked, State.TRIAL),

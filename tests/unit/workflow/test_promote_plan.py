@@ -46,7 +46,7 @@ def refused(*args: object, **words: object) -> str:
 
 def test_promotion_checks_waits_stages_and_arms_last() -> None:
     made = plan(Verb.PROMOTE)
-    assert [s.id for s in made.steps] == ["still", "metal", "confirm", "safety", "stage", "arm"]
+    assert [s.id for s in made.steps] == ["still", "metal", "confirm", "safety", "show", "stage", "arm"]
     assert [s.id for s in made.steps if s.gate] == ["confirm"]
     assert [s.id for s in made.steps if s.commit] == ["arm"]
     assert all(not s.writes for s in made.steps[:3]), "nothing is written before a person has confirmed"

@@ -128,4 +128,4 @@ def test_promoting_a_repaired_copy_says_that_the_way_back_is_the_broken_system()
         (),
     )
     assert any("The previous system is the broken one" in text for text in made.warnings)
-    assert [s.id for s in made.steps] == ["still", "metal", "confirm", "safety", "stage", "arm"]
+    assert [s.id for s in made.steps] == ["still", "metal", "confirm", "safety", "show", "stage", "arm"]
