@@ -16,7 +16,7 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "lvm-thick in memory": fake_thick,
 }
 if os.environ.get("TWINBOOT_CONTRACT") == "real":
-    BENCHES = {"lvm-thin on LVM": real_thin, "lvm-thick on LVM": real_thick}
+    BENCHES = {"real-thin": real_thin, "real-thick": real_thick}
 
 
 @pytest.fixture(params=list(BENCHES))
