@@ -14,20 +14,22 @@ STICK = Medium(IMAGE)
 
 
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
-def test_with_a_trial_pending_the_machine_starts_from_its_own_disk(tmp_path: Path, firmware: str) -> None:
+def test_with_a_trial_pending_the_machine_starts_from_its_own_disk_and_is_told_why(
+    tmp_path: Path, firmware: str
+) -> None:
     assert what_starts(tmp_path, firmware, {"tb_pending": "1"}, STICK) == "machine"
-
-
-def test_the_menu_says_why_it_hands_over(tmp_path: Path) -> None:
-    assert what_starts(tmp_path, "bios", {"tb_pending": "1"}, STICK) == "machine"
     text = (tmp_path / "serial").read_text(errors="replace")
     assert "a trial or its fallback is pending" in text
 
 
-@pytest.mark.parametrize("env", [None, {"tb_pending": "0"}, {"other": "1"}], ids=["no-env", "zero", "other"])
+ENVS = [None, {"tb_pending": "0"}, pytest.param({"other": "1"}, marks=pytest.mark.full)]
+
+
+@pytest.mark.parametrize("env", ENVS, ids=["no-env", "zero", "other"])
 def test_without_one_the_stick_starts(tmp_path: Path, env: dict[str, str] | None) -> None:
     assert what_starts(tmp_path, "bios", env, STICK) == "twinboot"
 
 
+@pytest.mark.full
 def test_a_uefi_machine_without_a_trial_starts_the_stick(tmp_path: Path) -> None:
     assert what_starts(tmp_path, "uefi", None, STICK) == "twinboot"
