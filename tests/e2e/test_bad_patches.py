@@ -106,7 +106,7 @@ def test_a_data_migration_is_named_twice_and_the_ahci_machine_boots_what_was_tes
     run = appliance.newest_run()
     told = appliance.read("promote", run, "--confirm", "0001", limit=900)
     assert "The patch wrote to /srv" in told
-    appliance.shell.send("systemctl reboot\n")
+    appliance.reboot()
     proof = trial_kept(story.machine, run)
     assert proof.root == f"/dev/mapper/vg0-root--{run}"
     assert proof.ledger_answer.startswith("ledger 1.6 ")

@@ -233,7 +233,7 @@ def test_a_second_rehearsal_on_the_kept_system_and_all_the_way_back(kept: Kept, 
         appliance.read("promote", "tb2", "--confirm", "0001", limit=900)
         states = {n["volume"]: n["state"] for n in appliance.status()["lineage"]["nodes"]}
         assert states == {"root": "FALLBACK", "root-tb1": "KEPT", "root-tb2": "ARMED"}
-        appliance.shell.send("systemctl reboot\n")
+        appliance.reboot()
         assert trial_kept(machine, "tb2").root == "/dev/mapper/vg0-root--tb2"
         machine.power_off()
         with appliance_on(machine, stick) as appliance:

@@ -73,7 +73,7 @@ def promoted(appliance: Appliance, run: str) -> ProofOfBoot:
     """Promoted, and the trial on the metal kept by itself."""
     told = appliance.read("promote", run, "--confirm", "0001", limit=900)
     assert "The previous system is the broken one" in told
-    appliance.shell.send("systemctl reboot\n")
+    appliance.reboot()
     return trial_kept(appliance.machine, run)
 
 

@@ -40,6 +40,8 @@ class Appliance:
         started = cls(machine)
         started.shell.wait_for(r"[#$] $", limit=START)
         started.shell.take_shell()
+        # The shell is there before the engine is.
+        started.shell.read("until [ -S /run/twinboot/engine.sock ]; do sleep 1; done", limit=START)
         return started
 
     def twinboot(self, *words: str, limit: float = 300.0) -> Answer:
@@ -80,6 +82,15 @@ class Appliance:
         said = self.shell.read("lvs --noheadings -o lv_name,segtype vg0")
         pairs = (line.split() for line in said.splitlines() if line.strip())
         return {name for name, kind in pairs if kind != "thin-pool"}
+
+    def reboot(self) -> None:
+        """Restart the machine; returns when its menu hands over to the trial or fallback that is pending.
+
+        What was said before is forgotten: on its console the twin said what the metal will say.
+        """
+        self.machine.console.forget()
+        self.shell.send("systemctl reboot\n")
+        self.machine.console.wait_for(r"starts in 10 seconds", limit=START)
 
     def power_off(self) -> None:
         self.shell.send("systemctl poweroff\n")

@@ -112,6 +112,11 @@ class Console:
     def end(self, lines: int = 40) -> str:
         return tail(self.plain, lines)
 
+    def forget(self) -> None:
+        """What was said so far is seen: `wait_for` looks at what comes."""
+        with self._changed:
+            self._seen = len(self._text)
+
     def login(self, user: str = "root", password: str = "lab", limit: float = 900.0) -> None:
         """Log in at a getty and make the shell fit for `run`.
 
