@@ -224,9 +224,12 @@ def client_name() -> str:
 
 
 async def reach(client: str) -> Session:
-    """A session; waits up to a minute for an engine that is just starting. Raises EngineGone."""
+    """A session; waits up to a minute for an engine that is just starting. Raises EngineGone.
+
+    Without the socket's folder this is no appliance, and there is nothing to wait for.
+    """
     for _ in range(ENGINE_WAIT):
-        if socket_path().exists():
+        if socket_path().exists() or not socket_path().parent.is_dir():
             break
         await asyncio.sleep(1)
     return Session(client)

@@ -332,3 +332,16 @@ def test_pause_resume_and_the_vms_lines(desk: RecordedDesk, capsys: pytest.Captu
     assert main(["console", "tb1"]) == 0
     assert capsys.readouterr().out == "ledger login: ?[31mroot\n"
     assert main(["approve", "tb1", "--confirm", "done"]) == 0
+
+
+def test_where_there_is_no_appliance_nothing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the technician's own machine, where nothing will ever make the socket."""
+    waited: list[float] = []
+    monkeypatch.setattr("appliance.cli.asyncio.sleep", lambda seconds: waited.append(seconds))
+    monkeypatch.setenv("TWINBOOT_SOCKET", str(tmp_path / "none/engine.sock"))
+    assert main(["status"]) == 1
+    said = capsys.readouterr().err
+    assert "ENGINE-01: The engine does not answer" in said and "What is safe: Nothing" in said
+    assert waited == []
