@@ -10,8 +10,8 @@ import pytest
 from appliance.host.run import RealHost
 from appliance.image.grub import UEFI, make_image
 from appliance.image.usb import MIB, plan_layout, write_table
+from tests.e2e.hello import Medium, what_starts, with_files, with_grub
 from tests.lab.circle import IMAGE
-from tests.lab.hello import Medium, what_starts, with_files, with_grub
 from tests.lab.native import run
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(500)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.hello import Medium, what_starts
 from tests.lab.circle import IMAGE
-from tests.lab.hello import Medium, what_starts
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 STICK = Medium(IMAGE)
