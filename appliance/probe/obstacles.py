@@ -76,7 +76,7 @@ def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, 
 
 def of_storage(system: InstalledSystem) -> list[Trouble]:
     """Root on a storage that is not rehearsed, and package files elsewhere than in the root."""
-    why = [] if system.root.storage in REHEARSED else [trouble.root_not_thin(system.root)]
+    why = [] if system.root.storage in REHEARSED else [trouble.root_not_rehearsed(system.root)]
     return why + [trouble.set_outside(v) for v in system.volumes if v.role is Role.SET]
 
 

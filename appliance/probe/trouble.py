@@ -122,11 +122,11 @@ def no_state_room(group: VolumeGroup) -> tuple[Trouble, ...]:
     )
 
 
-def root_not_thin(volume: Volume) -> Trouble:
+def root_not_rehearsed(volume: Volume) -> Trouble:
     return _refusal(
-        "root-not-thin",
-        f"The root volume {volume.device} is not an LVM thin volume but kept as",
-        f"{volume.storage.value}: that can not be rehearsed (yet).",
+        "root-not-rehearsed",
+        f"The root volume {volume.device} is kept as {volume.storage.value}:",
+        "that can not be rehearsed (yet).",
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from appliance.model.machine import REHEARSED, Storage
 from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
 from tests.lab.appliance import PROGRAM, Appliance
 from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
@@ -23,7 +22,6 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.full,
     pytest.mark.timeout(10800),
-    pytest.mark.skipif(Storage.LVM_THICK not in REHEARSED, reason="thick roots are refused"),
 ]
 
 INSTALLED = {"root", "swap", "twinboot-state"}
@@ -61,7 +59,7 @@ def _go_round(folder: Path) -> Kept:
         verdict = appliance.rehearse("--packages", "ledger")
         names, volumes = appliance.volumes(), _attributes(appliance)
         told = appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
-        appliance.shell.send("systemctl reboot\n")
+        appliance.reboot()
         proof = trial_kept(machine)
         machine.power_off()
         on_failure.pop_all()

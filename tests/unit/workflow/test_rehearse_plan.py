@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from appliance.errors import Refused
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, Storage, Trouble
+from appliance.model.machine import REHEARSED, Machine, Storage, Trouble
 from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
 from appliance.workflow.catalogue import why_stale
 from appliance.workflow.naming import next_run
@@ -110,12 +110,14 @@ def test_all_refusals_come_at_once() -> None:
     assert refused.value.warnings == ("The last shut down was not clean.",)
 
 
-def test_a_root_that_is_not_thin_is_refused() -> None:
+@pytest.mark.parametrize("storage", sorted(set(Storage) - REHEARSED, key=lambda s: s.value))
+def test_a_root_on_another_storage_is_refused_and_told_which_are_not(storage: Storage) -> None:
     found = machine()
     system = found.systems[0]
-    thick = replace(system, root=replace(system.root, storage=Storage.LVM_THICK))
-    with pytest.raises(Refused, match="LVM thick"):
-        plan(replace(found, systems=(thick,)))
+    other = replace(system, root=replace(system.root, storage=storage))
+    said = f"is kept as {storage.value}; rehearsals need one kept as LVM thick or LVM thin"
+    with pytest.raises(Refused, match=said):
+        plan(replace(found, systems=(other,)))
 
 
 def test_two_systems_and_none_chosen_is_refused_and_naming_one_is_not() -> None:

@@ -47,7 +47,7 @@ def kept_group() -> VolumeGroup:
     return group
 
 
-def test_the_plan_of_a_retire_says_that_the_kept_volume_is_merged(lifted: None) -> None:
+def test_the_plan_of_a_retire_says_that_the_kept_volume_is_merged() -> None:
     plan, group = rehearsal(), kept_group()
     going = plan_retirement(group, plan.names, view(BootState.KEPT))
     assert (going.doomed, going.first_name, going.merges) == (("root", "root-tb1-base"), "root", True)
@@ -85,7 +85,7 @@ def test_the_lineage_knows_the_run_by_the_snapshots_name() -> None:
     assert node.parent == "root"
 
 
-def test_undo_takes_everything_of_ours_and_nothing_else(lifted: None, tmp_path: Path) -> None:
+def test_undo_takes_everything_of_ours_and_nothing_else(tmp_path: Path) -> None:
     lvm = installed()
     before = lvm.read("root")
     doomed = tuple(lv.name for lv in undoing.doomed(kept_group()))
@@ -98,7 +98,7 @@ def test_undo_takes_everything_of_ours_and_nothing_else(lifted: None, tmp_path: 
     assert set(lvm.lvs) == {"root", "swap"} and lvm.read("root") == before
 
 
-def test_what_a_thick_root_costs_is_read_before_it_is_promoted_or_kept(lifted: None) -> None:
+def test_what_a_thick_root_costs_is_read_before_it_is_promoted_or_kept() -> None:
     plan, found = rehearsal(), replace(machine(), volume_groups=(kept_group(),))
 
     def warned(verb: Verb, state: BootState) -> str:
@@ -113,9 +113,7 @@ def test_what_a_thick_root_costs_is_read_before_it_is_promoted_or_kept(lifted: N
     assert "lies under the kept one" in warned(Verb.KEEP, BootState.TRIAL)
 
 
-def test_retired_cut_at_every_write_and_begun_again(
-    lifted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retired_cut_at_every_write_and_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was cut, the kept system's content is under its own name or under the first one, whole."""
     monkeypatch.setattr(retire, "refuse_what_is_needed", lambda ctx, ground: None)
     monkeypatch.setattr(
@@ -144,7 +142,7 @@ def test_retired_cut_at_every_write_and_begun_again(
 
 
 def test_a_run_that_goes_itself_leaves_the_installed_system(
-    lifted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retire, "refuse_what_is_needed", lambda ctx, ground: None)
     lvm = installed()
@@ -155,7 +153,7 @@ def test_a_run_that_goes_itself_leaves_the_installed_system(
     assert set(lvm.lvs) == {"root", "swap"} and lvm.read("root") == before
 
 
-def test_the_old_system_having_run_is_seen_and_named(lifted: None, tmp_path: Path) -> None:
+def test_the_old_system_having_run_is_seen_and_named(tmp_path: Path) -> None:
     lvm, ground = installed(), ground_of(rehearsal(), tmp_path)
     rehearsed(lvm, ground)
     store, base = ground.store(lvm), ground.snapshot(SnapshotRole.BASE)

@@ -21,15 +21,7 @@ from tests.unit.workflow.thick import (
 )
 
 
-def test_a_thick_root_is_refused_until_it_was_seen_on_a_machine() -> None:
-    assert choose.why_no_store(machine(), system()) == (
-        "The root volume /dev/mapper/vg0-root is kept as LVM thick; rehearsals need one kept as LVM thin.",
-    )
-    with pytest.raises(Refused, match="kept as LVM thick"):
-        rehearsal()
-
-
-def test_what_stands_against_a_thick_root_is_said(lifted: None) -> None:
+def test_what_stands_against_a_thick_root_is_said() -> None:
     found = machine()
     assert choose.why_no_store(found, system()) == ()
     (other,) = choose.why_no_store(machine(srv=4), machine(srv=4).systems[0])
@@ -49,14 +41,14 @@ def _with_root(group: VolumeGroup, **changed: object) -> VolumeGroup:
     return replace(group, lvs=lvs)
 
 
-def test_too_little_room_is_refused_while_planning(lifted: None) -> None:
+def test_too_little_room_is_refused_while_planning() -> None:
     found = machine()
     (group,) = found.volume_groups
     with pytest.raises(Refused, match="MiB free in the volume group"):
         rehearsal(replace(found, volume_groups=(replace(group, free_count=100),)))
 
 
-def test_work_sealed_and_trial_are_one_name_and_the_plan_says_what_is_written(lifted: None) -> None:
+def test_work_sealed_and_trial_are_one_name_and_the_plan_says_what_is_written() -> None:
     plan = rehearsal()
     names = plan.names
     assert names.work == names.sealed == names.trial == "root-tb1" and names.sealed_is_trial
@@ -68,7 +60,7 @@ def test_work_sealed_and_trial_are_one_name_and_the_plan_says_what_is_written(li
     assert not any("thin" in text for text in told)
 
 
-def test_the_twins_stand_on_the_snapshot_and_on_overlays(lifted: None, tmp_path: Path) -> None:
+def test_the_twins_stand_on_the_snapshot_and_on_overlays(tmp_path: Path) -> None:
     lvm, ground = installed(), ground_of(rehearsal(), tmp_path)
     store = ground.store(lvm)
     assert [store.device(s) for s in volumes_of(ground, WORK)] == [

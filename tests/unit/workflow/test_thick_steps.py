@@ -31,7 +31,7 @@ from tests.unit.workflow.thick import (
 
 
 def test_snapshots_are_taken_and_undone_and_the_origin_is_what_it_was(
-    lifted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "why_not_under_snapshots", lambda host, ground: ())
     monkeypatch.setattr(snapshot, "scratch_bytes", lambda host, ground, part: 1 << 40)
@@ -47,7 +47,7 @@ def test_snapshots_are_taken_and_undone_and_the_origin_is_what_it_was(
 
 
 def test_taking_snapshots_cut_at_every_write_is_undone_by_the_next_start(
-    lifted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "why_not_under_snapshots", lambda host, ground: ())
     monkeypatch.setattr(snapshot, "scratch_bytes", lambda host, ground, part: 1 << 40)
@@ -63,7 +63,7 @@ def test_taking_snapshots_cut_at_every_write_is_undone_by_the_next_start(
 
 
 def test_nothing_is_made_where_an_old_initrd_could_not_bring_the_root_up(
-    lifted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = rehearsal()
     kernels = (
@@ -95,7 +95,7 @@ def test_nothing_is_made_where_an_old_initrd_could_not_bring_the_root_up(
 
 
 def test_a_seal_ends_the_twin_before_its_volume_is_called_sealed(
-    lifted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lvm, ground = installed(), ground_of(rehearsal(), tmp_path)
     store = ground.store(lvm)
@@ -128,7 +128,7 @@ def test_a_seal_ends_the_twin_before_its_volume_is_called_sealed(
     assert "root-tb1" not in lvm.lvs
 
 
-def test_the_metals_edits_are_no_changes_of_the_patch(lifted: None, tmp_path: Path) -> None:
+def test_the_metals_edits_are_no_changes_of_the_patch(tmp_path: Path) -> None:
     def change(path: str, act: str = "added") -> FileChange:
         return FileChange(path=path, act=act, kind=ChangeKind.UNEXPLAINED, by="")
 
@@ -157,7 +157,7 @@ def test_the_metals_edits_are_no_changes_of_the_patch(lifted: None, tmp_path: Pa
     assert "etc/fstab" not in step._edits(before, after), "the patch changed it as well"
 
 
-def test_going_back_says_that_the_system_was_not_compared(lifted: None, tmp_path: Path) -> None:
+def test_going_back_says_that_the_system_was_not_compared(tmp_path: Path) -> None:
     lvm, ground = installed(), ground_of(rehearsal(), tmp_path)
     rehearsed(lvm, ground)
     (loss,) = losses.losses(lvm, ground)
