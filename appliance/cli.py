@@ -228,8 +228,9 @@ async def reach(client: str) -> Session:
 
     Without the socket's folder this is no appliance, and there is nothing to wait for.
     """
+    path = socket_path()
     for _ in range(ENGINE_WAIT):
-        if socket_path().exists() or not socket_path().parent.is_dir():
+        if path.exists() or not path.parent.is_dir():
             break
         await asyncio.sleep(1)
     return Session(client)

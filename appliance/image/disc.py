@@ -10,17 +10,16 @@ from pathlib import Path
 
 from appliance.host.run import Host, write
 from appliance.image.contents import LABEL, Contents, system_folder
-from appliance.image.esp import fill_esp, make_fat, on_disc, start_script
+from appliance.image.esp import SECTORS, fill_esp, make_fat, on_disc, start_script
 from appliance.image.grub import BIOS, LIBRARY, make_image
 from appliance.image.menu import loopback_menu
 
-ESP_SECTORS = 8 * 2048
 GRUB = "boot/grub"
 
 
 def make_disc(host: Host, contents: Contents, image: Path, work: Path) -> None:
     """Writes the whole disc to `image`. `work` is an empty folder on the file system of the sources."""
-    folder = system_folder(contents, work)
+    folder, find = system_folder(contents, work), on_disc(contents.build)
     grub = folder / GRUB
     grub.mkdir(parents=True)
     (grub / "loopback.cfg").write_text(loopback_menu(contents.build))
@@ -29,19 +28,13 @@ def make_disc(host: Host, contents: Contents, image: Path, work: Path) -> None:
     # Firmware that takes a stick for a disc names no partition: GRUB then looks for its folder here.
     debian = folder / "EFI/debian"
     debian.mkdir(parents=True)
-    (debian / "grub.cfg").write_text(start_script(on_disc(contents.build)))
+    (debian / "grub.cfg").write_text(start_script(find))
     # The folder without a device: on the disc or disk GRUB was started from.
     make_image(host, "i386-pc-eltorito", grub / "bios.img", "/twinboot/grub", [*BIOS, "iso9660"])
     esp = work / "esp.img"
     with esp.open("wb") as file:
-        file.truncate(ESP_SECTORS * 512)
-    fill_esp(
-        host,
-        make_fat(host, esp, 0, ESP_SECTORS, "TWINBOOTESP", "54574545"),
-        contents.signed,
-        on_disc(contents.build),
-        work,
-    )
+        file.truncate(SECTORS * 512)
+    fill_esp(host, make_fat(host, esp, 0, SECTORS, "TWINBOOTESP", "54574545"), contents.signed, find, work)
     host.run(
         write(
             *("xorriso", "-as", "mkisofs", "-quiet", "-o", str(image)),

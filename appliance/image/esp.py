@@ -13,6 +13,9 @@ from appliance.host.run import Host, write
 FILES = {"shimx64.efi": "BOOTX64.EFI", "grubx64.efi": "grubx64.efi", "mmx64.efi": "mmx64.efi"}
 """Debian's name: the name in /EFI/BOOT. The first is what the firmware looks for on removable media."""
 
+SECTORS = 8 * 2048
+"""Of 512 bytes, for the whole partition: the loaders take 5 MiB."""
+
 ON_STICK = "set root=$tb_own,gpt4"
 """On the disk GRUB was started from, so that a second stick is never taken for the first."""
 

@@ -65,7 +65,8 @@ def make_image(
         "-p",
         prefix,
         "-d",
-        str(LIBRARY / kind.removesuffix("-pxe").removesuffix("-eltorito")),
+        # i386-pc-pxe and i386-pc-eltorito are made of i386-pc's modules.
+        str(LIBRARY / "-".join(kind.split("-")[:2])),
     ]
     if start is not None:
         argv += ["-c", str(start)]

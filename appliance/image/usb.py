@@ -14,13 +14,13 @@ import parted
 from appliance.host.run import Host, write
 from appliance.image.contents import LABEL, Contents, system_folder
 from appliance.image.esp import ON_STICK, fill_esp, make_fat
+from appliance.image.esp import SECTORS as ESP_SIZE
 from appliance.image.grub import BIOS, LIBRARY, boot_sector, make_image, placed_core
 
 SECTOR = 512
 MIB = 2048  # sectors
 DATA, BOOT, ESP, SYSTEM = "TWINBOOT", "TWINBOOT-BIOS", "TWINBOOT-ESP", LABEL
 DATA_SIZE = 16 * MIB
-ESP_SIZE = 8 * MIB
 FOLDERS = ("plans", "bundles", "scripts", "checks", "reports", "twinboot")
 
 
@@ -86,16 +86,20 @@ def _put_loaders(host: Host, image: Path, layout: Layout, signed: Path, work: Pa
     core = work / "core.img"
     # "(,gpt4)": on the disk GRUB was started from, so a second stick is never taken for the first.
     make_image(host, "i386-pc", core, "(,gpt4)/twinboot/grub", BIOS)
-    code = boot_sector((LIBRARY / "i386-pc/boot.img").read_bytes(), layout.boot.start)
-    placed = placed_core(core.read_bytes(), layout.boot.start)
-    if len(placed) > layout.boot.length * SECTOR:
-        raise ValueError(f"GRUB's core image has {len(placed)} bytes, more than its partition holds")
-    with image.open("r+b") as file:
-        file.write(code)
-        file.seek(layout.boot.offset)
-        file.write(placed)
+    put_core(image, layout.boot, core)
     where = make_fat(host, image, layout.esp.offset, layout.esp.length, DATA + "ESP", "54574553")
     fill_esp(host, where, signed, ON_STICK, work)
+
+
+def put_core(image: Path, boot: Part, core: Path) -> None:
+    """Writes GRUB for BIOS: its boot sector, and the core image `core` into the partition `boot`."""
+    placed = placed_core(core.read_bytes(), boot.start)
+    if len(placed) > boot.length * SECTOR:
+        raise ValueError(f"GRUB's core image has {len(placed)} bytes, more than its partition holds")
+    with image.open("r+b") as file:
+        file.write(boot_sector((LIBRARY / "i386-pc/boot.img").read_bytes(), boot.start))
+        file.seek(boot.offset)
+        file.write(placed)
 
 
 def _put_data(host: Host, image: Path, layout: Layout, readme: Path) -> None:

@@ -66,6 +66,9 @@ class Machine:
             ground.store(self.lvm).create(ground.snapshot(role))
         for safety in ground.data_snapshots(SnapshotRole.SAFETY):
             ground.store(self.lvm).create(safety)
+        # Armed, and left up by an engine that was killed while it looked at it.
+        ground.store(self.lvm).show(ground.snapshot(SnapshotRole.TRIAL))
+        ground.store(self.lvm).activate(ground.snapshot(SnapshotRole.TRIAL))
 
     def _plan(self) -> Plan:
         made = replace(FOUND, volume_groups=(group(*run_volumes("tb1"), ("root-tb1-work", "tb1", "work")),))
@@ -120,7 +123,6 @@ def test_cut_at_every_write_the_next_start_finishes_it(machine: list[Machine], t
         here = tmp_path / str(cut)
         machine[:] = [Machine(here, after(here, arm))]
         disks, finished = machine[0], False
-        doomed = set(disks.lvm.lvs) - LEFT
         steps, journal, ctx = disks.begin()
         disks.lvm.left = cut
         try:
@@ -135,7 +137,7 @@ def test_cut_at_every_write_the_next_start_finishes_it(machine: list[Machine], t
         assert is_as_installed(disks.disk.live), f"cut at write {cut}"
         assert boots(disks.disk.live) == OLD_ALWAYS, f"cut at write {cut}"
         if finished:
-            assert cut >= len(doomed) >= 6, "every deletion is a write of its own"
+            assert cut >= 8, "every deletion is a write of its own"
             return
     raise AssertionError("forty writes were not enough")
 

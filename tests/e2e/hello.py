@@ -13,20 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.host.run import RealHost
-from appliance.image.grub import BIOS, LIBRARY, UEFI, boot_sector, make_image, placed_core
-from appliance.image.usb import MIB, SECTOR, plan_layout, write_table
+from appliance.image.esp import make_fat
+from appliance.image.grub import BIOS, UEFI, make_image
+from appliance.image.usb import MIB, SECTOR, plan_layout, put_core, write_table
 from tests.lab import firmware as firmwares
 from tests.lab.native import run
 
-HELLO = """\
+GREETING = "HELLO FROM THE MACHINES OWN LOADER"
+HELLO = f"""\
 serial --unit=0 --speed=115200
 terminal_output serial
-echo HELLO FROM THE MACHINES OWN LOADER
+echo {GREETING}
 sleep 60
 """
 
 SAYS = {
-    "machine": b"HELLO FROM THE MACHINES OWN LOADER",
+    "machine": GREETING.encode(),
     "twinboot": b"Twinboot: medium is",
     "refused": b"Access Denied",
 }
@@ -43,14 +45,10 @@ class Medium:
 
 def with_grub(disk: Path, start: str, folder: Path, modules: tuple[str, ...] = ()) -> None:
     """Puts a GRUB for BIOS into `disk` (laid out as plan_layout says) that runs the script `start`."""
-    host, layout = RealHost(), plan_layout(8 * MIB)
     script, core = folder / "start.cfg", folder / "core.img"
     script.write_text(start)
-    make_image(host, "i386-pc", core, "/nowhere", [*BIOS, *modules], script)
-    with disk.open("r+b") as file:
-        file.write(boot_sector((LIBRARY / "i386-pc/boot.img").read_bytes(), layout.boot.start))
-        file.seek(layout.boot.offset)
-        file.write(placed_core(core.read_bytes(), layout.boot.start))
+    make_image(RealHost(), "i386-pc", core, "/nowhere", [*BIOS, *modules], script)
+    put_core(disk, plan_layout(8 * MIB).boot, core)
 
 
 def with_files(disk: Path, sectors: int, content: Path) -> None:
@@ -63,13 +61,12 @@ def with_files(disk: Path, sectors: int, content: Path) -> None:
 
 def machine_disk(folder: Path, env: Mapping[str, str] | None) -> Path:
     """A disk with GRUB for BIOS and UEFI (at /EFI/debian only, as Debian installs it) and an ext4 /boot."""
-    disk, layout = folder / "machine.img", plan_layout(8 * MIB)
+    disk, layout, host = folder / "machine.img", plan_layout(8 * MIB), RealHost()
     write_table(disk, layout)
     with_grub(disk, HELLO, folder)
     efi = folder / "grubx64.efi"
-    make_image(RealHost(), "x86_64-efi", efi, "/nowhere", UEFI, folder / "start.cfg")
-    esp = f"{disk}@@{layout.esp.offset}"
-    run("mformat", "-i", esp, "-T", str(layout.esp.length), "-h", "64", "-s", "32", "-c", "4", "::")
+    make_image(host, "x86_64-efi", efi, "/nowhere", UEFI, folder / "start.cfg")
+    esp = make_fat(host, disk, layout.esp.offset, layout.esp.length, "MACHINE", "4d414348")
     run("mmd", "-i", esp, "::/EFI", "::/EFI/debian")
     run("mcopy", "-i", esp, efi, "::/EFI/debian/grubx64.efi")
     boot = folder / "boot"

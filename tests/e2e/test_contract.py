@@ -32,8 +32,6 @@ def test_a_storage_keeps_its_contract_on_real_volumes(tmp_path: Path, storage: s
     ) as machine:
         machine.insert_stick(stick)
         shell = Appliance.boot(machine).shell
-        # The shell is there before the data partition is.
-        shell.read("systemctl start twinboot-data.service")
         shell.read("mkdir /run/contract; cd /run/contract; tar xf /run/twinboot/data/contract.tar", limit=300)
         said = shell.run(
             "TWINBOOT_CONTRACT=real PYTHONPATH=/run/contract /opt/twinboot/bin/python"

@@ -17,8 +17,6 @@ from tests.lab.native import run
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(500)]
 DISC = IMAGE.with_suffix(".iso")
 MORE_WAYS = (("bios", "drive"), ("bios", "stick"), ("uefi", "stick"), ("uefi", "virtual"))
-
-
 WAYS = [("bios", "virtual"), *(pytest.param(*way, marks=pytest.mark.full) for way in MORE_WAYS)]
 
 

@@ -40,7 +40,7 @@ class Appliance:
         started = cls(machine)
         started.shell.wait_for(r"[#$] $", limit=START)
         started.shell.take_shell()
-        # The shell is there before the engine is.
+        # The shell is there before the engine is, and the engine comes after the stick's data partition.
         started.shell.read("until [ -S /run/twinboot/engine.sock ]; do sleep 1; done", limit=START)
         return started
 
