@@ -61,8 +61,9 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
 class _Plan:
     """Collects mappings of one volume group; names count upwards, so later ones depend on earlier ones."""
 
-    def __init__(self, vg: VgMetadata, sources: Sources, first: int) -> None:
+    def __init__(self, vg: VgMetadata, sources: Sources, first: int, prefix: str) -> None:
         self.vg = vg
+        self.prefix = prefix
         self.pvs = sources.pvs
         self.cows = sources.cows
         self.first = first
@@ -72,7 +73,7 @@ class _Plan:
         self.unreadable: list[tuple[str, str]] = []
 
     def add(self, table: tuple[str, ...], *, writable: bool = False) -> str:
-        name = f"{PREFIX}{self.first + len(self.mappings)}"
+        name = f"{self.prefix}{self.first + len(self.mappings)}"
         mapping = Mapping(name=name, table=table, writable=writable)
         self.mappings.append(mapping)
         return mapping.path
@@ -97,10 +98,17 @@ def linear(device: str, size: int) -> tuple[str, ...]:
 
 
 def readable(
-    vg: VgMetadata, sources: Sources, first: int = 0, skip: frozenset[str] = frozenset()
+    vg: VgMetadata,
+    sources: Sources,
+    first: int = 0,
+    skip: frozenset[str] = frozenset(),
+    prefix: str = PREFIX,
 ) -> Readable:
-    """The devices that show the volumes of `vg` read-only, but those in `skip`. `first` numbers them."""
-    plan = _Plan(vg, sources, first)
+    """The devices that show the volumes of `vg` read-only, but those in `skip`.
+
+    Their names are `prefix` and a number, from `first` on.
+    """
+    plan = _Plan(vg, sources, first, prefix)
     for name in pools_of(vg):
         why = "" if name in sources.active else _pool(plan, name)
         if why:

@@ -137,27 +137,18 @@ def nobody_writes() -> None:
     """For a volume that nobody writes to while it is sealed."""
 
 
-class SnapshotStore(Protocol):
-    """Snapshots on one kind of storage. Every method may be called again after it was cut short.
+class RehearsalStore(Protocol):
+    """What a rehearsal needs of a store, whether anything of it is kept or not.
 
-    All raise CommandFailed when a program fails. None changes a volume without our tag, but `settle`, `adopt`
-    and `put_back`.
+    Every method may be called again after it was cut short. All raise CommandFailed when a program fails.
+    None changes a volume that is not ours.
 
-    `boot_stack` are the kinds of volumes (LVM's segment types) between a trial volume and its disk: the
-    initrd that boots it must know them. `origin_stack` are those that what is left behind puts under the
-    installed system as well: its own initrds must know them before the first snapshot is taken.
+    `origin_stack` are the kinds of volumes (LVM's segment types) that what is left behind puts under the
+    installed system: its own initrds must know them before the first snapshot is taken.
     """
 
     @property
-    def boot_stack(self) -> tuple[str, ...]: ...
-    @property
     def origin_stack(self) -> tuple[str, ...]: ...
-
-    def why_not(self, expected_bytes: int) -> tuple[str, ...]:
-        """Full sentences why a run that writes `expected_bytes` can not be kept here; empty where it can.
-
-        Judges the probed machine alone: no command runs.
-        """
 
     def headroom(self) -> Headroom:
         """Free space as the storage itself says. Brings the pool up where it is not."""
@@ -173,7 +164,7 @@ class SnapshotStore(Protocol):
         """
 
     def exists(self, snapshot: Snapshot) -> bool:
-        """Whether a volume of ours with this name, run and role is on the disk."""
+        """Whether a volume of ours with this name, run and role is there."""
 
     def activate(self, snapshot: Snapshot) -> str:
         """Bring the volume up and return its device path."""
@@ -189,6 +180,35 @@ class SnapshotStore(Protocol):
 
     def device(self, snapshot: Snapshot) -> str:
         """The device path the volume has while it is active."""
+
+    def delete(self, snapshot: Snapshot) -> None:
+        """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours.
+
+        Of a PREVIOUS volume that the kept one still stands on, all that could be booted or mounted goes, and
+        `settle` does the rest.
+        """
+
+    def release(self) -> None:
+        """Take every volume of ours and the pool down, so that a power cut finds them closed."""
+
+
+class SnapshotStore(RehearsalStore, Protocol):
+    """Snapshots on one kind of storage of the machine, from which it can boot.
+
+    None of the methods changes a volume without our tag, but `settle`, `adopt` and `put_back`.
+
+    `boot_stack` are the kinds of volumes between a trial volume and its disk: the initrd that boots it must
+    know them.
+    """
+
+    @property
+    def boot_stack(self) -> tuple[str, ...]: ...
+
+    def why_not(self, expected_bytes: int) -> tuple[str, ...]:
+        """Full sentences why a run that writes `expected_bytes` can not be kept here; empty where it can.
+
+        Judges the probed machine alone: no command runs.
+        """
 
     def changed_since(self, origin: str, base: Snapshot) -> Difference:
         """What the origin was written since `base` was taken of it. Nothing means: not one block.
@@ -252,18 +272,8 @@ class SnapshotStore(Protocol):
     def is_put_back(self, data: PutBack) -> bool:
         """Whether `put_back` came to its end: `safety` is used up, `undone` is there."""
 
-    def delete(self, snapshot: Snapshot) -> None:
-        """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours.
-
-        Of a PREVIOUS volume that the kept one still stands on, all that could be booted or mounted goes, and
-        `settle` does the rest.
-        """
-
     def ours(self) -> tuple[Snapshot, ...]:
         """Every volume on the disk that carries our tag, sorted by name."""
 
     def orphans(self, known: frozenset[str]) -> tuple[Snapshot, ...]:
         """Volumes of ours whose run is not in `known` and whose role is not VALUED."""
-
-    def release(self) -> None:
-        """Take every volume of ours and the pool down, so that a power cut finds them closed."""

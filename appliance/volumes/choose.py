@@ -8,9 +8,16 @@ from appliance.errors import Refused
 from appliance.host.run import Host
 from appliance.model.machine import REHEARSED, InstalledSystem, Machine, Storage, VolumeGroup
 from appliance.probe.lvm import lvm_config
+from appliance.probe.lvm_metadata import parse
+from appliance.probe.mappings import Mapping, Sources, linear, readable
 from appliance.volumes import lvm_thin, thick_room
 from appliance.volumes.base import SnapshotStore
+from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
+from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.lvm_thick import LvmThickStore
+
+ELSEWHERE = frozenset({Storage.LVM_THICK})
+"""How a root volume may be kept whose copy lies elsewhere. The way of it is the same for every storage."""
 
 
 def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
@@ -57,6 +64,48 @@ def _why_not_thick(group: VolumeGroup, system: InstalledSystem) -> tuple[str, ..
         "thin pool: that can not be rehearsed (yet)."
         for volume in others
     )
+
+
+def why_not_elsewhere(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Full sentences why `system` can not be rehearsed with its copy elsewhere; empty where it can. Pure."""
+    if system.root.storage not in ELSEWHERE:
+        known = " or ".join(sorted(storage.value for storage in ELSEWHERE))
+        return (
+            f"The root volume {system.root.device} is kept as {system.root.storage.value}; with the copy "
+            f"elsewhere only one kept as {known} can be rehearsed (yet).",
+        )
+    if system.root.vg and (reasons := why_no_store(machine, system)):
+        return reasons
+    try:
+        _shown(machine, system, "")
+    except Refused as refused:
+        return refused.reasons
+    return ()
+
+
+def _shown(machine: Machine, system: InstalledSystem, run: str) -> tuple[Mapping, ...]:
+    """The devices that show the root of `system` read-only, the last of them itself. Raises Refused."""
+    root, prefix = system.root, f"{prefix_of(run)}view"
+    if not root.vg:
+        return (Mapping(name=f"{prefix}0", table=linear(root.device, root.size)),)
+    group = _group(machine, system)
+    metadata = parse(group.metadata, f"the metadata of {group.name}")
+    others = frozenset(lv.name for lv in metadata.lvs if lv.name != root.lv)
+    shown = readable(metadata, Sources(pvs={pv.uuid: pv.path for pv in group.pvs}), 0, others, prefix)
+    if not shown.volumes:
+        why = dict(shown.unreadable).get(root.lv, "it is not described")
+        raise Refused((f"The root volume {root.device} can not be read where it lies: {why}.",))
+    return shown.mappings
+
+
+def choose_elsewhere(
+    host: Host, machine: Machine, system: InstalledSystem, run: str, place: Place, size: int
+) -> ElsewhereStore:
+    """The store of `run` with `size` bytes of room at `place`. Raises Refused where `system` does not fit."""
+    if reasons := why_not_elsewhere(machine, system):
+        raise Refused(reasons)
+    room = FileRoom(host, room_name(run), place, size)
+    return ElsewhereStore(host, run, View(host, _shown(machine, system, run)), room)
 
 
 def one_volume(system: InstalledSystem) -> bool:

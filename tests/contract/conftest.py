@@ -15,7 +15,8 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "lvm-thin in memory": fake_thin,
     "lvm-thick in memory": fake_thick,
 }
-if os.environ.get("TWINBOOT_CONTRACT") == "real":
+REAL = os.environ.get("TWINBOOT_CONTRACT") == "real"
+if REAL:
     BENCHES = {"real-thin": real_thin, "real-thick": real_thick}
 
 

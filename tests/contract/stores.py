@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup
-from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
+from appliance.probe.mappings import Mapping
+from appliance.volumes.base import RehearsalStore, Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
+from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.lvm_thick import LvmThickStore
 from appliance.volumes.lvm_thin import LvmThinStore
 from tests.contract.dark import DarkAfter
+from tests.contract.fake_elsewhere import ROOT, FakeElsewhere
 from tests.contract.fake_lvm import BLOCK, FakeLvm
 from tests.contract.fake_thick import FakeThickLvm
 
 
-class Bench(Protocol):
+class RehearsalBench(Protocol):
     """One storage with an installed volume `root`, at least 2 blocks of it written.
 
     `one_volume`: work, sealed and trial are one volume here, and a snapshot is up whenever its origin is.
     """
 
-    store: SnapshotStore
     vg: str
     one_volume: bool
+
+    @property
+    def store(self) -> RehearsalStore: ...
 
     def write(self, lv: str, block: int) -> None:
         """Change one block of a volume, as a running system would. Raises OSError on a read-only one."""
 
     def content(self, lv: str) -> object:
         """Something equal if and only if the volume's content is."""
+
+    def names(self) -> set[str]:
+        """Every volume that is there, ours or not, without pools."""
+
+    def active(self) -> set[str]:
+        """The names of the volumes that are up."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Bench(RehearsalBench, Protocol):
+    """One whose store keeps what it makes on the machine."""
+
+    @property
+    def store(self) -> SnapshotStore: ...
 
     def foreign(self, lv: str) -> None:
         """Make a volume that is not ours."""
@@ -41,17 +65,8 @@ class Bench(Protocol):
     def dark_after(self, program: str) -> SnapshotStore:
         """The same store, on a machine whose power goes (PowerCut) right after `program` has run."""
 
-    def names(self) -> set[str]:
-        """Every volume that is there, ours or not, without pools."""
-
-    def active(self) -> set[str]:
-        """The names of the volumes that are up."""
-
     def autoactivates(self, lv: str) -> bool:
         """Whether the installed system would bring the volume up at boot."""
-
-    def close(self) -> None:
-        """Give everything back."""
 
 
 @dataclass
@@ -160,6 +175,56 @@ def thick_group(free: int = 2000, missing: int = 0, root: int = 40 << 20) -> Vol
     )  # fmt: skip
 
 
+@dataclass
+class FakeElsewhereBench:
+    """A root that is read where it lies, with the room for its copy in a folder."""
+
+    host: FakeElsewhere
+    store: ElsewhereStore
+    folder: tempfile.TemporaryDirectory[str]
+    vg: str = "vg0"
+    one_volume: bool = True
+
+    def write(self, lv: str, block: int) -> None:
+        self.host.write(self._over(lv), block)
+
+    def content(self, lv: str) -> object:
+        return dict(self.host.blocks) if lv == "root" else self.host.read(self._over(lv))
+
+    def names(self) -> set[str]:
+        files = (p for p in self.store.room.place.folder.iterdir() if not p.name.startswith("room."))
+        return {"root", *(p.stem for p in files)}
+
+    def active(self) -> set[str]:
+        begins = prefix_of("tb1")
+        return {name.removeprefix(begins).removesuffix("-over") for name in self.host.devices}
+
+    def close(self) -> None:
+        self.store.remove_room()
+        assert not self.host.devices and not self.host.loops
+        self.folder.cleanup()
+
+    @staticmethod
+    def _over(lv: str) -> str:
+        return f"{prefix_of('tb1')}{lv}-over"
+
+
+ROOM = 512 << 20
+"""Bytes: what the twin's other disks have at least, and a little for its root."""
+
+
+def elsewhere_store(host: FakeElsewhere, place: Place) -> ElsewhereStore:
+    shown = Mapping(name=f"{prefix_of('tb1')}view0", table=(f"0 {host.size // 512} linear {ROOT} 2048",))
+    return ElsewhereStore(host, "tb1", View(host, (shown,)), FileRoom(host, room_name("tb1"), place, ROOM))
+
+
+def fake_elsewhere() -> FakeElsewhereBench:
+    folder, host = tempfile.TemporaryDirectory(dir="/var/tmp"), FakeElsewhere()
+    store = elsewhere_store(host, Place(Path(folder.name)))
+    store.make_room(lambda done, total: None)
+    return FakeElsewhereBench(host, store, folder)
+
+
 def fake_thick() -> FakeThickBench:
     lvm = FakeThickLvm()
     lvm.add("root", 40 << 20, 10)
@@ -172,5 +237,5 @@ def fake_thin() -> FakeThinBench:
     return FakeThinBench(lvm, LvmThinStore(lvm, thin_group(), ("--config", "devices {}"), "pool"))
 
 
-def snapshot(bench: Bench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:
+def snapshot(bench: RehearsalBench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:
     return Snapshot(bench.vg, lv, origin, run, role)
