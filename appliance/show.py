@@ -10,6 +10,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import FULL, Plan
+from appliance.model.seen import seen
 from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved, SshState
 from appliance.model.standing import PoolRate, Standing
 
@@ -51,8 +52,11 @@ def machine(found: Machine) -> str:
             lines.append(
                 f"          {volume.role.value:11} {volume.target:12} {volume.device} {volume.fstype}"
             )
-        lines.append(f"          loader {system.loader.kind.value} {system.loader.version}")
+        lines.append(f"          {seen(system).value}; packages by {system.package_manager or '?'}")
+        lines.append(f"          loader {system.loader.name} {system.loader.version}".rstrip())
         lines += [f"          kernel {k.version}" for k in system.kernels]
+        for entry in system.loader.entries:
+            lines.append(f"          entry  {'*' if entry.default else ' '} {entry.title}")
         lines += [f"          {'REFUSED' if t.refuses else 'note'}: {t.sentence}" for t in system.trouble]
     lines += [f"{'REFUSED' if t.refuses else 'note'}: {t.sentence}" for t in found.trouble]
     if not found.systems:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
 from appliance.model.messages import Status
+from appliance.model.seen import seen
 from appliance.model.verdict import Result
 from tui.look import Line, Row, columns, line, pair, rule
 from tui.words import count, day, size, state_sentence, state_word, wrap
@@ -46,7 +47,7 @@ def machine_facts(machine: Machine, width: int) -> list[Line]:
     if not machine.systems:
         rows.append(pair("System", ("none found on these disks: M shows what was seen", "warn"), 8))
     for system in machine.systems[:1]:
-        rows.append(pair("Boot", boot_sentence(system), 8))
+        rows.append(pair("Boot", boot_sentence(system, width - 10), 8))
     for group in machine.volume_groups[:2]:
         rows.append(pair("Space", space_sentence(group), 8))
     return rows
@@ -59,11 +60,25 @@ def system_sentence(system: InstalledSystem) -> str:
     return f"{system.hostname}: {system.os_name}{version} on {where} ({root.storage.value}, {root.fstype})"
 
 
-def boot_sentence(system: InstalledSystem) -> str:
-    loader = " ".join(x for x in (system.loader.kind.value, system.loader.version) if x)
-    boot = f"/boot {system.boot.path} {system.boot.fstype}" if system.boot else "/boot inside the root volume"
-    esp = f", ESP {system.esp.path}" if system.esp else ""
-    return f"{loader}, {boot}{esp}, {count(len(system.kernels), 'kernel')}"
+def boot_sentence(system: InstalledSystem, width: int) -> str:
+    """Whether such a system was seen to go round, its loader and where that lies: as much as `width` takes.
+
+    Of the version only upstream's part, of devices the name.
+    """
+    loader = " ".join(filter(None, (system.loader.name, system.loader.version.partition("-")[0])))
+    boot = system.boot
+    parts = [
+        f"{seen(system).value}: {loader}",
+        count(len(system.kernels), "kernel"),
+        f"/boot {boot.path.removeprefix('/dev/')} {boot.fstype}" if boot else "/boot inside the root volume",
+        f"ESP {system.esp.path.removeprefix('/dev/')}" if system.esp else "",
+        count(len(system.loader.entries), "entry", "entries") if system.loader.entries else "",
+    ]
+    said = ""
+    for part in filter(None, parts):
+        longer = f"{said}, {part}" if said else part
+        said = longer if len(longer) <= width or not said else said
+    return said
 
 
 def space_sentence(group: VolumeGroup) -> str:
@@ -194,7 +209,7 @@ def _system_lines(system: InstalledSystem, width: int) -> list[Line]:
     rows = [
         rule(f"System {system.id}", width),
         line(" " + system_sentence(system)),
-        line(" " + boot_sentence(system)),
+        line(" " + boot_sentence(system, width - 2)),
     ]
     rows += [
         columns(
@@ -209,6 +224,9 @@ def _system_lines(system: InstalledSystem, width: int) -> list[Line]:
         for v in system.volumes
     ]
     rows += [columns([("  kernel", 18), (k.version, 0)]) for k in system.kernels]
+    rows += [
+        columns([("  boots" if e.default else "  entry", 18), (e.title, 0)]) for e in system.loader.entries
+    ]
     return rows
 
 

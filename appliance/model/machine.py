@@ -150,10 +150,23 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     lv: str = ""
 
 
+class LoaderEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the loader's own menu; `kernel` is empty where it starts something else than Linux.
+
+    `default` marks the one an unattended start takes.
+    """
+
+    title: str
+    id: str = ""
+    kernel: str = ""
+    default: bool = False
+
+
 class Loader(msgspec.Struct, frozen=True, kw_only=True):
     """`folder` is the loader's folder inside /boot's file system, e.g. "grub".
 
     `boot_prefix` is the path of /boot as the loader sees it: "" where /boot is a file system of its own.
+    `bls` says that GRUB takes its entries from loader/entries (blscfg), not from grub.cfg.
     """
 
     kind: LoaderKind
@@ -164,6 +177,13 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
     custom_cfg_sha256: str = ""
     custom_cfg_ours: bool = False
     efi_path: str = ""
+    bls: bool = False
+    entries: tuple[LoaderEntry, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called where how it keeps its entries matters."""
+        return f"{self.kind.value} with BLS entries" if self.bls else self.kind.value
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,7 +212,10 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
-    """One operating system found on the disks. `id` is stable: the root volume's device name."""
+    """One operating system found on the disks. `id` is stable: the root volume's device name.
+
+    `package_manager` is apt, dnf, zypper or empty where it is none of these.
+    """
 
     id: str
     os_id: str
@@ -210,6 +233,7 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     command_line: str = ""
     default_target: str = ""
     packages: Packages = Packages()
+    package_manager: str = ""
     trouble: tuple[Trouble, ...] = ()
 
     @property

@@ -110,7 +110,7 @@ def for_systemd_boot(file: str, text: str) -> BlsEntry | None:
 
 def for_grub(file: str, text: str, environment: dict[str, str]) -> BlsEntry | None:
     """The entry as blscfg takes it: the first line of a key counts, the first line without a value ends it,
-    and `$kernelopts`, `$tuned_params` and the like are filled from `environment`.
+    and `$kernelopts`, `$tuned_params`, `$tuned_initrd` are filled from `environment`.
 
     Without options `default_kernelopts` stands in. None where no kernel is named: GRUB knows no other kind.
     """
@@ -124,9 +124,15 @@ def for_grub(file: str, text: str, environment: dict[str, str]) -> BlsEntry | No
     first = dict(reversed(pairs))
     if "linux" not in first:
         return None
-    given = first.get("options", "$default_kernelopts")
-    options = re.sub(r"\$([A-Za-z0-9_]*)", lambda found: environment.get(found[1], ""), given)
-    return _entry(file, Name(stem=file.removesuffix(".conf")), pairs, first, " ".join(options.split()))
+    first.setdefault("options", "$default_kernelopts")
+    filled = {"options", "initrd"}
+    pairs = [(key, _filled(value, environment) if key in filled else value) for key, value in pairs]
+    options = " ".join(_filled(first["options"], environment).split())
+    return _entry(file, Name(stem=file.removesuffix(".conf")), pairs, first, options)
+
+
+def _filled(value: str, environment: dict[str, str]) -> str:
+    return re.sub(r"\$([A-Za-z0-9_]*)", lambda found: environment.get(found[1], ""), value)
 
 
 def _unquoted(value: str) -> str:

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from appliance.model.machine import LoaderEntry
+from appliance.probe.bls import BlsEntry
+
 ENV_SIGNATURE = "# GRUB Environment Block"
 MAX_DEPTH = 10
 
@@ -39,23 +42,52 @@ def parse_env_block(text: str) -> dict[str, str]:
     return {key: value for key, equals, value in pairs if equals}
 
 
-def parse_entries(grub_cfg: str) -> tuple[Entry, ...]:
-    """Menu entries in their order, submenus nested. Lines that are no entries are passed over."""
+def reads_bls(grub_cfg: str) -> bool:
+    """Whether grub.cfg has the command that makes menu entries of the files in loader/entries."""
+    return re.search(r"^\s*blscfg(?:\s|$)", grub_cfg, re.MULTILINE) is not None
+
+
+def variables(grub_cfg: str, environment: dict[str, str]) -> dict[str, str]:
+    """What entries of loader/entries are filled from: grubenv first, then what grub.cfg sets where that has
+    nothing (10_linux's kernelopts, 00_tuned's tuned_params)."""
+    found = re.findall(r"^\s*set ([A-Za-z0-9_]+)=(.*)$", grub_cfg, re.MULTILINE)
+    said = {name: " ".join(_words(value)) for name, value in found}
+    return said | {name: value for name, value in environment.items() if value}
+
+
+def from_bls(found: BlsEntry) -> Entry:
+    """A file of loader/entries as the menu entry blscfg makes of it."""
+    return Entry(
+        title=found.shown,
+        id=found.name.stem,
+        kernel=found.linux,
+        initrd=found.initrds[-1] if found.initrds else "",
+        arguments=found.options,
+    )
+
+
+def parse_entries(grub_cfg: str, bls: tuple[Entry, ...] = ()) -> tuple[Entry, ...]:
+    """Menu entries in their order, submenus nested. Lines that are no entries are passed over.
+
+    `bls` stand where grub.cfg has the command blscfg.
+    """
     lines = iter(grub_cfg.splitlines())
-    return tuple(_entries(lines, 0, nested=False))
+    return tuple(_entries(lines, 0, bls, nested=False))
 
 
-def _entries(lines: Iterator[str], depth: int, *, nested: bool) -> Iterator[Entry]:
+def _entries(lines: Iterator[str], depth: int, bls: tuple[Entry, ...], *, nested: bool) -> Iterator[Entry]:
     """Entries up to the brace that closes the submenu they are in."""
     for line in lines:
         words = _words(line)
         if nested and words[:1] == ["}"]:
             return
+        if words[:1] == ["blscfg"]:
+            yield from bls
         if not words or words[0] not in ("menuentry", "submenu") or words[-1] != "{" or len(words) < 3:
             continue
         title, id_ = words[1], _id_of(words)
         if words[0] == "submenu" and depth < MAX_DEPTH:
-            yield Entry(title=title, id=id_, children=tuple(_entries(lines, depth + 1, nested=True)))
+            yield Entry(title=title, id=id_, children=tuple(_entries(lines, depth + 1, bls, nested=True)))
         else:
             yield _entry(lines, title, id_)
 
@@ -107,12 +139,12 @@ def default_choice(grub_cfg: str, environment: dict[str, str]) -> str:
     return environment.get("saved_entry", "0") or "0" if plain[-1] == "${saved_entry}" else plain[-1]
 
 
-def default_entry(grub_cfg: str, environment: dict[str, str]) -> Entry | None:
+def default_entry(grub_cfg: str, environment: dict[str, str], bls: tuple[Entry, ...] = ()) -> Entry | None:
     """The entry that is started without a hand on the keyboard, None in an empty menu.
 
     A choice that names no entry falls back to the first one, as GRUB does.
     """
-    entries = parse_entries(grub_cfg)
+    entries = parse_entries(grub_cfg, bls)
     chosen: Entry | None = None
     level = entries
     for step in default_choice(grub_cfg, environment).split(">"):
@@ -131,12 +163,23 @@ def _pick(entries: tuple[Entry, ...], step: str) -> Entry | None:
     return next((e for e in entries if step and step in (e.id, e.title)), None)
 
 
-def _leaves(entries: tuple[Entry, ...]) -> Iterator[Entry]:
+def _unfolded(entries: tuple[Entry, ...]) -> Iterator[Entry]:
     for entry in entries:
         if entry.children:
-            yield from _leaves(entry.children)
-        elif entry.kernel:
+            yield from _unfolded(entry.children)
+        else:
             yield entry
+
+
+def _leaves(entries: tuple[Entry, ...]) -> Iterator[Entry]:
+    return (entry for entry in _unfolded(entries) if entry.kernel)
+
+
+def shown(grub_cfg: str, default: Entry | None, bls: tuple[Entry, ...] = ()) -> tuple[LoaderEntry, ...]:
+    """The menu's lines, submenus unfolded, for people; the first that is `default` is marked."""
+    menu = tuple(_unfolded(parse_entries(grub_cfg, bls)))
+    taken = next((entry for entry in menu if entry == default), None)
+    return tuple(LoaderEntry(title=e.title, id=e.id, kernel=e.kernel, default=e is taken) for e in menu)
 
 
 def root_argument(arguments: str) -> str:

@@ -1,13 +1,16 @@
-"""Which boot loader a system has, and what it would start."""
+"""Which boot loader a system has, what its menu offers and what it would start."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
+from msgspec.structs import replace
 
-from appliance.model.machine import BootOrder, Loader, LoaderKind, Partition
-from appliance.probe import efi, grub
+from appliance.model.machine import BootOrder, Kernel, Loader, LoaderEntry, LoaderKind, Partition
+from appliance.probe import bls, efi, grub
+from appliance.probe.loader_conf import LOADER_CONF, choose, parse_loader_conf
 from appliance.probe.osinfo import installed_version
 from appliance.probe.tree import Tree
 
@@ -15,51 +18,123 @@ GRUB_FOLDERS = ("grub", "grub2")
 GRUB_PACKAGES = ("grub-efi-amd64", "grub-pc", "grub-efi-arm64", "grub2-common", "grub-common")
 MARKER = "# twinboot"
 FALLBACK_LOADER = "\\EFI\\BOOT\\BOOTX64.EFI"
+UKI_FOLDER = "EFI/Linux"
+ENTRY_LIMIT = 65536
+"""Bytes one entry or env block may have; a larger one is no such file."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """`arguments` and `kernel` are of the entry started by default, `has_custom_cfg` as on the disk."""
+    """`arguments` and `kernel` are of the entry started by default, `has_custom_cfg` as on the disk.
+
+    `kernels` are those the entries name, for a loader whose kernels do not lie in /boot under their names.
+    """
 
     loader: Loader
     arguments: str = ""
     kernel: str = ""
     has_custom_cfg: bool = False
+    kernels: tuple[Kernel, ...] = ()
 
 
 def find_loader(boot: Tree, folder: str, prefix: str, status: str, esp: Tree | None, efi_path: str) -> Found:
     """The loader whose files lie in `boot` below `folder` ("" where /boot is a file system of its own).
 
     `prefix` is the loader's own path of /boot, `status` dpkg's status file, `efi_path` the loader the
-    firmware starts.
+    firmware starts. RHEL 8 keeps grub.cfg on the ESP.
     """
+    base = Loader(kind=LoaderKind.UNKNOWN, efi_path=efi_path, boot_prefix=prefix)
     for name in GRUB_FOLDERS:
         text = boot.text(f"{folder}/{name}/grub.cfg")
         if text is not None:
-            return _grub(boot, f"{folder}/{name}", name, prefix, status, efi_path, text)
-    if esp is not None and (esp.is_file("loader/loader.conf") or esp.names("EFI/systemd")):
-        return Found(loader=Loader(kind=LoaderKind.SYSTEMD_BOOT, efi_path=efi_path, boot_prefix=prefix))
-    return Found(loader=Loader(kind=LoaderKind.UNKNOWN, efi_path=efi_path, boot_prefix=prefix))
+            return _grub(boot, folder, replace(base, folder=name), status, (boot, f"{folder}/{name}"), text)
+    for vendor in esp.names("EFI") if esp is not None else ():
+        text = None if esp is None else esp.text(f"EFI/{vendor}/grub.cfg")
+        if esp is not None and text is not None and grub.reads_bls(text):
+            place = (esp, f"EFI/{vendor}")
+            return _grub(boot, folder, replace(base, folder=GRUB_FOLDERS[1]), status, place, text)
+    if esp is not None and (esp.is_file(LOADER_CONF) or esp.names("EFI/systemd")):
+        return _systemd_boot(boot, folder, base, esp)
+    return Found(loader=base)
 
 
-def _grub(boot: Tree, place: str, name: str, prefix: str, status: str, efi_path: str, grub_cfg: str) -> Found:
-    custom = boot.data(f"{place}/custom.cfg")
-    packages = GRUB_PACKAGES if efi_path else ("grub-pc", *GRUB_PACKAGES[3:])
-    entry = grub.default_entry(grub_cfg, grub.parse_env_block(boot.text(f"{place}/grubenv", 65536) or ""))
+def _grub(
+    boot: Tree, folder: str, base: Loader, status: str, place: tuple[Tree, str], grub_cfg: str
+) -> Found:
+    """`place` is where grub.cfg lies: the tree and the folder in it."""
+    config, at = place
+    custom = config.data(f"{at}/custom.cfg")
+    packages = GRUB_PACKAGES if base.efi_path else ("grub-pc", *GRUB_PACKAGES[3:])
+    environment = grub.parse_env_block(config.text(f"{at}/grubenv", ENTRY_LIMIT) or "")
+    entries = _blscfg(boot, folder, grub.variables(grub_cfg, environment))
+    entry = grub.default_entry(grub_cfg, environment, entries)
     return Found(
-        loader=Loader(
+        loader=replace(
+            base,
             kind=LoaderKind.GRUB,
             version=installed_version(status, packages),
-            folder=name,
-            boot_prefix=prefix,
             sources_custom_cfg=grub.sources_custom_cfg(grub_cfg),
             custom_cfg_sha256="" if custom is None else hashlib.sha256(custom).hexdigest(),
             custom_cfg_ours=custom is not None and custom.startswith(MARKER.encode()),
-            efi_path=efi_path,
+            bls=grub.reads_bls(grub_cfg),
+            entries=grub.shown(grub_cfg, entry, entries),
         ),
         arguments=entry.arguments if entry else "",
         kernel=entry.kernel if entry else "",
         has_custom_cfg=custom is not None,
     )
+
+
+def _blscfg(boot: Tree, folder: str, environment: dict[str, str]) -> tuple[grub.Entry, ...]:
+    """What blscfg makes of /boot/loader/entries, in its order."""
+    texts = _entry_files(boot, f"{folder}/{bls.ENTRIES}")
+    found = (bls.for_grub(file, text, environment) for file, text in texts)
+    return tuple(grub.from_bls(entry) for entry in bls.in_grub_order(e for e in found if e is not None))
+
+
+def _entry_files(tree: Tree, folder: str) -> list[tuple[str, str]]:
+    names = [name for name in tree.names(folder) if name.lower().endswith(".conf")]
+    texts = ((name, tree.text(f"{folder}/{name}", ENTRY_LIMIT)) for name in names)
+    return [(name, text) for name, text in texts if text is not None]
+
+
+def _systemd_boot(boot: Tree, folder: str, base: Loader, esp: Tree) -> Found:
+    """Entries of the ESP and, where /boot is a file system of its own, of that one (XBOOTLDR)."""
+    trees = [esp] if folder or boot.base == esp.base else [esp, boot]
+    texts = [pair for tree in trees for pair in _entry_files(tree, bls.ENTRIES)]
+    found = [e for e in (bls.for_systemd_boot(file, text) for file, text in texts) if e is not None]
+    found += [_uki(name) for tree in trees for name in tree.names(UKI_FOLDER) if name.lower()[-4:] == ".efi"]
+    order = bls.in_systemd_boot_order(found)
+    taken = choose(order, parse_loader_conf(esp.text(LOADER_CONF, ENTRY_LIMIT) or ""))
+    loader = replace(
+        base,
+        kind=LoaderKind.SYSTEMD_BOOT,
+        entries=tuple(
+            LoaderEntry(title=e.shown, id=e.id, kernel=e.linux or e.efi, default=e is taken) for e in order
+        ),
+    )
+    return Found(
+        loader=loader,
+        arguments=taken.options if taken else "",
+        kernel=taken.linux or taken.efi if taken else "",
+        kernels=tuple(dict.fromkeys(_kernel(e) for e in order if e.linux or e.efi.startswith(_UKI))),
+    )
+
+
+_UKI = f"/{UKI_FOLDER}/"
+
+
+def _uki(file: str) -> bls.BlsEntry:
+    """A unified kernel image by its name alone: its title, version and command line lie inside it."""
+    return bls.BlsEntry(file=file, name=bls.parse_name(file), efi=f"{_UKI}{file}")
+
+
+def _kernel(entry: bls.BlsEntry) -> Kernel:
+    """The kernel of an entry; without a version line the path says it, as kernel-install lays it out."""
+    path = (entry.linux or entry.efi).lstrip("/")
+    by_path = re.fullmatch(r".*/([^/]+)/linux", path)
+    version = entry.version or (by_path[1] if by_path else entry.name.stem)
+    initrd = entry.initrds[-1].lstrip("/") if entry.initrds else ""
+    return Kernel(version=version, vmlinuz=path, initrd=path if entry.efi else initrd)
 
 
 def efi_loader(order: BootOrder, esp: Partition | None, files: Tree | None, os_id: str) -> str:

@@ -44,6 +44,8 @@ def with_trouble(
     ]
     if system.init != "systemd":
         why.append(trouble.not_systemd(system.init))
+    if system.package_manager != "apt":
+        why.append(trouble.other_packages(system.package_manager))
     if not any(kernel.initrd for kernel in system.kernels):
         why.append(trouble.no_kernel())
     return replace(system, trouble=tuple(dict.fromkeys(why)))
@@ -115,6 +117,8 @@ def of_loader(found: Found, *, has_esp: bool, firmware: Firmware) -> tuple[Troub
         return (*why, trouble.unknown_loader())
     if loader.kind is not LoaderKind.GRUB:
         return (*why, trouble.other_loader(loader.kind.value))
+    if loader.bls:
+        why.append(trouble.bls_entries())
     if not loader.sources_custom_cfg:
         why.append(trouble.no_custom_cfg())
     if found.has_custom_cfg and not loader.custom_cfg_ours:

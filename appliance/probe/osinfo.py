@@ -13,9 +13,12 @@ from appliance.probe.tree import Tree
 
 
 class OsRelease(msgspec.Struct, frozen=True, kw_only=True):
+    """`like` are the distributions it says it descends from (ID_LIKE), nearest first."""
+
     id: str = ""
     name: str = ""
     version: str = ""
+    like: tuple[str, ...] = ()
 
 
 def parse_os_release(text: str) -> OsRelease:
@@ -30,7 +33,12 @@ def parse_os_release(text: str) -> OsRelease:
             raise DamagedData(f"os-release, line {number} is no assignment.")
         fields[key] = _unquote(value, number)
     name = fields.get("PRETTY_NAME") or fields.get("NAME", "")
-    return OsRelease(id=fields.get("ID", "linux"), name=name, version=fields.get("VERSION_ID", ""))
+    return OsRelease(
+        id=fields.get("ID", "linux"),
+        name=name,
+        version=fields.get("VERSION_ID", ""),
+        like=tuple(fields.get("ID_LIKE", "").split()),
+    )
 
 
 def _unquote(value: str, number: int) -> str:
@@ -41,6 +49,23 @@ def _unquote(value: str, number: int) -> str:
     if len(words) > 1:
         raise DamagedData(f"os-release, line {number}: the value needs quotes.")
     return words[0] if words else ""
+
+
+MANAGERS = (
+    ("apt", ("/var/lib/dpkg/status",), ("debian", "ubuntu")),
+    ("zypper", ("/usr/bin/zypper",), ("suse", "opensuse", "sles")),
+    ("dnf", ("/usr/bin/dnf", "/usr/bin/dnf5"), ("fedora", "rhel", "centos")),
+    ("yum", ("/usr/bin/yum",), ()),
+)
+"""Package managers, the files that show each, and the families of distributions that have it."""
+
+
+def package_manager(tree: Tree, release: OsRelease) -> str:
+    """The package manager that is there; where /usr lies elsewhere that of its family; empty for others."""
+    by_file = (name for name, files, _ in MANAGERS if any(tree.present(file) for file in files))
+    family = {release.id, *release.like}
+    by_family = (name for name, _, ids in MANAGERS if family & set(ids))
+    return next(by_file, "") or next(by_family, "")
 
 
 def installed_version(status: str, packages: tuple[str, ...]) -> str:

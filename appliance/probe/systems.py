@@ -109,11 +109,12 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, tree: Tree) -> Instal
     esp = _esp(ground, firmly, layout)
     with contextlib.ExitStack() as stack:
         boot_tree, folder, lost = _boot_tree(stack, ground, layout, tree)
-        esp_tree = _esp_tree(stack, ground, esp)
+        at_boot = esp is not None and layout.boot is not None and esp.path == layout.boot.path and not lost
+        esp_tree = boot_tree if at_boot else _esp_tree(stack, ground, esp)
         path = efi_loader(firmly.order, esp, esp_tree, release.id) if firmly.kind is Firmware.UEFI else ""
         status = tree.text("/var/lib/dpkg/status") or ""
         loader = find_loader(boot_tree, folder, "" if layout.boot else "/boot", status, esp_tree, path)
-        kernels = osinfo.kernels(boot_tree.names(folder or "/"))
+        kernels = loader.kernels or osinfo.kernels(boot_tree.names(folder or "/"))
     init = osinfo.init_of(tree)
     system = InstalledSystem(
         id=root.path,
@@ -132,6 +133,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, tree: Tree) -> Instal
         command_line=loader.arguments,
         default_target=osinfo.default_target(tree),
         packages=dpkg.summary(dpkg.parse_status(status)),
+        package_manager=osinfo.package_manager(tree, release),
     )
     why = (*layout.trouble, *damage, *lost, *_loader_trouble(ground, firmly, layout, loader))
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)

@@ -214,6 +214,14 @@ def other_loader(name: str) -> Trouble:
     return _refusal("unknown-loader", f"The system starts by {name}: only GRUB can be taken round (yet).")
 
 
+def bls_entries() -> Trouble:
+    return _refusal(
+        "bls-entries",
+        "GRUB takes its entries from /boot/loader/entries (BLS):",
+        "only entries in grub.cfg can be taken round (yet).",
+    )
+
+
 def no_custom_cfg() -> Trouble:
     return _refusal(
         "no-41-custom",
@@ -233,6 +241,14 @@ def not_systemd(init: str) -> Trouble:
         "not-systemd",
         f"The system's init is {init or 'unknown'}, not systemd:",
         "its health could not be judged.",
+    )
+
+
+def other_packages(manager: str) -> Trouble:
+    return _refusal(
+        "other-packages",
+        f"The system's packages are managed by {manager or 'nothing known here'}:",
+        "only apt can be rehearsed (yet).",
     )
 
 

@@ -12,6 +12,7 @@ from appliance.model.messages import RunView, Status
 from appliance.model.plan import Loss, Request, Verb
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
 from appliance.workflow.rehearse import build_plan
+from tests.fixtures.machines.derive import load
 from tests.unit.workflow.test_rehearse_plan import machine
 
 PLAN = build_plan(machine(), Request(verb=Verb.REHEARSE, emulate=True), Lineage())
@@ -90,3 +91,16 @@ def test_a_refusal_says_what_is_to_be_read_as_well() -> None:
 def test_a_kept_run_is_marked() -> None:
     tree = Lineage(nodes=(Node(volume="root-tb1", state=State.KEPT, run="tb1", boots_next=True),))
     assert "* root-tb1           tb1    KEPT" in show.lineage(tree)
+
+
+def test_a_machine_says_what_was_seen_of_its_kind_and_names_its_entries() -> None:
+    known = load("thin-uefi")
+    said = show.machine(known)
+    assert "          BOOTED BY US; packages by apt" in said
+    assert "          entry  * Debian GNU/Linux\n" in said
+    assert "          entry    UEFI Firmware Settings" in said
+    (system,) = known.systems
+    other = replace(system, os_id="fedora", loader=replace(system.loader, bls=True), package_manager="")
+    said = show.machine(replace(known, systems=(other,)))
+    assert "          ONLY RECOGNISED; packages by ?" in said
+    assert "          loader GRUB with BLS entries 2.06" in said

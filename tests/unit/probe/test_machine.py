@@ -227,6 +227,54 @@ def test_another_init_and_no_initrd_refuse(recorded: RecordedMachine) -> None:
     assert codes(recorded) == ["not-systemd", "no-kernel"]
 
 
+def test_sysvinit_is_refused_with_the_reason(recorded: RecordedMachine) -> None:
+    init = recorded.trees / f"twinboot-probe-{ROOT}/sbin/init"
+    init.unlink()
+    init.write_bytes(b"\x7fELF")
+    assert codes(recorded) == ["not-systemd"]
+    (why,) = (t.sentence for t in only(look(recorded)).trouble if t.refuses)
+    assert why == "The system's init is sysvinit, not systemd: its health could not be judged."
+
+
+def test_other_package_managers_are_recognised_and_refused(recorded: RecordedMachine) -> None:
+    root = recorded.trees / f"twinboot-probe-{ROOT}"
+    (root / "var/lib/dpkg/status").unlink()
+    (root / "etc/os-release").unlink()
+    (root / "etc/os-release").write_text('ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.6"\n')
+    assert codes(recorded) == ["other-packages"]
+    assert only(look(recorded)).package_manager == "dnf"
+    (root / "usr/bin").mkdir(exist_ok=True)
+    (root / "usr/bin/zypper").touch()
+    assert only(look(recorded)).package_manager == "zypper"
+
+
+def test_bls_entries_are_shown_and_refused(recorded: RecordedMachine) -> None:
+    boot = recorded.trees / f"twinboot-probe-{BOOT}"
+    (boot / "grub/grub.cfg").write_text("insmod blscfg\nblscfg\nsource ${config_directory}/custom.cfg\n")
+    (boot / "loader/entries").mkdir(parents=True)
+    (boot / "loader/entries/m-6.1.conf").write_text("title Six\nlinux /vmlinuz-6.1\noptions root=/dev/sdz\n")
+    assert codes(recorded) == ["bls-entries"]
+    system = only(look(recorded))
+    assert [(e.title, e.default) for e in system.loader.entries] == [("Six", True)]
+    assert system.command_line == "root=/dev/sdz"
+
+
+def test_an_esp_mounted_at_boot_is_looked_into_once(recorded_uefi: RecordedMachine) -> None:
+    """As systemd-boot's own documentation recommends it: the kernels lie on the ESP."""
+    fstab = f"twinboot-probe-{ROOT}/etc/fstab"
+    edit(recorded_uefi, fstab, "UUID=6f2c8e1a-57b4-4a0e-9d53-1c7e0b2f4a61 /boot ", "#")
+    edit(recorded_uefi, fstab, "/boot/efi       vfat", "/boot vfat")
+    entries = recorded_uefi.trees / "twinboot-probe-0/loader/entries"
+    entries.mkdir(parents=True)
+    (entries / "m-6.1+3.conf").write_text("title Six\nversion 6.1\nlinux /m/6.1/linux\ninitrd /m/6.1/i\n")
+    (entries.parent / "loader.conf").touch()
+    assert codes(recorded_uefi) == ["unknown-loader"]
+    system = only(look(recorded_uefi))
+    assert system.boot is not None and system.esp == system.boot
+    assert [k.version for k in system.kernels] == ["6.1"]
+    assert [e.id for e in system.loader.entries] == ["m-6.1.conf"]
+
+
 def test_pool_troubles(recorded: RecordedMachine) -> None:
     status = recorded.outputs["dmsetup status"]
     (line,) = (row for row in status.splitlines() if " thin-pool " in row)

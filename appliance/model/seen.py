@@ -1,0 +1,70 @@
+"""What has been seen on a machine, what is only recognised: said alike on Home, by inspect, in README."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+from appliance.model.machine import InstalledSystem, LoaderKind, Storage
+
+
+class Seen(enum.Enum):
+    """The words themselves."""
+
+    BOOTED = "BOOTED BY US"
+    RECOGNISED = "ONLY RECOGNISED"
+
+
+class Circle(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of system that lab machines took all the way round: rehearsed, promoted, kept, rolled back."""
+
+    os_id: str
+    os_version: str
+    os_name: str
+    loader: LoaderKind
+    storage: Storage
+
+
+def _debian(storage: Storage) -> Circle:
+    return Circle(
+        os_id="debian", os_version="12", os_name="Debian 12", loader=LoaderKind.GRUB, storage=storage
+    )
+
+
+BOOTED = (_debian(Storage.LVM_THIN), _debian(Storage.LVM_THICK))
+RECOGNISED_SYSTEMS = (
+    "Debian 13",
+    "Ubuntu",
+    "Fedora",
+    "RHEL",
+    "AlmaLinux",
+    "Rocky Linux",
+    "CentOS Stream",
+    "openSUSE",
+    "SLES",
+)
+"""Systems whose layouts the tests' corpus of configurations holds and no lab machine has taken round."""
+RECOGNISED_LOADERS = ("GRUB with BLS entries", LoaderKind.SYSTEMD_BOOT.value)
+
+
+def seen(system: InstalledSystem) -> Seen:
+    """Whether just this kind of system has gone round: its release, its loader, and how its root is kept."""
+    mine = (system.os_id, system.os_version, system.loader.kind, system.root.storage)
+    known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
+    return Seen.BOOTED if mine in known and not system.loader.bls else Seen.RECOGNISED
+
+
+def only_recognised() -> str:
+    """README's sentence on what no machine has shown yet."""
+    storages = (s.value for s in Storage if s not in {c.storage for c in BOOTED})
+    return (
+        f"{Seen.RECOGNISED.value}, by recorded configurations: {_listed(RECOGNISED_SYSTEMS)};"
+        f" {_listed(RECOGNISED_LOADERS)}; a root kept as {' or '.join(storages)}."
+    )
+
+
+def _listed(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,56 @@
+"""What was seen on machines is said alike in the table, on the screens and in README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from appliance.model.machine import InstalledSystem, LoaderKind, Storage
+from appliance.model.seen import BOOTED, RECOGNISED_SYSTEMS, Seen, only_recognised, seen
+from tests.fixtures.machines.derive import load
+
+README = re.sub(r"\s+", " ", (Path(__file__).parents[2] / "README.md").read_text())
+
+
+def debian() -> InstalledSystem:
+    return load("thin-bios").systems[0]
+
+
+def test_debian_12_on_thin_lvm_by_grub_was_booted_by_us() -> None:
+    assert seen(debian()) is Seen.BOOTED
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(debian(), os_id="ubuntu"),
+        replace(debian(), os_version="13"),
+        replace(debian(), loader=replace(debian().loader, bls=True)),
+        replace(debian(), loader=replace(debian().loader, kind=LoaderKind.SYSTEMD_BOOT)),
+        replace(debian(), root=replace(debian().root, storage=Storage.BTRFS)),
+    ],
+)
+def test_what_differs_in_one_thing_is_only_recognised(other: InstalledSystem) -> None:
+    assert seen(other) is Seen.RECOGNISED
+
+
+def test_readme_says_what_the_table_says() -> None:
+    assert README.count(only_recognised()) == 1
+    assert README.count(Seen.BOOTED.value) == 1
+    told = README[README.index(Seen.BOOTED.value) : README.index(Seen.RECOGNISED.value)]
+    for circle in BOOTED:
+        assert {circle.os_name, circle.loader.value, circle.storage.value} <= _named(told)
+    booted = (
+        {c.os_name for c in BOOTED} | {c.loader.value for c in BOOTED} | {c.storage.value for c in BOOTED}
+    )
+    assert _named(told) == booted, "README claims what the table does not"
+
+
+def _named(told: str) -> set[str]:
+    """Every system, loader and storage that a text names."""
+    words = {*RECOGNISED_SYSTEMS, *(c.os_name for c in BOOTED)}
+    words |= {kind.value for kind in LoaderKind} | {storage.value for storage in Storage}
+    return {word for word in words if word in told}
