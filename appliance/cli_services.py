@@ -1,4 +1,4 @@
-"""`twinboot export`, `plans`, `network`, `ssh`, `keyboard`, `power`: what is asked of the appliance."""
+"""What is asked of the appliance: `twinboot export`, `wanted`, `plans`, `network`, `ssh`, `power` ..."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ from appliance.errors import Refused
 from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.codec import to_pretty_json
+from appliance.model.plan import PatchKind
 from appliance.session import Session
 
 NewVerb = Callable[[str, str], argparse.ArgumentParser]
 """Makes the parser of one verb from its name and help text."""
 Answered = tuple[s.Reply, str]
 """The engine's answer, and the same as text."""
+
+WANTED = """\
+The list goes to the folder wanted of the stick. It names installed packages, sources, pins and public keys,
+and holds no password. Take the stick to an office with internet, and from there a bundle back:
+
+examples:
+  twinboot wanted                                on the appliance: all pending updates
+  twinboot wanted --packages nginx ledger        these and what they need
+  twinboot bundle make /media/*/TWINBOOT/wanted/*.json --stick june    in the office, for many machines
+  twinboot rehearse --all --bundle june          back at the machine, without a cable
+"""
 
 
 def add_verbs(verb: NewVerb) -> None:
@@ -26,6 +38,16 @@ def add_verbs(verb: NewVerb) -> None:
     export.add_argument(
         "--to", default=s.STICK, metavar="PLACE", help="stick (default), http(s)://... by PUT, or a /folder"
     )
+    wanted = verb(
+        "wanted", "Write to the stick what a system here would fetch; nothing is written to the machine."
+    )
+    wanted.add_argument("--system", default="", help="which installed system, as inspect names it")
+    kind = wanted.add_mutually_exclusive_group()
+    kind.add_argument("--all", action="store_true", help="all pending updates (default)")
+    kind.add_argument("--security", action="store_true", help="security updates only")
+    kind.add_argument("--packages", nargs="+", default=(), metavar="NAME", help="these packages")
+    wanted.epilog = WANTED
+    wanted.formatter_class = argparse.RawDescriptionHelpFormatter
     verb("plans", "The plan files on the stick; `twinboot run NAME` carries one out here and now.")
     _network_arguments(
         verb("network", "The appliance's own ports; with PORT set its address, until power-off.")
@@ -51,6 +73,13 @@ def _network_arguments(sub: argparse.ArgumentParser) -> None:
 async def _export(session: Session, args: argparse.Namespace) -> Answered:
     done = await session.export(args.run, args.to)
     return done, show.exported(done)
+
+
+async def _wanted(session: Session, args: argparse.Namespace) -> Answered:
+    kind = PatchKind.SECURITY if args.security else PatchKind.PACKAGES if args.packages else PatchKind.ALL
+    say = s.WriteWanted(system=args.system, kind=kind, packages=tuple(args.packages))
+    done = await session.write_wanted(say)
+    return done, show.wanted(done)
 
 
 async def _plans(session: Session, args: argparse.Namespace) -> Answered:
@@ -90,6 +119,7 @@ async def _power(session: Session, args: argparse.Namespace) -> Answered:
 
 VERBS: dict[str, Callable[[Session, argparse.Namespace], Awaitable[Answered]]] = {
     "export": _export,
+    "wanted": _wanted,
     "plans": _plans,
     "network": _network,
     "ssh": _ssh,

@@ -178,6 +178,9 @@ class Session:
     async def packages(self, system: str, find: str = "") -> sm.PackageList:
         return await self._ask(sm.GetPackages(system=system, find=find), sm.PackageList)
 
+    async def write_wanted(self, say: sm.WriteWanted) -> sm.WantedWritten:
+        return await self._ask(say, sm.WantedWritten)
+
     async def open_shell(self) -> sm.ShellReady:
         return await self._ask(sm.OpenShell(client=self.client), sm.ShellReady)
 

@@ -11,7 +11,14 @@ from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import FULL, Plan
 from appliance.model.seen import seen
-from appliance.model.service_messages import Exported, Network, PlanFiles, PlanSaved, SshState
+from appliance.model.service_messages import (
+    Exported,
+    Network,
+    PlanFiles,
+    PlanSaved,
+    SshState,
+    WantedWritten,
+)
 from appliance.model.standing import PoolRate, Standing
 
 GIB = 1024**3
@@ -160,6 +167,16 @@ def plan_saved(saved: PlanSaved) -> str:
         f"Saved     {saved.path}",
         f"To run it with nobody there, add to the kernel command line: {saved.argument}",
         f"From an address: twinboot.plan=URL#sha256={saved.sha256}",
+    ]
+    return clean("\n".join(lines))
+
+
+def wanted(done: WantedWritten) -> str:
+    lines = [
+        f"Written   {done.path}",
+        f"Holds     {done.installed} packages, {done.sources} sources, {done.keys} keys; no password",
+        *(f"Unknown   {sentence}" for sentence in done.unknown),
+        "Next      twinboot bundle make LIST --stick, on any Debian or Ubuntu with internet",
     ]
     return clean("\n".join(lines))
 

@@ -22,6 +22,7 @@ from appliance.probe.machine import probe
 from appliance.workflow import catalogue
 from appliance.workflow.descent import Descent
 from appliance.workflow.places import Places
+from appliance.workflow.wanted import write_wanted
 
 STILL_TRUE = 120.0
 """Seconds a reading may serve for a plan and its start: only this engine touches the disks meanwhile."""
@@ -71,6 +72,9 @@ class Desk:
                 self.power(say.act)
             case s.GetPackages():
                 return self.packages.look(say, self.machine())
+            case s.WriteWanted():
+                lineage, stick = self.descent().lineage, self.services.exporter.stick()
+                return write_wanted(stick, self.machine(), lineage, say, self.packages.setup)
             case _:
                 return self.services.handle(say, self.machine)
         return m.Accepted()

@@ -11,6 +11,7 @@ from appliance.host.run import Host
 from appliance.model.machine import Machine
 from appliance.model.plan import fingerprint
 from appliance.model.service_messages import GetPackages, PackageList
+from appliance.model.wanted import AptSetup
 from appliance.probe.packages import PackageTable, read_packages
 from appliance.workflow.packages import listing, sizes
 
@@ -35,6 +36,11 @@ class PackageDesk:
         with self._lock:
             known = self._tables.get(system) if self._machine == fingerprint(machine) else None
             return sizes(known) if known is not None else {}
+
+    def setup(self, system: str, machine: Machine) -> AptSetup:
+        """What decides what that system's apt would fetch. Raises as `look` does."""
+        with self._lock:
+            return self._table(system, machine).setup
 
     def _table(self, system: str, machine: Machine) -> PackageTable:
         if self._machine != (now := fingerprint(machine)):

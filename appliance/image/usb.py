@@ -21,7 +21,7 @@ SECTOR = 512
 MIB = 2048  # sectors
 DATA, BOOT, ESP, SYSTEM = "TWINBOOT", "TWINBOOT-BIOS", "TWINBOOT-ESP", LABEL
 DATA_SIZE = 16 * MIB
-FOLDERS = ("plans", "bundles", "scripts", "checks", "reports", "twinboot")
+FOLDERS = ("plans", "bundles", "wanted", "scripts", "checks", "reports", "twinboot")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from appliance.model.plan import Request
+from appliance.model.plan import PatchKind, Request
 from appliance.model.wire import Reply as Reply
 from appliance.model.wire import Say as Say
 
@@ -196,6 +196,26 @@ class PackageList(Reply, frozen=True, tag="packages"):
     unread: int = 0
 
 
+class WriteWanted(Say, frozen=True, tag="wanted"):
+    """Write what the system `system` would fetch for `kind` (all, security, packages) to the folder wanted
+    of the stick: `twinboot bundle make` fetches it elsewhere. Answered by `WantedWritten`.
+    """
+
+    system: str
+    kind: PatchKind = PatchKind.ALL
+    packages: tuple[str, ...] = ()
+
+
+class WantedWritten(Reply, frozen=True, tag="wanted"):
+    """`unknown` are sentences on what the list leaves out, or could not know."""
+
+    path: str
+    installed: int
+    sources: int
+    keys: int
+    unknown: tuple[str, ...] = ()
+
+
 class OpenShell(Say, frozen=True, tag="shell"):
     """A root shell on the terminal `client`, which asks for itself."""
 
@@ -293,6 +313,7 @@ AnyServiceSay = (
     | Blink
     | GetStick
     | GetPackages
+    | WriteWanted
     | OpenShell
     | ShellClosed
     | SetSsh
@@ -301,7 +322,16 @@ AnyServiceSay = (
     | SetKeyboard
 )
 AnyServiceReply = (
-    Exported | PlanFiles | PlanSaved | Network | OnStick | PackageList | ShellReady | SshState | KeyboardIs
+    Exported
+    | PlanFiles
+    | PlanSaved
+    | Network
+    | OnStick
+    | PackageList
+    | WantedWritten
+    | ShellReady
+    | SshState
+    | KeyboardIs
 )
 SERVICE_ACTS: tuple[type[Say], ...] = (SetNetwork, SetProxy, OpenShell, SetSsh, SetKeyboard)
 """Those that only the client in control may ask."""

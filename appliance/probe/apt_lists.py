@@ -14,9 +14,11 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import IO, Any
 
 from appliance.errors import DamagedData
+from appliance.model.wanted import ReadRelease
 from appliance.probe.tree import Tree
 
 FOLDER = "/var/lib/apt/lists"
@@ -25,7 +27,10 @@ MOST_BYTES = 1 << 28
 
 _LIST = re.compile(r"(?P<stem>.+_)Packages(?P<packed>\.(?:gz|xz|bz2|lzma|lz4|zst))?")
 _RELEASE = re.compile(r"(?P<stem>.+_)(?:In)?Release")
-_ARCHIVE = re.compile(r"^(Suite|Codename|NotAutomatic): *(\S+)", re.MULTILINE)
+_ARCHIVE = re.compile(
+    r"^(Origin|Suite|Codename|NotAutomatic|Date|Valid-Until|Components|Architectures): *(\S.*?) *$",
+    re.MULTILINE,
+)
 _HEAD = 1 << 16
 _OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
@@ -85,7 +90,37 @@ def _archive(tree: Tree, name: str) -> dict[str, str]:
             head = file.read(_HEAD).decode(errors="replace")
     except OSError:
         return {}
-    return dict(_ARCHIVE.findall(head.partition("\nSHA256:")[0]))
+    return release_fields(head)
+
+
+def release_fields(text: str) -> dict[str, str]:
+    """What a Release or InRelease file says of itself, above its list of files. Pure."""
+    return dict(
+        _ARCHIVE.findall(re.split(r"^(?:MD5Sum|SHA1|SHA256|SHA512):", text, maxsplit=1, flags=re.M)[0])
+    )
+
+
+def release_time(fields: dict[str, str], name: str = "Date") -> int:
+    """A date of a Release file in seconds since 1970; 0 where there is none, or none that is a date."""
+    try:
+        return max(0, int(parsedate_to_datetime(fields.get(name, "")).timestamp()))
+    except (ValueError, TypeError, OverflowError):
+        return 0
+
+
+def read_releases(tree: Tree) -> tuple[ReadRelease, ...]:
+    """The signed indexes that this system's apt has read."""
+    archives = [_archive(tree, name) for name in tree.names(FOLDER) if _RELEASE.fullmatch(name)]
+    return tuple(
+        ReadRelease(
+            origin=fields.get("Origin", ""),
+            suite=fields.get("Suite", ""),
+            codename=fields.get("Codename", ""),
+            date=release_time(fields),
+        )
+        for fields in archives
+        if fields
+    )
 
 
 @contextlib.contextmanager

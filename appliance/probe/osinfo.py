@@ -19,6 +19,7 @@ class OsRelease(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     version: str = ""
     like: tuple[str, ...] = ()
+    codename: str = ""
 
 
 def parse_os_release(text: str) -> OsRelease:
@@ -38,7 +39,17 @@ def parse_os_release(text: str) -> OsRelease:
         name=name,
         version=fields.get("VERSION_ID", ""),
         like=tuple(fields.get("ID_LIKE", "").split()),
+        codename=fields.get("VERSION_CODENAME", ""),
     )
+
+
+def codename(tree: Tree) -> str:
+    """What the release is called in the addresses of its archive; empty where it does not say."""
+    text = tree.text("/etc/os-release", 65536) or tree.text("/usr/lib/os-release", 65536) or ""
+    try:
+        return parse_os_release(text).codename
+    except DamagedData:
+        return ""
 
 
 def _unquote(value: str, number: int) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import ProbeFailed
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine
+from appliance.model.wanted import AptSetup
 from appliance.probe import dpkg, lsblk
 from appliance.probe.apt_lists import Lists, offers
+from appliance.probe.apt_setup import read_setup
 from appliance.probe.debversion import compare, version_key
 from appliance.probe.ground import lay
 from appliance.probe.machine import exclusive
@@ -39,12 +42,13 @@ class Package:
 class PackageTable:
     """Sorted by name. `lists_at` is when apt last read its lists, in seconds since 1970; 0 where it has none.
 
-    `unread` counts the lists that could not be read.
+    `unread` counts the lists that could not be read. `setup` is what decides what apt would fetch.
     """
 
     packages: tuple[Package, ...]
     lists_at: float = 0.0
     unread: int = 0
+    setup: AptSetup = field(default_factory=AptSetup)
 
 
 def read_packages(
@@ -85,7 +89,8 @@ def table(tree: Tree) -> PackageTable:
         )
         for p in installed
     )
-    return PackageTable(tuple(sorted(packages, key=lambda p: p.name)), lists.at, lists.unread)
+    setup = read_setup(tree, lists, time.time())
+    return PackageTable(tuple(sorted(packages, key=lambda p: p.name)), lists.at, lists.unread, setup)
 
 
 def _newer(

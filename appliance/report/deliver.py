@@ -63,6 +63,7 @@ PLAN = Cargo(
     "Nothing half-written was left behind.",
     "Keep the command line: it asks for the same.",
 )
+WANTED = Cargo("list of wanted packages", "Nothing half-written was left behind.", "Use another stick.")
 
 
 def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: Tell) -> Path:

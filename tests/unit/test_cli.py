@@ -248,6 +248,21 @@ def test_the_plans_of_the_stick_are_listed_and_one_is_carried_out(
     assert len(desk.started) == 1
 
 
+def test_what_a_machine_would_fetch_goes_to_the_stick(
+    desk: RecordedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["wanted"]) == 0
+    said = capsys.readouterr().out
+    assert "Written   /stick/x.json" in said and "3 packages, 2 sources, 1 keys; no password" in said
+    assert "Unknown   The source x wants a name." in said
+    assert main(["wanted", "--security"]) == main(["wanted", "--packages", "nginx", "--json"]) == 0
+    assert [say for say in desk.asked if isinstance(say, s.WriteWanted)] == [
+        s.WriteWanted(system="", kind=PatchKind.ALL),
+        s.WriteWanted(system="", kind=PatchKind.SECURITY),
+        s.WriteWanted(system="", kind=PatchKind.PACKAGES, packages=("nginx",)),
+    ]
+
+
 def test_a_port_is_shown_set_and_found(desk: RecordedDesk, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["network"]) == 0
     assert "192.0.2.10/24" in capsys.readouterr().out

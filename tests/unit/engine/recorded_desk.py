@@ -71,6 +71,9 @@ class RecordedDesk:
                 here = s.PlanFile(name="june.json", serial="any", request=request, command_line="twinboot")
                 other = s.PlanFile(name="x.json", request=request, why_not="The plan x.json is for OTHER.")
                 return s.PlanFiles(folder="/stick/plans", stick=True, files=(here, other))
+            case s.WriteWanted():
+                unknown = ("The source x wants a name.",)
+                return s.WantedWritten(path="/stick/x.json", installed=3, sources=2, keys=1, unknown=unknown)
             case s.SavePlanFile():
                 self.saved.append(say)
                 return s.PlanSaved(path="/stick/june.json", sha256="ab", argument="twinboot.plan=june.json")

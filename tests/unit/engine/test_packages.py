@@ -55,6 +55,12 @@ def names(desk: PackageDesk, find: str = "") -> list[str]:
     return [row.name for row in desk.look(GetPackages(system=ROOT, find=find), machine()).rows]
 
 
+def test_the_setup_of_apt_comes_with_the_same_reading(desk: PackageDesk, reading: Reading) -> None:
+    names(desk)
+    assert desk.setup(ROOT, machine()) is TABLE.setup
+    assert reading.read == [ROOT]
+
+
 def test_it_is_read_once_for_every_letter_typed(desk: PackageDesk, reading: Reading) -> None:
     assert desk.sizes(ROOT, machine()) == {}
     assert [names(desk), names(desk, "z"), names(desk, "zz")] == [["bash", "zsh"], ["zsh"], []]
