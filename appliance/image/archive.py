@@ -32,7 +32,7 @@ def after() -> bytes:
 
 
 def _header(name: str, mode: int, size: int) -> bytes:
-    """One header of the "new" format (kernel, early-userspace/buffer-format.rst), name and padding included."""
+    """One header of the "new" format (kernel, early-userspace/buffer-format.rst), with name and padding."""
     path = name.encode() + b"\0"
     fields = [0] * _FIELDS
     fields[1], fields[4], fields[6], fields[11] = mode, 1, size, len(path)
