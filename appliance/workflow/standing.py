@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.confirm.limits import DEADLINE
 from appliance.boot.entries import PANIC
 from appliance.errors import DamagedData
 from appliance.model.codec import from_json, to_json
 from appliance.model.machine import Machine
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, PoolSample, Standing
 from appliance.workflow.journal import peek
-from appliance.workflow.limits import DEADLINE
 
 DAY = 86400.0
 RECENT = 7 * DAY

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.boot.confirm.limits import DEADLINE, MKCONFIG
 from appliance.boot.entries import FOLDER
 from appliance.errors import BootConfigFailed
 from appliance.host.files import write_atomic
@@ -38,8 +39,8 @@ class Trial:
     old_root: str
     folder: str = "grub"
     prefix: str = ""
-    deadline: int = 600
-    mkconfig: int = 900
+    deadline: int = DEADLINE
+    mkconfig: int = MKCONFIG
     manual: bool = False
     tries: int = 4
 

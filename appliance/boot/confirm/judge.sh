@@ -8,6 +8,9 @@ CONFIRM_CONSOLE=/dev/console
 CONFIRM_LOG=/var/log/twinboot.log
 CONFIRM_SYSRQ=/proc/sysrq-trigger
 CONFIRM_PAUSE=15 # seconds between two looks
+# Seconds, where the run's conf has none: limits.py.
+CONFIRM_DEADLINE=600
+CONFIRM_MKCONFIG=900
 
 # Says $1 on the console and in the log of this system.
 confirm_say() {
@@ -35,7 +38,7 @@ confirm_value() {
 
 # Seconds that grub-mkconfig may take in the trial of $1: os-prober looks at every disk.
 confirm_mkconfig() {
-    confirm_value "$CONFIRM_HOME/$1/conf" mkconfig 900
+    confirm_value "$CONFIRM_HOME/$1/conf" mkconfig "$CONFIRM_MKCONFIG"
 }
 
 # The value of variable $1 in the env block.
@@ -197,7 +200,7 @@ verb_confirm() {
     confirm_conf=$CONFIRM_HOME/$confirm_id/conf
     confirm_say "trial $confirm_id: looking at this boot"
     # The rest of the deadline is for writing the result down and for an orderly restart.
-    confirm_limit=$(($(confirm_value "$confirm_conf" deadline 600) - 150))
+    confirm_limit=$(($(confirm_value "$confirm_conf" deadline "$CONFIRM_DEADLINE") - 150))
     if ! confirm_boot_ready "$confirm_id"; then
         echo "why /boot is not there or cannot be written" >"$CONFIRM_RUN/sentences"
         confirm_give_back "$confirm_id"
@@ -227,7 +230,7 @@ verb_confirm() {
 # deadline RUN: whatever hangs, after its time the trial is given back. Emergency mode does not stop it.
 verb_deadline() {
     confirm_booted "twinboot.trial=$1" || return 0
-    confirm_end=$(confirm_value "$CONFIRM_HOME/$1/conf" deadline 600)
+    confirm_end=$(confirm_value "$CONFIRM_HOME/$1/conf" deadline "$CONFIRM_DEADLINE")
     confirm_keeping=$(($(confirm_mkconfig "$1") + 200))
     while :; do
         confirm_more=0

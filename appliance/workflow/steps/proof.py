@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from appliance.boot import confirm
 from appliance.boot.base import BootPlace
+from appliance.boot.confirm.limits import deadline, mkconfig
 from appliance.boot.flip import open_boot
 from appliance.checks.facts import parse
 from appliance.errors import ApplianceError, Cancelled, TwinFailed
@@ -17,7 +18,6 @@ from appliance.patching.job import rest_after
 from appliance.twin.hypervisor import PowerState
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow.limits import deadline, mkconfig
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import loader_of, staged_system, trial_root
 from appliance.workflow.steps.ground import OnGround

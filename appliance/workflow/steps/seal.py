@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.boot import confirm, fstab
 from appliance.boot.artifacts import find_artifacts
+from appliance.boot.confirm.limits import deadline, mkconfig
 from appliance.checks.expected import gateways, render
 from appliance.checks.health import script
 from appliance.checks.history import failed_before
@@ -21,7 +22,6 @@ from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow.limits import deadline, mkconfig
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import KEPT_FILES
 from appliance.workflow.steps.data import written_since

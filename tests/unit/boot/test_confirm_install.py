@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.boot import confirm
+from appliance.boot.confirm import limits
 from appliance.errors import BootConfigFailed
 
 TRIAL = confirm.Trial(run="tb1", root="/dev/mapper/vg0-root--tb1", old_root="/dev/mapper/vg0-root")
@@ -76,3 +78,23 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if "twinboot" in line]
     assert not ours, ours
+
+
+def test_a_run_without_limits_of_its_own_gets_those_that_a_person_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tb1").mkdir()
+    (tmp_path / "tb1/conf").write_text("mode auto\n")
+    judge, _ = confirm.parts()
+    asked = f"""{judge}
+CONFIRM_HOME={tmp_path}
+confirm_mkconfig tb1
+confirm_value "$CONFIRM_HOME/tb1/conf" deadline "$CONFIRM_DEADLINE"
+"""
+    said = subprocess.run(["sh", "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    assert [int(word) for word in said] == [limits.MKCONFIG, limits.DEADLINE]
+    assert (TRIAL.mkconfig, TRIAL.deadline) == (limits.MKCONFIG, limits.DEADLINE)
+
+
+def test_the_shell_has_its_limits_from_nowhere_else() -> None:
+    script = "\n".join(confirm.parts())
+    for value in (limits.DEADLINE, limits.MKCONFIG):
+        assert len(re.findall(rf"\b{value}\b", script)) == 1, f"{value} stands in one place of the script"

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import confirm
+from appliance.boot.confirm import limits
 from appliance.checks.facts import parse
 from appliance.errors import Cancelled, TwinFailed
 from appliance.model.verdict import Facts
 from appliance.twin.hypervisor import PowerState
-from appliance.workflow import limits
 from appliance.workflow.runner import Context
 from appliance.workflow.steps import proof
 from appliance.workflow.steps.ground import Ground
