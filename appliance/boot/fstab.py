@@ -9,7 +9,10 @@ from appliance.errors import BootConfigFailed
 from appliance.host.files import write_atomic
 from appliance.model.machine import FstabEntry
 
-_FIELDS = re.compile(rb"^([ \t]*)([^\s#]\S*)([ \t]+)(\S+)([ \t]+)(\S+)([ \t]+)(\S+)(.*)$")
+# Options may be missing (libmount reads such a line); a comment may follow the fields.
+_FIELDS = re.compile(
+    rb"^([ \t]*)([^\s#]\S*)([ \t]+)(\S+)([ \t]+)(\S+)(?:([ \t]+)([^\s#]\S*))?((?:\s.*)?)$", re.DOTALL
+)
 # A volume's spec: a device path or a tag; nothing a line could be broken with.
 _SPEC = re.compile(r"(?:/dev/[A-Za-z0-9+_.:/-]+|(?:UUID|LABEL|PARTUUID)=[A-Za-z0-9_.-]+)\Z")
 
@@ -28,7 +31,7 @@ def parse(text: bytes) -> tuple[FstabEntry, ...]:
             continue
         rest = [int(word) if word.isdigit() else 0 for word in found[9].split()[:2]]
         freq, passno = (*rest, 0, 0)[:2]
-        spec, target, fstype, options = (_unescaped(found[n]) for n in (2, 4, 6, 8))
+        spec, target, fstype, options = (_unescaped(found[n] or b"defaults") for n in (2, 4, 6, 8))
         out.append(
             FstabEntry(spec=spec, target=target, fstype=fstype, options=options, freq=freq, passno=passno)
         )

@@ -12,13 +12,13 @@ import shlex
 from dataclasses import dataclass, field
 
 from appliance.boot.base import Entry
+from appliance.probe.grub import default_choice
 
 _BLOCK = re.compile(r"\s*(menuentry|submenu|function)\s(.*)\{\s*\Z")
 # "if linux …; then" is how our own trial entry tries it.
 _LINUX = re.compile(r"\s*(?:if )?linux(?:16|efi)?\s+(\S+)\s*(.*?)\s*(?:; then)?\Z")
 _INITRD = re.compile(r"\s*(?:if )?initrd(?:16|efi)?\s+(.*?)\s*(?:; then)?\Z")
 _ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
-_DEFAULT = re.compile(r'^\s*set default="?([^"\n]*)"?\s*$', re.M)
 _PRELUDE = re.compile(
     r"load_video|gfxmode \S+|insmod [a-z0-9_]+|set gfxpayload=\S+"
     r"|if \[ x\$grub_platform = xxen \]; then (?:insmod [a-z0-9_]+; )+fi"
@@ -132,10 +132,7 @@ def choices(text: str, prefix: str = "") -> tuple[tuple[str, Entry], ...]:
 
 def default_entry(text: str, prefix: str = "", saved: str = "") -> Entry | None:
     """The entry an unattended start takes; `saved` is grubenv's saved_entry. None: not to be said."""
-    tree = _tree(text)
-    choices = [c for c in _DEFAULT.findall("\n".join(tree.lines)) if "next_entry" not in c]
-    choice = (choices[0] if choices else "0").replace("${saved_entry}", saved) or "0"
-    node = _find(tree.inner, choice)
+    node = _find(_tree(text).inner, default_choice(text, {"saved_entry": saved}))
     return _entry(node, prefix) if node else None
 
 

@@ -130,13 +130,23 @@ def _id_of(words: list[str]) -> str:
 
 
 def default_choice(grub_cfg: str, environment: dict[str, str]) -> str:
-    """What `default` is set to where nothing is pending for one boot: the last plain assignment."""
-    found = re.findall(r"^\s*set default=(.*)$", grub_cfg, re.MULTILINE)
-    values = [value.strip().strip("\"'") for value in found]
-    plain = [value for value in values if value != "${next_entry}"]
-    if not plain:
-        return "0"
-    return environment.get("saved_entry", "0") or "0" if plain[-1] == "${saved_entry}" else plain[-1]
+    """What `default` is set to where nothing is pending for one boot.
+
+    The last assignment that stands under no condition counts, else the first: that is 00_header's, and one
+    under another condition is a fallback's (Fedora's 08_fallback_counting).
+    """
+    always: list[str] = []
+    under_condition: list[str] = []
+    depth = 0
+    for line in grub_cfg.splitlines():
+        found = re.match(r"\s*set default=(.*)$", line)
+        value = found[1].strip().strip("\"'") if found else ""
+        if found and value != "${next_entry}":
+            (under_condition if depth else always).append(value)
+        depth += len(re.findall(r"(?:^|;|\bthen|\belse)\s*if\s", line))
+        depth -= len(re.findall(r"(?:^|;)\s*fi\b", line))
+    chosen = always[-1] if always else under_condition[0] if under_condition else "0"
+    return environment.get("saved_entry", "0") or "0" if chosen == "${saved_entry}" else chosen
 
 
 def default_entry(grub_cfg: str, environment: dict[str, str], bls: tuple[Entry, ...] = ()) -> Entry | None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.probe.grub import (
+    default_choice,
     default_entry,
     parse_entries,
     parse_env_block,
@@ -83,6 +84,13 @@ def test_entries_nest_and_keep_their_kernel() -> None:
 def test_the_default_entry(default: str, saved: str, last: str) -> None:
     found = default_entry(menu(default), {"saved_entry": saved} if saved else {})
     assert found is not None and found.arguments.endswith(last)
+
+
+def test_a_default_under_a_condition_gives_way_to_one_that_always_counts() -> None:
+    fallback = "if [ x = y ]; then\n  if [ a ]; then set default=7; fi\n  set default=8\nfi\n"
+    assert default_choice(menu("1>1") + fallback, {}) == "1>1"
+    assert default_choice(menu("0") + fallback + "set default='9'\n" + fallback, {}) == "9"
+    assert default_choice("", {"saved_entry": "x"}) == "0"
 
 
 def test_an_empty_menu_starts_nothing() -> None:
