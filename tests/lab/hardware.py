@@ -94,7 +94,7 @@ def _processor(accelerator: str) -> tuple[str, ...]:
         # Without KVM's signature the system finds the machine by its SMBIOS names, as with emulation: "qemu".
         return ("-accel", "kvm", "-cpu", "host,kvm=off", "-smp", "2")
     # One processor: with two, emulated, a 6.12 kernel died in code it had just patched. Room for a second one
-    # makes QEMU keep the memory barriers that it leaves out for a single one (QEMU before 8.1, commit c914d46d0a64): without
+    # makes QEMU keep memory barriers that it leaves out for a single one (before 8.1, c914d46d0a64): without
     # them the processor's thread and the disk's lose a request of virtio now and then, and all writing stops.
     return ("-accel", "tcg", "-cpu", ",".join(("max", "+svm", *SLOW_WHEN_EMULATED)), "-smp", "1,maxcpus=2")
 
