@@ -1,10 +1,23 @@
-"""What is longest begins first: whole stories, then machines, then the rest."""
+"""What is longest begins first: whole stories, machines, the rest. What a machine showed is kept."""
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
+from tests.e2e.cells import Stamping
+
 LONGEST_FIRST = ("e2e", "lab")
+
+# Each test has pytest's own limit; one example that waited for a busy computer is no finding.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run side by side only the process that hears of all of them keeps the record."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Stamping())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

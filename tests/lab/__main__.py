@@ -1,4 +1,4 @@
-"""`python -m tests.lab build|boot|record|demo|bench`: the laboratory from the command line."""
+"""`python -m tests.lab build|boot|record|demo|bench|cells`: the laboratory from the command line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 import tty
 from pathlib import Path
 
+from tests.e2e.cells import table
 from tests.lab.bench import bench
 from tests.lab.circle import go_round, machine_to_drive
 from tests.lab.firmware import BIOS, UEFI
@@ -47,12 +48,18 @@ def main() -> int:
     demo.add_argument("--bus", choices=BUSES, default="virtio")
     demo.add_argument("--unattended", action="store_true", help="even on a terminal")
     verbs.add_parser("bench", help="times and sizes beside a rival's, in one run")
+    verbs.add_parser("cells", help="which machines went the full circle here, and when")
     arguments = parser.parse_args()
+    work = {
+        "build": _build,
+        "boot": _boot,
+        "record": _record,
+        "demo": _demo,
+        "bench": _bench,
+        "cells": lambda _: print(table()),
+    }
     try:
-        verb = {"build": _build, "boot": _boot, "record": _record, "demo": _demo, "bench": _bench}[
-            arguments.verb
-        ]
-        verb(arguments)
+        work[arguments.verb](arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

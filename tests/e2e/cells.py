@@ -1,0 +1,151 @@
+"""Which machines went the full circle: storage x firmware x loader x bus, as tests here showed it.
+
+A cell is *booted* where every test named for it has passed on this computer with the code it has now;
+*recorded* where the tests hold a recorded machine of its kind; *refused* where that machine's own trouble
+says so. Stamps of passed tests lie in the lab's cache, outside git: a table without a stamp claims nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from appliance.host.files import write_atomic
+from appliance.model.machine import InstalledSystem, Machine
+from tests.fixtures.machines.derive import load
+from tests.lab.cache import cache_folder, key_of
+
+HERE = Path(__file__).parent
+MACHINES = HERE.parent / "fixtures/machines"
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A kind of machine, in the model's own words, and the tests that take one all the way round.
+
+    A test is named as pytest does it, from this folder.
+    """
+
+    storage: str
+    firmware: str
+    loader: str
+    bus: str
+    tests: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        return (self.storage, self.firmware, self.loader, self.bus)
+
+
+def _of(file: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{file}::test_{name}" for name in names)
+
+
+# fmt: off
+CELLS = (
+    Cell("LVM thin", "bios", "GRUB", "virtio", _of("test_circle.py",
+        "the_metal_runs_what_was_tested_and_keeps_it",
+        "the_way_back_without_the_stick",
+        "retired_the_old_system_is_gone_and_the_kept_one_has_its_name",
+        "rolled_back_and_retired_the_machine_is_what_it_was")),
+    Cell("LVM thin", "uefi", "GRUB", "nvme", _of("test_way_back.py",
+        "good_in_the_twin_bad_on_the_metal_gives_way_by_itself",
+        "good_on_both_the_nvme_machine_keeps_it")),
+    Cell("LVM thin", "bios", "GRUB", "sata", _of("test_bad_patches.py",
+        "a_data_migration_is_named_twice_and_the_ahci_machine_boots_what_was_tested")),
+    Cell("LVM thick", "bios", "GRUB", "virtio", _of("test_thick.py",
+        "the_metal_runs_the_snapshot_that_was_tested_and_keeps_it",
+        "retired_the_kept_system_is_the_root_volume_again",
+        "rolled_back_the_old_system_runs_and_the_run_can_go")),
+)
+# fmt: on
+
+
+def _stamps_file() -> Path:
+    return cache_folder() / "cells.json"
+
+
+def stamps() -> dict[str, dict[str, str]]:
+    """By test: the day it passed and the key of its file then; nothing where there is no such record."""
+    try:
+        found = json.loads(_stamps_file().read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _key_of_test(test: str) -> str:
+    return key_of(HERE / test.partition("::")[0])
+
+
+def stamp(test: str) -> None:
+    """Record that a test of a cell passed just now."""
+    known = stamps()
+    known[test] = {"day": time.strftime("%Y-%m-%d", time.gmtime()), "code": _key_of_test(test)}
+    write_atomic(_stamps_file(), json.dumps(known, indent=1, sort_keys=True).encode())
+
+
+def said_of(cell: Cell) -> str:
+    """What is known of a cell that has tests; the day is that of its oldest one."""
+    known = stamps()
+    valid = [
+        known[test]["day"]
+        for test in cell.tests
+        if test in known and known[test].get("code") == _key_of_test(test)
+    ]
+    if len(valid) == len(cell.tests):
+        return f"booted, last {min(valid)}"
+    return f"not seen by these tests here ({len(valid)} of {len(cell.tests)} passed)"
+
+
+def _recorded() -> Iterator[tuple[Key, str]]:
+    """The recorded machines' cells and what stands against each."""
+    for file in sorted(MACHINES.glob("*.json")):
+        machine = load(file.stem)
+        for system in machine.systems:
+            refusals = [t.sentence for t in (*machine.trouble, *system.trouble) if t.refuses]
+            yield _cell_of(machine, system), f"refused: {refusals[0]}" if refusals else "recorded"
+
+
+def _cell_of(machine: Machine, system: InstalledSystem) -> Key:
+    group = machine.vg(system.root.vg)
+    disk = machine.disk_of(group.pvs[0].path if group else system.root.device)
+    bus = disk.bus.value if disk else "?"
+    return (system.root.storage.value, machine.firmware.value, system.loader.name, bus)
+
+
+def table() -> str:
+    """The table as the suite and `python -m tests.lab cells` print it."""
+    rows = {cell.key: said_of(cell) for cell in CELLS}
+    recorded: dict[Key, str] = {}
+    for key, said in _recorded():
+        if key not in rows and recorded.get(key) != "recorded":
+            recorded[key] = said
+    head = f"{'STORAGE':10} {'FIRMWARE':8} {'LOADER':21} {'BUS':7} SEEN"
+    every = sorted((rows | recorded).items())
+    return "\n".join([head, *(f"{a:10} {b:8} {c:21} {d:7} {said}" for (a, b, c, d), said in every)])
+
+
+@dataclass
+class Stamping:
+    """The pytest plugin: stamps what passes, prints the table where a test of a cell ran."""
+
+    ran: list[str] = field(default_factory=list)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = report.nodeid.removeprefix("tests/e2e/")
+        if report.when == "call" and any(test in cell.tests for cell in CELLS):
+            self.ran.append(test)
+            if report.passed:
+                stamp(test)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.ran:
+            terminalreporter.section("machines that went the full circle")
+            terminalreporter.write_line(table())

@@ -1,0 +1,100 @@
+"""The table of machines claims no more than tests that passed have stamped."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.model.machine import Bus, Firmware, LoaderKind, Storage
+from appliance.model.seen import BOOTED
+from tests.e2e import cells
+from tests.e2e.cells import CELLS, HERE, Stamping, said_of, stamp, stamps, table
+
+THIN = CELLS[0]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def names_in(file: Path) -> set[str]:
+    body = ast.parse(file.read_text()).body
+    return {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def test_every_cell_names_tests_there_are_in_words_of_the_model() -> None:
+    for cell in CELLS:
+        assert cell.storage in {s.value for s in Storage} and cell.firmware in {f.value for f in Firmware}
+        assert cell.loader in {k.value for k in LoaderKind} and cell.bus in {b.value for b in Bus}
+        assert cell.tests
+        for test in cell.tests:
+            file, _, name = test.partition("::")
+            assert name in names_in(HERE / file), test
+    assert len({cell.key for cell in CELLS}) == len(CELLS)
+
+
+def test_what_is_said_to_be_booted_by_us_has_a_cell() -> None:
+    seen = {(cell.storage, cell.loader) for cell in CELLS}
+    assert {(c.storage.value, c.loader.value) for c in BOOTED} <= seen
+
+
+def test_without_a_stamp_nothing_is_booted() -> None:
+    assert "booted" not in table()
+    assert said_of(THIN) == f"not seen by these tests here (0 of {len(THIN.tests)} passed)"
+
+
+def test_a_cell_is_booted_once_all_of_its_tests_have_passed() -> None:
+    for test in THIN.tests[1:]:
+        stamp(test)
+    assert said_of(THIN).startswith("not seen")
+    stamp(THIN.tests[0])
+    assert said_of(THIN).startswith("booted, last 20")
+    rows = [row for row in table().splitlines() if "booted, last" in row]
+    assert [row.split()[:5] for row in rows] == [["LVM", "thin", "bios", "GRUB", "virtio"]]
+
+
+def test_a_test_that_was_changed_since_counts_no_more() -> None:
+    for test in THIN.tests:
+        stamp(test)
+    known = stamps()
+    known[THIN.tests[0]]["code"] = "0" * 16
+    cells._stamps_file().write_text(json.dumps(known))
+    assert said_of(THIN).startswith("not seen")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_a_damaged_record_claims_nothing(text: str) -> None:
+    cells._stamps_file().write_text(text)
+    assert stamps() == {}
+
+
+def test_only_a_pass_of_the_test_itself_is_stamped() -> None:
+    plugin, test = Stamping(), THIN.tests[0]
+
+    def report(nodeid: str, when: str, outcome: str) -> pytest.TestReport:
+        return pytest.TestReport(nodeid, ("", 0, ""), {}, outcome, None, when)  # type: ignore[arg-type]
+
+    for when, outcome in (
+        ("setup", "passed"),
+        ("call", "failed"),
+        ("call", "skipped"),
+        ("teardown", "passed"),
+    ):
+        plugin.pytest_runtest_logreport(report(f"tests/e2e/{test}", when, outcome))
+    plugin.pytest_runtest_logreport(report("tests/e2e/test_other.py::test_x", "call", "passed"))
+    assert stamps() == {}
+    plugin.pytest_runtest_logreport(report(f"tests/e2e/{test}", "call", "passed"))
+    assert list(stamps()) == [test]
+
+
+def test_recorded_machines_without_a_test_are_recorded_or_refused_and_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cells, "CELLS", ())
+    rows = table().splitlines()[1:]
+    assert any(row.endswith(" recorded") and row.startswith("LVM thin") for row in rows)
+    assert all(" recorded" in row or " refused: " in row for row in rows)
