@@ -71,16 +71,17 @@ def root_stack(disks: tuple[str, ...], segtypes: tuple[str, ...], fstype: str, s
 _MODULE = re.compile(r"(?:.*/)?([^/]+?)\.ko(?:\.(?:xz|zst|gz))?\Z")
 
 
-def _modules_in(names: tuple[str, ...]) -> set[str]:
+def module_names(names: tuple[str, ...]) -> set[str]:
+    """The modules among file names, with underscores, however they are packed."""
     return {plain(found[1]) for name in names if (found := _MODULE.match(name))}
 
 
 def not_in_initrd(stack: RootStack, names: tuple[str, ...], modules: Path) -> tuple[str, ...]:
     """Sentences for what is missing; `modules` is the new kernel's module folder (modules.builtin)."""
     builtin = modules / "modules.builtin"
-    there = _modules_in(names)
+    there = module_names(names)
     if builtin.is_file():
-        there |= _modules_in(tuple(builtin.read_text(errors="replace").splitlines()))
+        there |= module_names(tuple(builtin.read_text(errors="replace").splitlines()))
     programs = {name.rpartition("/")[2] for name in names}
     reasons = [
         f"The new initrd lacks the driver {module}, which this machine's root disk needs."

@@ -93,10 +93,25 @@ def opened(host: Host, twin: Twin, system: InstalledSystem) -> Iterator[Offline]
     with contextlib.ExitStack() as stack:
         for device, fstype, at in _places(twin, system):
             _mount(stack, host, _inside(root, at), "-t", fstype, "-o", "nodev,nosuid", device)
-        for at, mode in (("run", "755"), ("tmp", "1777")):
-            # They outlive one program: what it leaves there is found by the next.
-            _mount(stack, host, _inside(root, at), "-t", "tmpfs", "-o", f"nodev,nosuid,mode={mode}", "tmpfs")
-        yield Offline(host, root)
+        yield _furnished(stack, host, root)
+
+
+@contextlib.contextmanager
+def opened_at(host: Host, root: Path, boot: Path) -> Iterator[Offline]:
+    """A volume of ours, mounted at `root` already, to run programs in; the folder `boot` is at its /boot."""
+    with contextlib.ExitStack() as stack:
+        # The mount it stands on lets no program run (host.files.mounted); what stands on this one may.
+        _mount(stack, host, root, "--bind", str(root))
+        host.run(write("mount", "-o", "remount,bind,nodev,nosuid,exec", str(root), timeout=120))
+        _mount(stack, host, _inside(root, "boot"), "--bind", str(boot))
+        yield _furnished(stack, host, root)
+
+
+def _furnished(stack: contextlib.ExitStack, host: Host, root: Path) -> Offline:
+    for at, mode in (("run", "755"), ("tmp", "1777")):
+        # They outlive one program: what it leaves there is found by the next.
+        _mount(stack, host, _inside(root, at), "-t", "tmpfs", "-o", f"nodev,nosuid,mode={mode}", "tmpfs")
+    return Offline(host, root)
 
 
 def _places(twin: Twin, system: InstalledSystem) -> list[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ from appliance.boot.artifacts import modules_folder
 from appliance.boot.base import Artifacts
 from appliance.boot.drivers import LVM_MODULES, RootStack, not_in_initrd, root_stack
 from appliance.boot.initrd import initrd_names
+from appliance.boot.initrd_maker import INITRAMFS_TOOLS, maker_of
 from appliance.errors import BootConfigFailed
 from appliance.host.files import mounted_readonly
 from appliance.host.run import Host
@@ -20,11 +21,9 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
 
     `root` is the mounted trial volume; its /lib/modules says what the kernel has built in.
     """
-    group = ground.machine.vg(ground.names.vg)
-    if group is None:
+    stack = root_stack_of(host, ground)
+    if stack is None:
         return (f"The volume group {ground.names.vg} was not found on this machine.",)
-    disks = tuple(d.path for pv in group.pvs if (d := ground.machine.disk_of(pv.path)) is not None)
-    stack = root_stack(disks, ground.store(host).boot_stack, ground.system.root.fstype)
     modules = modules_folder(root, artifacts.version)
     if modules is None:
         return (f"The patched system has no modules for its kernel {artifacts.version}.",)
@@ -32,6 +31,15 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
     for name in artifacts.initrds:
         names += initrd_names(host, Path(artifacts.file(name).source))
     return not_in_initrd(stack, names, modules)
+
+
+def root_stack_of(host: Host, ground: Ground) -> RootStack | None:
+    """What this machine's own root stands on; None where its volume group is not there."""
+    group = ground.machine.vg(ground.names.vg)
+    if group is None:
+        return None
+    disks = tuple(d.path for pv in group.pvs if (d := ground.machine.disk_of(pv.path)) is not None)
+    return root_stack(disks, ground.store(host).boot_stack, ground.system.root.fstype)
 
 
 def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
@@ -68,8 +76,8 @@ def _why_not_booted(
         return (f"The initrd {kernel.initrd} of the installed system does not read: {error}",)
     if not not_in_initrd(RootStack(needed, ()), names, modules):
         return ()
+    again = (maker_of(root) or INITRAMFS_TOOLS).on_the_running_system(kernel.version, kernel.initrd, needed)
     return (
         f"The initrd {kernel.initrd} of the installed system lacks the driver {' or '.join(needed)}: with a "
-        "snapshot of its root volume this machine would not boot. On the running system: update-initramfs -u "
-        f"-k {kernel.version}.",
+        f"snapshot of its root volume this machine would not boot. On the running system: {again}.",
     )

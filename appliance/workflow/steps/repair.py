@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from appliance.boot import pin
 from appliance.boot.artifacts import kernels_with_modules
-from appliance.boot.initrd import initrd_names
 from appliance.checks.collect import collect
 from appliance.errors import ApplianceError, BootConfigFailed, Cancelled, TwinFailed
 from appliance.host.files import mounted
@@ -16,17 +15,15 @@ from appliance.model.events import Line, StateChanged, VerdictReached
 from appliance.model.lineage import State
 from appliance.model.plan import PlannedStep, RepairKind
 from appliance.model.verdict import Facts
-from appliance.twin.offline import Offline, opened
+from appliance.twin.offline import opened
 from appliance.workflow.repair import ANOTHER, older_kernel
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.fsck import CheckFileSystem
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.initrd import make_initrd
 from appliance.workflow.steps.packages import FinishPackages, UndoPackages
 from appliance.workflow.steps.twins import HEALTH, WORK, site, twin_of
 from appliance.workflow.steps.verdict import provisional
-
-INITRD_LIMIT = 3600.0
-"""Seconds. Packing an initrd takes half a minute, and fifty times that on an emulated machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +67,28 @@ def why_unwell(facts: Facts) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RebuildInitrd(OnGround):
-    """By the copy's own initramfs-tools, off-line, for the kernel it boots by default."""
+    """By the copy's own initramfs-tools or dracut, off-line, for the kernel it boots by default."""
 
     def do(self, ctx: Context) -> None:
         twin = twin_of(ctx, self.ground, WORK)
         twin.stop()
         with opened(ctx.host, twin, self.ground.system) as copy:
-            version = self._version(copy)
-            ctx.tell(Line(source="boot", text=f"building the initrd of kernel {version} anew"))
-            image = copy.root / "boot" / f"initrd.img-{version}"
-            # What is damaged is not kept: the twin's /boot is thrown away, the machine's is not touched.
-            image.unlink(missing_ok=True)
-            said = copy.exec(("update-initramfs", "-c", "-k", version), timeout=INITRD_LIMIT)
-            text = (said.stdout + said.stderr).decode(errors="replace")
-            for words in text.splitlines():
-                ctx.tell(Line(source="boot", text=words))
-            if said.status or not image.is_file():
-                last = text.strip().splitlines()[-1:] or ["it says nothing"]
+            versions = kernels_with_modules(copy.root, copy.root / "boot")
+            if not versions:
                 raise BootConfigFailed(
-                    f"The initrd of {version} could not be built: {last[0]}", next_actions=ANOTHER
+                    "The copy has no kernel with modules of its own in /boot.", next_actions=ANOTHER
                 )
-            count = len(initrd_names(ctx.host, image))
-        ctx.tell(Line(source="boot", text=f"the new initrd reads whole: {count} files"))
-
-    def _version(self, copy: Offline) -> str:
-        if copy.exec(("sh", "-c", "command -v update-initramfs"), timeout=60).status:
-            raise BootConfigFailed("The copy has no update-initramfs to build one.", next_actions=ANOTHER)
-        versions = kernels_with_modules(copy.root, copy.root / "boot")
-        if not versions:
-            raise BootConfigFailed(
-                "The copy has no kernel with modules of its own in /boot.", next_actions=ANOTHER
-            )
-        return pin.pinned(copy.root) or versions[0]
+            version = pin.pinned(copy.root) or versions[0]
+            known = {kernel.version: kernel.initrd for kernel in self.ground.system.kernels}
+            image = known.get(version) or f"initrd.img-{version}"
+            # What is damaged is not kept: the twin's /boot is thrown away, the machine's is not touched.
+            (copy.root / "boot" / image).unlink(missing_ok=True)
+            ctx.tell(Line(source="boot", text=f"building the initrd of kernel {version} anew"))
+            try:
+                names = make_initrd(ctx, copy, version, image)
+            except BootConfigFailed as error:
+                raise BootConfigFailed(error.what, next_actions=ANOTHER) from error
+        ctx.tell(Line(source="boot", text=f"the new initrd reads whole: {len(names)} files"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import KEPT_FILES
 from appliance.workflow.steps.data import written_since
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.initrd import fit_for_the_metal
 from appliance.workflow.steps.twins import WORK, twin_of
 
 FINISH = (
@@ -119,6 +120,7 @@ class MakeTrial(OnGround):
         device, here = store.activate(trial), ground.work.scratch
         with mounted(ctx.host, device, ground.system.root.fstype, here / "trial") as root:
             shutil.copytree(boot_files(ground), root / KEPT_FILES, dirs_exist_ok=True)
+            fit_for_the_metal(ctx, ground, root, root / KEPT_FILES)
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point_root(root, ground.trial_device, first)
             edits = self._install_confirm(root, self._failed_before(ctx))

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import CommandFailed, TwinFailed
 from appliance.host.run import Command, Effect, Output
-from appliance.twin.offline import NAMESPACES, Offline, opened
+from appliance.twin.offline import NAMESPACES, Offline, opened, opened_at
 from tests.unit.twin.machines import recorded
 
 SYSTEM = recorded("thin-uefi").systems[0]
@@ -79,6 +79,23 @@ def test_a_symbolic_link_in_the_copy_leads_nowhere(tmp_path: Path) -> None:
     with pytest.raises(TwinFailed, match=said), opened(desk, fake, SYSTEM):  # type: ignore[arg-type]
         raise AssertionError("it must not open")
     assert desk.mounts == [] and str(outside) not in str(desk.ran)
+
+
+def test_a_volume_of_ours_gets_its_own_files_for_boot_and_lets_programs_run(tmp_path: Path) -> None:
+    for at in ("boot", "run", "tmp", "var/lib/twinboot/boot"):
+        (tmp_path / at).mkdir(parents=True)
+    desk, files = Desk(), tmp_path / "var/lib/twinboot/boot"
+    with opened_at(desk, tmp_path, files) as copy:  # type: ignore[arg-type]
+        assert copy.root == tmp_path
+        assert [c.argv[1:-1] for c in desk.ran] == [
+            ("--bind", str(tmp_path)),
+            ("-o", "remount,bind,nodev,nosuid,exec"),
+            ("--bind", str(files)),
+            ("-t", "tmpfs", "-o", "nodev,nosuid,mode=755", "tmpfs"),
+            ("-t", "tmpfs", "-o", "nodev,nosuid,mode=1777", "tmpfs"),
+        ]
+        desk.mounts.remove(str(tmp_path))  # the remount of what stood there
+    assert desk.mounts == []
 
 
 def test_a_program_runs_cut_off_and_its_status_is_no_error(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from appliance.boot import initrd_maker
 from appliance.errors import BootConfigFailed, Cancelled, TwinFailed
 from appliance.host.run import Command, Output
 from appliance.model.events import Event, Line, VerdictReached
 from appliance.model.plan import Plan, RepairKind
 from appliance.model.verdict import Facts, Result
 from appliance.twin.guest import GuestOutput
+from appliance.workflow.repair import ANOTHER
 from appliance.workflow.runner import Context
-from appliance.workflow.steps import packages, repair
+from appliance.workflow.steps import initrd, packages, repair
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.workplace import Workplace
 from tests.unit.checks.test_compare import CONTROL
@@ -199,40 +201,65 @@ def test_the_older_kernel_is_the_twins_next_boot_and_the_copys_default(
 
 
 class Copy:
-    """An off-line copy whose update-initramfs does as told."""
+    """An off-line copy whose initrd maker does as told."""
 
-    def __init__(self, root: Path, status: int = 0, writes: bool = True) -> None:
+    def __init__(self, root: Path, maker: str, status: int = 0, writes: bool = True) -> None:
         self.root, self.status, self.writes = root, status, writes
         self.ran: list[tuple[str, ...]] = []
         (root / "boot").mkdir(parents=True)
         (root / "boot/initrd.img-6.1").write_bytes(b"damaged")
+        if maker:
+            (root / maker).parent.mkdir(parents=True)
+            (root / maker).touch()
 
     def exec(self, argv: tuple[str, ...], *, timeout: float) -> GuestOutput:
         self.ran.append(argv)
-        if argv[0] == "update-initramfs" and self.writes:
+        assert not (self.root / "boot/initrd.img-6.1").exists(), "what is damaged is gone before"
+        if self.writes:
             (self.root / "boot/initrd.img-6.1").write_bytes(b"whole")
-        return GuestOutput(self.status if argv[0] == "update-initramfs" else 0, b"No space left\n", b"")
+        return GuestOutput(self.status, b"No space left\n", b"")
+
+
+TOOLS, DRACUT = "usr/sbin/update-initramfs", "usr/bin/dracut"
 
 
 def offline(monkeypatch: pytest.MonkeyPatch, copy: Copy) -> None:
     monkeypatch.setattr(repair, "opened", lambda host, twin, system: contextlib.nullcontext(copy))
     monkeypatch.setattr(repair, "kernels_with_modules", lambda root, boot: ("6.1", "6.0"))
-    monkeypatch.setattr(repair, "initrd_names", lambda host, path: ("init", "bin/sh"))
+    monkeypatch.setattr(initrd, "initrd_names", lambda host, path: ("init", "bin/sh"))
 
 
-def test_the_initrd_of_the_newest_kernel_is_built_by_the_copy_itself(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("program", "maker"), [(TOOLS, initrd_maker.INITRAMFS_TOOLS), (DRACUT, initrd_maker.DRACUT)]
+)
+def test_the_initrd_of_the_newest_kernel_is_built_by_the_copy_itself(
+    tmp_path, monkeypatch, program: str, maker: initrd_maker.InitrdMaker
+) -> None:
     here = scene(tmp_path, monkeypatch, plan(RepairKind.INITRD))
-    copy = Copy(tmp_path / "copy")
+    copy = Copy(tmp_path / "copy", program)
     offline(monkeypatch, copy)
     here.do(repair.RebuildInitrd, "initrd")
     assert here.twin.did == ["stop"]
-    assert copy.ran[-1] == ("update-initramfs", "-c", "-k", "6.1")
+    assert copy.ran == [maker.argv("6.1", "initrd.img-6.1")]
     assert "reads whole: 2 files" in here.text
 
 
+@pytest.mark.parametrize("program", [TOOLS, DRACUT])
 @pytest.mark.parametrize(("status", "writes"), [(1, True), (1, False), (0, False)])
-def test_an_initrd_that_was_not_built_is_no_repair(tmp_path, monkeypatch, status: int, writes: bool) -> None:
+def test_an_initrd_that_was_not_built_is_no_repair(
+    tmp_path, monkeypatch, program: str, status: int, writes: bool
+) -> None:
     here = scene(tmp_path, monkeypatch, plan(RepairKind.INITRD))
-    offline(monkeypatch, Copy(tmp_path / "copy", status, writes))
-    with pytest.raises(BootConfigFailed, match="No space left"):
+    offline(monkeypatch, Copy(tmp_path / "copy", program, status, writes))
+    with pytest.raises(BootConfigFailed, match="No space left") as said:
         here.do(repair.RebuildInitrd, "initrd")
+    assert said.value.next_actions == ANOTHER
+
+
+def test_a_copy_without_either_program_says_so(tmp_path, monkeypatch) -> None:
+    here = scene(tmp_path, monkeypatch, plan(RepairKind.INITRD))
+    copy = Copy(tmp_path / "copy", "")
+    offline(monkeypatch, copy)
+    with pytest.raises(BootConfigFailed, match="neither initramfs-tools nor dracut") as said:
+        here.do(repair.RebuildInitrd, "initrd")
+    assert said.value.next_actions == ANOTHER and not copy.ran
