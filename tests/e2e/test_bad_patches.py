@@ -96,6 +96,8 @@ def test_rehearsals_leave_no_byte_behind_outside_their_own_volumes(story: Story)
 
 
 def test_a_data_migration_is_named_twice_and_the_ahci_machine_boots_what_was_tested(story: Story) -> None:
+    if story.machine.running:
+        story.appliance.power_off()
     story.offer("1.6")
     appliance = Appliance.boot(story.machine)
     verdict = appliance.rehearse("--packages", "ledger")
