@@ -17,7 +17,7 @@ import pytest
 
 from appliance.host.files import write_atomic
 from appliance.model.machine import InstalledSystem, Machine
-from tests.fixtures.machines.derive import load
+from tests.fixtures.machines.derive import ELSEWHERE, load
 from tests.lab.cache import cache_folder, key_of
 
 HERE = Path(__file__).parent
@@ -110,7 +110,8 @@ def _recorded() -> Iterator[tuple[Key, str]]:
         machine = load(file.stem)
         for system in machine.systems:
             refusals = [t.sentence for t in (*machine.trouble, *system.trouble) if t.refuses]
-            yield _cell_of(machine, system), f"refused: {refusals[0]}" if refusals else "recorded"
+            known = "recorded: configuration only" if file.stem in ELSEWHERE else "recorded"
+            yield _cell_of(machine, system), f"refused: {refusals[0]}" if refusals else known
 
 
 def _cell_of(machine: Machine, system: InstalledSystem) -> Key:
@@ -132,9 +133,12 @@ def table() -> str:
     return "\n".join([head, *(f"{a:10} {b:8} {c:21} {d:7} {said}" for (a, b, c, d), said in every)])
 
 
-@dataclass
+@dataclass(eq=False)
 class Stamping:
-    """The pytest plugin: stamps what passes, prints the table where a test of a cell ran."""
+    """The pytest plugin: stamps what passes, prints the table where a test of a cell ran.
+
+    Compared by identity: pytest keeps its plugins in sets.
+    """
 
     ran: list[str] = field(default_factory=list)
 

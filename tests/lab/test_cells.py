@@ -74,6 +74,7 @@ def test_a_damaged_record_claims_nothing(text: str) -> None:
 
 def test_only_a_pass_of_the_test_itself_is_stamped() -> None:
     plugin, test = Stamping(), THIN.tests[0]
+    assert {plugin} == {plugin}, "pytest keeps its plugins in sets"
 
     def report(nodeid: str, when: str, outcome: str) -> pytest.TestReport:
         return pytest.TestReport(nodeid, ("", 0, ""), {}, outcome, None, when)  # type: ignore[arg-type]
@@ -98,3 +99,4 @@ def test_recorded_machines_without_a_test_are_recorded_or_refused_and_why(
     rows = table().splitlines()[1:]
     assert any(row.endswith(" recorded") and row.startswith("LVM thin") for row in rows)
     assert all(" recorded" in row or " refused: " in row for row in rows)
+    assert any("recorded: configuration only" in row for row in rows), "nobody has started Ubuntu"

@@ -7,9 +7,10 @@ import pytest
 from appliance.model.lineage import State
 from appliance.model.machine import Machine, Role
 from appliance.model.plan import fingerprint
+from appliance.model.seen import Seen, seen
 from appliance.probe import lvm_metadata
 from appliance.workflow.descent import descend
-from tests.fixtures.machines.derive import HERE, RECORDED, load, text_of, variants
+from tests.fixtures.machines.derive import ELSEWHERE, HERE, RECORDED, load, text_of, variants
 
 
 @pytest.mark.parametrize("name", sorted(variants()))
@@ -47,7 +48,13 @@ def test_each_variant_differs_in_what_it_is_named_for() -> None:
         "foreign-custom-cfg": {"foreign-custom-cfg"},
         "no-system": set(),
         "unfinished-job": set(),
+        "fedora-bls": {"bls-entries", "other-packages"},
+        "opensuse-btrfs": {"root-not-rehearsed", "set-outside", "boot-in-root", "other-packages"},
+        "ubuntu-thick": set(),
     }
+    assert {seen(m.systems[0]) for name, m in found.items() if name in ELSEWHERE} == {Seen.RECOGNISED}
+    assert len(found["fedora-bls"].systems[0].loader.entries) == 3
+    assert found["fedora-bls"].volume_groups[0].free_count == 0
     assert len(found["two-systems"].systems) == 2 and not found["no-kvm"].kvm
     (left,) = [n for n in descend(found["unfinished-job"], None, ()).lineage.nodes if n.run]
     assert (left.run, left.state) == ("tb1", State.SNAPPED)
