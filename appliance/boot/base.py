@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
+from appliance.errors import BootConfigFailed
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
 
@@ -103,6 +104,17 @@ class StagedSystem(msgspec.Struct, frozen=True, kw_only=True):
     extra: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LoaderWords:
+    """What a plan says of the loader's writes. `flip` is the kind of write that decides ("one sector"),
+    `place` what it changes, `config` the loader's own entries, `ours` what goes when nothing is left."""
+
+    flip: str
+    place: str
+    config: str
+    ours: str
+
+
 class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     """What the loader itself will find: the raw device, no journal replayed.
 
@@ -139,7 +151,8 @@ class BootPlace:
 
     `mount` is where /boot's file system is mounted (its top, writable for stage, arm, keep, restore;
     view needs no mount), `device` the block device under it, `prefix` the path of /boot inside that file
-    system ("" where it has its own), `folder` the loader's folder in /boot ("grub").
+    system ("" where it has its own), `folder` the loader's folder in /boot ("grub"), `target` where the
+    installed system itself mounts it. For systemd-boot it is the EFI system partition.
     """
 
     mount: Path
@@ -148,6 +161,7 @@ class BootPlace:
     fsuuid: str
     prefix: str = ""
     folder: str = "grub"
+    target: str = "/boot"
 
     @property
     def boot(self) -> Path:
@@ -214,13 +228,49 @@ class RawBoot(Protocol):
     def sha256(self, path: str) -> str | None: ...
 
 
+class Variables(Protocol):
+    """The boot loader's own variables in the firmware's flash, by their names; values are text.
+
+    systemd's LOADER_INTERFACE has them. Each write or removal is one write of the flash, which firmware makes
+    whole or not at all. Raises BootConfigFailed.
+    """
+
+    def why_not(self) -> tuple[str, ...]:
+        """Reasons why nothing can be written, as sentences."""
+
+    def read(self, name: str) -> str | None:
+        """None where there is no such variable."""
+
+    def write(self, name: str, value: str) -> None: ...
+
+    def remove(self, name: str) -> None:
+        """Fine where it is gone."""
+
+
+class NoVariables:
+    """Of a loader that has none."""
+
+    def why_not(self) -> tuple[str, ...]:
+        return ("This machine did not start by UEFI: its boot variables can not be written.",)
+
+    def read(self, name: str) -> str | None:
+        return None
+
+    def write(self, name: str, value: str) -> None:
+        raise BootConfigFailed(self.why_not()[0])
+
+    def remove(self, name: str) -> None:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """One /boot with the two ways of touching it. `flip.open_boot(host, place)` makes the real one."""
+    """One /boot with the ways of touching it. `flip.open_boot(host, place)` makes the real one."""
 
     place: BootPlace
     disk: BootDisk
     raw: RawBoot
+    variables: Variables = field(default_factory=NoVariables)
 
 
 class BootLoader(Protocol):
@@ -233,6 +283,9 @@ class BootLoader(Protocol):
     @property
     def kind(self) -> LoaderKind: ...
 
+    @property
+    def words(self) -> LoaderWords: ...
+
     def why_not(self, boot: Boot, wanted: StagedSystem | None = None) -> tuple[str, ...]:
         """Reasons against promoting on this /boot, as sentences, all at once; with `wanted` also room."""
 
@@ -242,6 +295,12 @@ class BootLoader(Protocol):
     def writes(self, run: str) -> tuple[Write, ...]:
         """Each write of stage and arm, and what a power cut at it leaves."""
 
+    def name_root(self, boot: Boot, root: Path, home: str, device: str) -> tuple[str, ...]:
+        """Make the loader's own tools in the trial volume mounted at `root` name `device` once it is kept.
+
+        `boot` is only read; what was there first goes into the run's folder `home`. Returns the paths
+        written, relative to `root`. Safe to repeat."""
+
     def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
         """Whether the loader's own view holds the complete entry, kernel and initrd with their hashes."""
 
@@ -249,16 +308,16 @@ class BootLoader(Protocol):
         """Lay down everything under new names. The next boot stays what it was."""
 
     def arm(self, boot: Boot, run: str) -> None:
-        """The flip, one sector: the next boot is the trial, once."""
+        """The flip, one write: the next boot is the trial, once."""
 
     def disarm(self, boot: Boot, run: str) -> None:
-        """Take the flip back, to the sector that was there when `run` was staged."""
+        """Take the flip back, to what was there when `run` was staged."""
 
     def keep(self, boot: Boot, run: str) -> None:
         """Ask for keep: the next boot is the trial once more, and the metal keeps itself if it is well."""
 
     def roll_back(self, boot: Boot, run: str) -> None:
-        """One sector: from the next boot on the previous system, for good."""
+        """One write: from the next boot on the previous system, for good."""
 
     def restore(self, boot: Boot, run: str, owned: tuple[str, ...] = ()) -> None:
         """Back to the boot files as they were before `run`; what is deleted is ours.

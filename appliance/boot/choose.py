@@ -1,15 +1,20 @@
-"""Which BootLoader a machine needs: the only place that looks at the kind of loader."""
+"""Which BootLoader a machine needs, and where its files lie: nothing else looks at the kind of loader."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from appliance.boot.base import BootLoader
+from appliance.boot.base import BootLoader, BootPlace
 from appliance.boot.grub import Grub
+from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
-from appliance.model.machine import InstalledSystem, LoaderKind, Machine
+from appliance.model.machine import BOOTED, InstalledSystem, LoaderKind, Machine, Partition
+
+XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
+"""The type of an extended boot loader partition (Boot Loader Specification)."""
+ESP_TARGETS = ("/efi", "/boot/efi")
 
 
 def grub_script_check(host: Host, text: str) -> None:
@@ -23,13 +28,72 @@ def grub_script_check(host: Host, text: str) -> None:
             raise BootConfigFailed(f"GRUB would not parse our entries: {error.what}") from error
 
 
+def loader_partition(system: InstalledSystem) -> Partition | None:
+    """Where the loader reads kernels and configuration; None where that is no partition of its own."""
+    return system.esp if system.loader.kind is LoaderKind.SYSTEMD_BOOT else system.boot
+
+
+def boot_place(system: InstalledSystem, mount: Path) -> BootPlace:
+    """The place of the loader's files, to be mounted at `mount`. Raises BootConfigFailed."""
+    part = loader_partition(system)
+    if part is None:
+        raise BootConfigFailed("This system has no partition of its own that its loader reads.")
+    systemd = system.loader.kind is LoaderKind.SYSTEMD_BOOT
+    return BootPlace(
+        mount=mount,
+        device=part.path,
+        fstype=part.fstype,
+        fsuuid=part.fsuuid,
+        prefix="" if systemd else system.loader.boot_prefix,
+        folder="loader" if systemd else system.loader.folder or "grub",
+        target=_esp_target(system) if systemd else "/boot",
+    )
+
+
+def _esp_target(system: InstalledSystem) -> str:
+    return next((entry.target for entry in system.fstab if entry.target in ESP_TARGETS), "")
+
+
 def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> BootLoader:
-    """The loader of `system`. Raises Refused for one that is not supported."""
+    """The loader of `system`. Raises Refused for one that is not supported, or not yet seen on a machine."""
     kind = system.loader.kind
+    if kind not in BOOTED:
+        known = " or ".join(sorted(each.value for each in BOOTED))
+        raise Refused((f"{system.os_name} is started by {kind.value}: only {known} is supported.",))
+    if kind is LoaderKind.SYSTEMD_BOOT:
+        if reasons := why_not_systemd_boot(machine, system):
+            raise Refused(reasons)
+        return SystemdBoot(system.loader.efi_path)
     if system.boot is None or system.boot.path.startswith(("/dev/mapper/", "/dev/dm-", "/dev/md")):
         raise Refused(
             ("/boot is not a partition of its own: GRUB cannot write there, so no trial would end.",)
         )
-    if kind is LoaderKind.GRUB:
-        return Grub(check=lambda text: grub_script_check(host, text))
-    raise Refused((f"{system.os_name} is started by {kind.value}: only GRUB is supported.",))
+    return Grub(check=lambda text: grub_script_check(host, text))
+
+
+def why_no_loader(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Sentences on a layout that the probe takes and this loader's promotion does not."""
+    return why_not_systemd_boot(machine, system) if system.loader.kind is LoaderKind.SYSTEMD_BOOT else ()
+
+
+def why_not_systemd_boot(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Layouts that systemd-boot reads and Debian does not make: kernels elsewhere than on the ESP."""
+    parts = (part for disk in machine.disks for part in disk.partitions)
+    checks = (
+        (system.esp is None, "systemd-boot's EFI system partition was not found."),
+        (
+            not _esp_target(system),
+            "fstab mounts no EFI system partition at /efi or /boot/efi: a trial could not be kept.",
+        ),
+        (
+            system.boot is not None,
+            "/boot is a file system of its own beside systemd-boot: only one inside the root volume can be "
+            "taken round (yet).",
+        ),
+        (
+            any(part.type_id.lower() == XBOOTLDR for part in parts),
+            "There is an extended boot loader partition (XBOOTLDR): systemd-boot reads entries there too, "
+            "which can not be taken round (yet).",
+        ),
+    )
+    return tuple(sentence for against, sentence in checks if against)

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.boot.base import Boot, BootDisk, BootPlace
+from appliance.boot.base import Boot, BootDisk, BootPlace, Variables
+from appliance.boot.efivars import EfiVariables
 from appliance.boot.raw import GrubReader
 from appliance.errors import BootConfigFailed, CommandFailed
 from appliance.host.files import sync_folder
@@ -224,9 +225,11 @@ class RecordingDisk:
         return self.inner.free()
 
 
-def open_boot(host: Host, place: BootPlace) -> Boot:
-    """The real /boot at `place`, read back through GRUB's own file-system code."""
-    return Boot(place, RealDisk(host, place.boot), GrubReader(host, place.device, place.prefix))
+def open_boot(host: Host, place: BootPlace, variables: Variables | None = None) -> Boot:
+    """The real /boot at `place`, read back through GRUB's own file-system code; `variables` are those of the
+    firmware that starts from it, this machine's where none are given."""
+    raw = GrubReader(host, place.device, place.prefix)
+    return Boot(place, RealDisk(host, place.boot), raw, variables or EfiVariables())
 
 
 def replace(boot: Boot, path: str, data: bytes, keep: str) -> None:
@@ -254,6 +257,24 @@ def flip(boot: Boot, path: str, sector: bytes) -> None:
     found = boot.raw.read(path)
     if found is None or found[:SECTOR] != sector:
         raise BootConfigFailed(f"/boot/{path} does not read back as flipped.")
+
+
+def turn(boot: Boot, name: str, value: str | None) -> None:
+    """The flip of a loader that is led by variables: one of them set or (None) removed, and read back.
+
+    Nothing is written where it says so already: the flash wears.
+    """
+    if boot.variables.read(name) == value:
+        return
+    if value is None:
+        boot.variables.remove(name)
+    else:
+        boot.variables.write(name, value)
+    if boot.variables.read(name) != value:
+        raise BootConfigFailed(
+            f"The firmware did not keep the boot variable {name} as it was written.",
+            safe="The old system's files and entries are as they were.",
+        )
 
 
 def remove_tree(disk: BootDisk, path: str) -> None:

@@ -10,21 +10,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from appliance.boot import entries, env
-from appliance.boot.base import SETTLE, Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, StagedSystem
 from appliance.boot.flip import flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
-from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, same, sha256, text_of, unread
+from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, unread
+from appliance.boot.laid import (
+    as_it_is,
+    in_state,
+    manifest_of,
+    needed,
+    not_as_written,
+    pin_old,
+    put,
+    sha256,
+    text_of,
+)
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
-from appliance.model.codec import from_json, to_json
+from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
 
 OLD_BOOTS = "The old system boots; the next start of the appliance finishes or removes the rest."
 EITHER_BOOTS = "The old or the new system boots, whichever the sector says."
+WORDS = LoaderWords(
+    flip="one sector",
+    place="one sector of /boot/twinboot/env",
+    config="/boot/grub/grub.cfg names",
+    ours="/boot/twinboot and custom.cfg are removed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,7 @@ class Grub:
 
     check: Callable[[str], None]
     kind: LoaderKind = LoaderKind.GRUB
+    words: LoaderWords = WORDS
 
     def view(self, boot: Boot) -> LoaderView:
         return look(boot)
@@ -52,8 +68,11 @@ class Grub:
             Write(what="/boot/twinboot/env: one sector, the next boot is the trial", if_cut=EITHER_BOOTS),
         )
 
+    def name_root(self, boot: Boot, root: Path, home: str, device: str) -> tuple[str, ...]:
+        return ()  # grub-mkconfig asks the running system
+
     def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
-        manifest = _manifest(boot, wanted.run)
+        manifest = manifest_of(boot, wanted.run)
         if manifest is None or manifest.root != wanted.root:
             return False
         if {(f.name, f.sha256) for f in manifest.files} != {
@@ -88,17 +107,17 @@ class Grub:
         """Everything under names of ours, frozen and thawed; custom.cfg is not among it."""
         disk, base = boot.disk, f"{FOLDER}/{wanted.run}"
         assert found.next_boot is not None  # refused before
-        now = _as_it_is(boot, found.next_boot)
+        now = as_it_is(boot, found.next_boot)
         trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
         text = entries.entries_cfg(wanted.run, trial, previous)
         self.check(entries.CUSTOM)
         self.check(text)
         for folder in (FOLDER, base, f"{base}/files", f"{base}/old", f"{base}/before"):
             disk.make_folder(folder)
-        old = _pin_old(boot, base, now)
+        old = pin_old(boot, base, now)
         before = _remember(boot, base)
         for file in wanted.artifacts.files:
-            _put(boot, file, f"{base}/files/{file.name}")
+            put(boot, file, f"{base}/files/{file.name}")
         for state in (BootState.KEPT, BootState.ROLLED_BACK):
             sector = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
             disk.create(f"{base}/env.{state.value}", sector)
@@ -123,7 +142,7 @@ class Grub:
         return manifest
 
     def arm(self, boot: Boot, run: str) -> None:
-        found, manifest = look(boot), _needed(boot, run)
+        found, manifest = look(boot), needed(boot, run)
         if found.state is BootState.ARMED and found.run == run:
             return
         if found.custom == "absent":
@@ -134,13 +153,13 @@ class Grub:
         _flip(boot, run, BootState.ARMED)
 
     def disarm(self, boot: Boot, run: str) -> None:
-        found, manifest = look(boot), _needed(boot, run)
+        found, manifest = look(boot), needed(boot, run)
         if found.run == run and found.state is BootState.ARMED:
             flip(boot, env.PATH, bytes.fromhex(manifest.env_before))
 
     def keep(self, boot: Boot, run: str) -> None:
-        found, manifest = look(boot), _needed(boot, run)
-        _in_state(found, run, BootState.TRIAL, BootState.ARMED, BootState.KEPT)
+        found, manifest = look(boot), needed(boot, run)
+        in_state(found, run, BootState.TRIAL, BootState.ARMED, BootState.KEPT)
         if found.state is BootState.KEPT:
             return
         _make_read(boot, found)
@@ -149,8 +168,8 @@ class Grub:
         _flip(boot, run, BootState.ARMED, keep=True)
 
     def roll_back(self, boot: Boot, run: str) -> None:
-        found, manifest = look(boot), _needed(boot, run)
-        _in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
+        found, manifest = look(boot), needed(boot, run)
+        in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
         if wrong := [path for path in _not_whole(boot, manifest) if "/files/" not in path]:
             raise BootConfigFailed(f"There is no way back, the loader does not read: {', '.join(wrong)}.")
         _make_read(boot, found)
@@ -158,7 +177,7 @@ class Grub:
             _flip(boot, run, BootState.ROLLED_BACK)
 
     def restore(self, boot: Boot, run: str, owned: tuple[str, ...] = ()) -> None:
-        found, manifest = look(boot), _manifest(boot, run)
+        found, manifest = look(boot), manifest_of(boot, run)
         if found.run == run and found.state in (BootState.KEPT, BootState.SETTLING):
             raise Refused((f"Run {run} is what this machine boots: roll it back first.",))
         alone = not set(found.runs) - {run, f"{run}{SETTLE}"}
@@ -182,7 +201,7 @@ class Grub:
         found = look(boot)
         if found.state is BootState.SETTLING and found.run == f"{run}{SETTLE}":
             return
-        _in_state(found, run, BootState.KEPT)
+        in_state(found, run, BootState.KEPT)
         self.check(settle_entry(boot, found, run, fsuuid))
         _flip(boot, f"{run}{SETTLE}", BootState.SETTLING)
 
@@ -193,25 +212,8 @@ class Grub:
             take_over(boot, found.run, old_root, new_root)
             _flip(boot, found.run, BootState.PLAIN)
         elif not done:
-            _in_state(found, f"{run}{SETTLE}", BootState.PLAIN)
+            in_state(found, f"{run}{SETTLE}", BootState.PLAIN)
         _forget(boot, f"{run}{SETTLE}", last=True)
-
-
-def _manifest(boot: Boot, run: str) -> Manifest | None:
-    data = boot.raw.read(f"{FOLDER}/{run}/manifest.json")
-    return from_json(data, Manifest, f"/boot/{FOLDER}/{run}/manifest.json") if data else None
-
-
-def _needed(boot: Boot, run: str) -> Manifest:
-    manifest = _manifest(boot, run)
-    if manifest is None:
-        raise Refused((f"/boot holds nothing of run {run}.",))
-    return manifest
-
-
-def _in_state(found: LoaderView, run: str, *states: BootState) -> None:
-    if found.run != run or found.state not in states:
-        raise Refused((f"The loader's state is {found.state.value} of run {found.run or 'none'}.",))
 
 
 def _decides_nothing(found: LoaderView) -> bool:
@@ -222,12 +224,8 @@ def _decides_nothing(found: LoaderView) -> bool:
 def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
     """Files of a run that the loader does not read as they were written."""
     base = f"{FOLDER}/{manifest.run}"
-    wrong = [
-        f"{base}/{folder}/{file.name}"
-        for folder, files in (("files", manifest.files), ("old", manifest.old))
-        for file in files
-        if boot.raw.sha256(f"{base}/{folder}/{file.name}") != file.sha256
-    ]
+    wrong = not_as_written(boot, f"{base}/files", manifest.files)
+    wrong += not_as_written(boot, f"{base}/old", manifest.old)
     written = manifest.entries or sha256(
         entries.entries_cfg(manifest.run, manifest.trial, manifest.previous).encode()
     )
@@ -267,13 +265,6 @@ def _forget(boot: Boot, run: str, *, last: bool) -> None:
     boot.disk.settle()
 
 
-def _put(boot: Boot, file: BootFile, to: str) -> None:
-    if same(boot, file):
-        boot.disk.link(file.name, to)
-    else:
-        boot.disk.copy(Path(file.source), to)
-
-
 def _remember(boot: Boot, base: str) -> tuple[str, ...]:
     """First-seen boot files: links of all that lies in /boot, and a copy of grub.cfg."""
     names = tuple(name for name in boot.disk.names("") if boot.disk.is_file(name))
@@ -282,22 +273,3 @@ def _remember(boot: Boot, base: str) -> tuple[str, ...]:
     config = boot.disk.read(f"{boot.place.folder}/grub.cfg") or b""
     boot.disk.create(f"{base}/before/grub.cfg.first", config)
     return names
-
-
-def _as_it_is(boot: Boot, now: Entry) -> Entry:
-    """The entry without initrds that are gone: of a system that had to be repaired, the way back is no better
-    than it was. Its kernel must be there."""
-    return msgspec.structs.replace(now, initrds=tuple(p for p in now.initrds if boot.disk.is_file(p)))
-
-
-def _pin_old(boot: Boot, base: str, now: Entry) -> tuple[BootFile, ...]:
-    """Hard links of what the machine boots so far, so that no package manager can take them away."""
-    out: list[BootFile] = []
-    for path in (now.kernel, *now.initrds):
-        data = boot.disk.read(path)
-        name = path.rpartition("/")[2]
-        if data is None:
-            raise Refused((f"/boot/{path}, which the machine boots from, is not there.",))
-        boot.disk.link(path, f"{base}/old/{name}")
-        out.append(BootFile(name=name, source=path, sha256=sha256(data), size=len(data)))
-    return tuple(out)

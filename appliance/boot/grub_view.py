@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
 from appliance.boot import confirm, entries, env, grubcfg
-from appliance.boot.base import Boot, BootFile, BootPlace, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.base import Boot, BootPlace, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.laid import SPARE, same, text_of
 
 OURS = "# twinboot"
 FOLDER = entries.FOLDER
-# Room that keep and the machine's own next kernel update still need in /boot, in bytes.
-SPARE = 8 << 20
 WRITABLE = ("ext2", "ext3", "ext4")
 
 
@@ -154,17 +151,3 @@ def no_room(boot: Boot, wanted: StagedSystem, found: LoaderView) -> tuple[str, .
     if needed > free:
         return (f"/boot has {free >> 20} MiB free, the new kernel and initrd need {needed >> 20} MiB.",)
     return ()
-
-
-def same(boot: Boot, file: BootFile) -> bool:
-    """Whether /boot holds this very file already, so that a hard link is enough."""
-    data = boot.disk.read(file.name)
-    return data is not None and len(data) == file.size and sha256(data) == file.sha256
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def text_of(data: bytes | None) -> str:
-    return (data or b"").decode("utf-8", "replace")

@@ -12,8 +12,9 @@ SCHEMA = 1
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """/boot/twinboot/<run>/manifest.json. `files` is the new system's, `old` what the previous entry
     boots, `before` the names /boot held when the run was staged; `env_before` the sector that was there
-    (hex), empty where there was none; `entries` the sha256 of entries.cfg, which another version may have
-    written in other words."""
+    (hex), empty where there was none; `entries` the sha256 of our entries, which another version may have
+    written in other words. For systemd-boot `before` are the files of loader/entries, `default_before` is
+    what LoaderEntryDefault named, `versions` the kernels of the new system."""
 
     schema: int = SCHEMA
     run: str
@@ -26,3 +27,5 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[str, ...]
     env_before: str = ""
     entries: str = ""
+    default_before: str = ""
+    versions: tuple[str, ...] = ()

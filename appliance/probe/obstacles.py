@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from appliance.model.machine import (
+    BOOTED,
     REHEARSED,
     Firmware,
     InstalledSystem,
@@ -115,8 +116,10 @@ def of_loader(found: Found, *, has_esp: bool, firmware: Firmware) -> tuple[Troub
     why: list[Trouble] = [trouble.no_esp()] if firmware is Firmware.UEFI and not has_esp else []
     if loader.kind is LoaderKind.UNKNOWN:
         return (*why, trouble.unknown_loader())
-    if loader.kind is not LoaderKind.GRUB:
+    if loader.kind not in BOOTED:
         return (*why, trouble.other_loader(loader.kind.value))
+    if loader.kind is not LoaderKind.GRUB:
+        return tuple(why)  # what else it needs is asked of the loader itself
     if loader.bls:
         why.append(trouble.bls_entries())
     if not loader.sources_custom_cfg:

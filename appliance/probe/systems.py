@@ -11,6 +11,7 @@ from appliance.model.machine import (
     Firmware,
     FstabEntry,
     InstalledSystem,
+    LoaderKind,
     Partition,
     Role,
     Storage,
@@ -238,9 +239,9 @@ def _esp_tree(stack: contextlib.ExitStack, ground: Ground, esp: Partition | None
 def _loader_trouble(ground: Ground, firmly: Firmly, layout: Layout, found: Found) -> tuple[Trouble, ...]:
     """What is wrong with where the system boots from."""
     why = obstacles.of_loader(found, has_esp=_esp(ground, firmly, layout) is not None, firmware=firmly.kind)
-    if layout.boot is None:
+    if layout.boot is None and found.loader.kind is not LoaderKind.SYSTEMD_BOOT:
         why += (trouble.boot_in_root(layout.root.path),)
-    elif layout.boot.vg:
+    elif layout.boot is not None and layout.boot.vg:
         why += (trouble.boot_not_partition(layout.boot.path),)
     named = grub.root_argument(found.arguments)
     target = find_device(named, ground.known, layout.root) if named else None

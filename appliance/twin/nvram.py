@@ -14,11 +14,13 @@ from virt.firmware.varstore import edk2
 
 from appliance.errors import TwinFailed
 from appliance.model.machine import InstalledSystem, Machine
+from appliance.twin.variables import GUID, TwinVariables
 
 TEMPLATE = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 EFIVARS = Path("/sys/firmware/efi/efivars")
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ACTIVE = 1
+CHOICE = "LoaderEntryDefault"
 
 
 def write_vars(
@@ -45,10 +47,19 @@ def write_vars(
         order = variables.create("BootOrder")
         order.set_boot_order(range(len(entries)))
         store.write_varstore(str(target), variables)
+        _copy_choice(target, efivars)
     except (OSError, SystemExit, ValueError) as error:
         # SystemExit: how virt-firmware says that a store is damaged.
         raise TwinFailed(f"The twin's UEFI variables could not be written: {error}.") from error
     return tuple(label for label, _ in entries)
+
+
+def _copy_choice(target: Path, efivars: Path) -> None:
+    """What the machine's systemd-boot is told to start for good: its twin starts the same."""
+    file = efivars / f"{CHOICE}-{GUID}"
+    if file.is_file():
+        value = file.read_bytes()[4:].decode("utf-16-le", "replace").partition("\0")[0]
+        TwinVariables(target).write(CHOICE, value)
 
 
 def _machine_entries(machine: Machine, system: InstalledSystem, efivars: Path) -> list[tuple[str, bytes]]:

@@ -27,6 +27,7 @@ from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, 
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
 from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
+from appliance.twin.variables import TwinVariables
 
 RUN = Path("/run/twinboot")
 
@@ -96,6 +97,11 @@ class Twin:
     @property
     def esp_device(self) -> str:
         return self.devices.esp_device
+
+    @property
+    def variables(self) -> TwinVariables:
+        """What leads the twin's systemd-boot, while it is off."""
+        return TwinVariables(self._vars)
 
     @property
     def root_device(self) -> str:

@@ -10,6 +10,8 @@ from appliance.errors import ApplianceError
 from appliance.host.run import Host, read
 from appliance.model.machine import Firmware
 from appliance.model.plan import Plan
+from appliance.probe.bls import ENTRIES
+from appliance.probe.loader_conf import LOADER_CONF
 from appliance.workflow.steps.ground import boot_place
 from appliance.workflow.workplace import Workplace
 
@@ -30,12 +32,11 @@ def save_boot_files(host: Host, plan: Plan, work: Workplace, folder: Path) -> No
         if work.machine.firmware is Firmware.UEFI:
             said = host.run(read("efibootmgr", "-v", timeout=30)).stdout
             (folder / "efibootmgr.txt").write_text(said)
-        if plan.system.boot is None:
-            return
         place = boot_place(plan.system, work.runtime)
         raw = open_boot(host, place).raw
         paths = [f"{place.folder}/{name}" for name in ("grub.cfg", "custom.cfg", "grubenv")]
-        for path in [*paths, "twinboot/env", "loader/loader.conf"]:
+        paths += ["twinboot/env", LOADER_CONF, *(f"{ENTRIES}/{name}" for name in raw.names(ENTRIES))]
+        for path in paths:
             data = raw.read(path)
             if data is not None and len(data) <= LARGEST:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.boot.base import BootState, LoaderView
-from appliance.boot.choose import choose_loader
+from appliance.boot.choose import choose_loader, loader_partition
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
 from appliance.errors import (
@@ -182,7 +182,7 @@ def view(host: Host, ground: Ground) -> LoaderView | None:
 
 
 def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Places) -> LoaderView | None:
-    if system.boot is None:
+    if loader_partition(system) is None:
         return None
     loader = choose_loader(machine, system, host)
     return loader.view(open_boot(host, boot_place(system, places.runtime)))
@@ -208,8 +208,6 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
     seen: LoaderView | None = None
     unread = ""
     for system in machine.systems:
-        if system.boot is None:
-            continue
         try:
             loader = choose_loader(machine, system, host)
             seen = loader.view(open_boot(host, boot_place(system, places.runtime)))

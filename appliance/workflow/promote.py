@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from appliance.boot.base import BootLoader, BootState, LoaderView
+from appliance.boot.base import BootLoader, BootState, LoaderView, LoaderWords
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine, VolumeGroup
@@ -52,11 +52,11 @@ def build_plan(
         case Verb.PROMOTE:
             steps = promote_steps(rehearsed, loader)
         case Verb.ROLLBACK:
-            steps = rollback_steps(rehearsed, request, view)
+            steps = rollback_steps(rehearsed, request, view, loader.words)
         case Verb.KEEP:
-            steps = keep_steps(rehearsed, request.retire_on)
+            steps = keep_steps(rehearsed, request.retire_on, loader.words)
         case _:
-            steps = retire_steps(rehearsed, group, going)
+            steps = retire_steps(rehearsed, group, going, loader)
     return Plan(
         request=request,
         names=rehearsed.names,
@@ -204,7 +204,9 @@ def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...
         PlannedStep(id="safety", title="Safety snapshots of data volumes", weight=5, writes=safety),
         *_show(rehearsed),
         PlannedStep(id="stage", title="Stage kernel, initrd and entry", weight=30, writes=tuple(staged)),
-        PlannedStep(id="arm", title="Arm the trial: one sector", weight=5, commit=True, writes=(armed,)),
+        PlannedStep(
+            id="arm", title=f"Arm the trial: {loader.words.flip}", weight=5, commit=True, writes=(armed,)
+        ),
     )
 
 
@@ -216,9 +218,11 @@ def _show(rehearsed: Plan) -> tuple[PlannedStep, ...]:
     return (PlannedStep(id="show", title=title, weight=5, writes=(Write(what=flag, if_cut=NOTHING_LOST),)),)
 
 
-def rollback_steps(rehearsed: Plan, request: Request, view: LoaderView | None) -> tuple[PlannedStep, ...]:
+def rollback_steps(
+    rehearsed: Plan, request: Request, view: LoaderView | None, words: LoaderWords
+) -> tuple[PlannedStep, ...]:
     """The system alone, or the system and then its data."""
-    what = "one sector of /boot/twinboot/env: the previous system"
+    what = f"{words.place}: the previous system"
     if request.with_data:
         already = view is not None and view.state is BootState.ROLLED_BACK
         flip = () if already else (Write(what=what, if_cut=data_back.EITHER),)
@@ -226,26 +230,32 @@ def rollback_steps(rehearsed: Plan, request: Request, view: LoaderView | None) -
     write = Write(what=what, if_cut="either system boots")
     return (
         PlannedStep(id="confirm", title="Boot the old system from the next start on?", gate=True),
-        PlannedStep(id="rollback", title="Roll back: one sector", weight=5, commit=True, writes=(write,)),
+        PlannedStep(id="rollback", title=f"Roll back: {words.flip}", weight=5, commit=True, writes=(write,)),
     )
 
 
-def keep_steps(rehearsed: Plan, retire_on: str) -> tuple[PlannedStep, ...]:
+def keep_steps(rehearsed: Plan, retire_on: str, words: LoaderWords) -> tuple[PlannedStep, ...]:
     run = rehearsed.names.run
-    write = Write(what="one sector of /boot/twinboot/env: boot it once more and keep it", if_cut=NOTHING_LOST)
+    write = Write(what=f"{words.place}: boot it once more and keep it", if_cut=NOTHING_LOST)
     date = PlannedStep(id="remind", title=f"Note that the old system may go on {retire_on}")
     return (
         PlannedStep(id="confirm", title=f"Keep {run} for good?", gate=True),
         *((date,) if retire_on else ()),
         PlannedStep(
-            id="keep", title="Ask the metal to keep it: one sector", weight=5, commit=True, writes=(write,)
+            id="keep",
+            title=f"Ask the metal to keep it: {words.flip}",
+            weight=5,
+            commit=True,
+            writes=(write,),
         ),
     )
 
 
-def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tuple[PlannedStep, ...]:
+def retire_steps(
+    rehearsed: Plan, group: VolumeGroup, going: Retirement, loader: BootLoader
+) -> tuple[PlannedStep, ...]:
     """A kept run's old system goes and its name comes back; any other run goes itself."""
-    names = rehearsed.names
+    names, words = rehearsed.names, loader.words
     deletions = tuple(_deletion(group, name, going) for name in going.doomed)
     delete = PlannedStep(
         id="delete", title=f"Delete {len(deletions)} volumes", weight=10, commit=True, writes=deletions
@@ -268,7 +278,7 @@ def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tupl
         _one_write(
             "by-uuid",
             "Boot by UUID while the volume is renamed",
-            "one sector of /boot/twinboot/env: boot the kept system by its UUID",
+            f"{words.place}: boot the kept system by its UUID",
         ),
         _one_write(
             "name-back",
@@ -279,7 +289,7 @@ def retire_steps(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tupl
         _one_write(
             "by-name",
             "Boot by name again, and remove everything of ours from /boot",
-            f"/boot/grub/grub.cfg names {first}; /boot/twinboot and custom.cfg are removed",
+            f"{words.config} {first}; {words.ours}",
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.boot.choose import why_no_loader
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
@@ -76,6 +77,7 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
     if request.patch.kind is PatchKind.SCRIPT and not request.patch.script:
         reasons.append("No script was named: give --script a file on the stick.")
     reasons += why_no_store(machine, system)
+    reasons += why_no_loader(machine, system)
     return tuple(dict.fromkeys(reasons))
 
 

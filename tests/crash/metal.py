@@ -37,6 +37,31 @@ echo done >&2
 
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >>"@WORK@/systemctl"
+[ "$1" != start ] || [ ! -e "@WORK@/complete.fails" ]
+"""
+
+# kernel-install as Debian 12's 90-loaderentry.install does it: in place, over what is there.
+KERNEL_INSTALL = """#!/bin/sh
+[ "$1" = add ] || exit 2
+[ ! -e "@WORK@/kernel-install.fails" ] || { echo "no space left" >&2; exit 1; }
+folder=$BOOT_ROOT/@ID@/$2
+mkdir -p "$folder"
+install -m 0644 "$3" "$folder/linux"
+[ ! -e "@WORK@/kernel-install.dies" ] || kill -9 "$PPID" $$
+install -m 0644 "$4" "$folder/${4##*/}"
+{
+    echo "title      Debian GNU/Linux 12 (bookworm)"
+    echo "version    $2"
+    echo "machine-id @ID@"
+    echo "sort-key   debian"
+    echo "options    $(cat "$KERNEL_INSTALL_CONF_ROOT/cmdline")"
+    echo "linux      /@ID@/$2/linux"
+    echo "initrd     /@ID@/$2/${4##*/}"
+} >"$BOOT_ROOT/loader/entries/@ID@-$2.conf"
+"""
+
+UNAME = """#!/bin/sh
+cat "@WORK@/release"
 """
 
 # dpkg-query -S: a path is owned when its name is listed.
@@ -61,6 +86,8 @@ class Metal:
     tries: int = 1
     deadline: int = 600
     mkconfig: int = 900
+    loader: str = "GRUB"
+    machine_id: str = ""
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -87,6 +114,9 @@ class Metal:
             "CONFIRM_LOG=/var/log/twinboot.log": f"CONFIRM_LOG={self.work}/log",
             "CONFIRM_SYSRQ=/proc/sysrq-trigger": f"CONFIRM_SYSRQ={self.work}/sysrq",
             "CONFIRM_PAUSE=15": "CONFIRM_PAUSE=0",
+            "KEEP_EFI=/sys/firmware/efi/efivars": f"KEEP_EFI={self.work}/efivars",
+            "KEEP_KERNELS=/boot": f"KEEP_KERNELS={self.work}/kernels",
+            "/usr/lib/kernel /etc/kernel": f"{self.work}/none {self.work}/etc-kernel",
             "PATH=/usr/local/sbin:": f"PATH={self.path}{self.work}/bin:/usr/local/sbin:",
             "    sleep 90\n": "    return 0\n",
             "    sleep 10\n": "",
@@ -109,6 +139,7 @@ class Metal:
             "prefix": "",
             "deadline": str(self.deadline),
             "mkconfig": str(self.mkconfig),
+            "loader": self.loader,
         }
         home = self.work / "home" / self.run
         home.mkdir(parents=True, exist_ok=True)
@@ -119,8 +150,12 @@ class Metal:
         shims = self.work / "bin"
         shims.mkdir(exist_ok=True)
         fixture = Path(__file__).parents[1] / "unit/boot/debian12-grub.cfg"
-        for name, text in (("grub-mkconfig", MKCONFIG), ("systemctl", SYSTEMCTL), ("dpkg-query", DPKG)):
-            for mark, value in (("@WORK@", self.work), ("@BOOT@", self.boot), ("@FIXTURE@", fixture)):
+        programs = {"grub-mkconfig": MKCONFIG, "systemctl": SYSTEMCTL, "dpkg-query": DPKG}
+        if self.machine_id:
+            programs |= {"kernel-install": KERNEL_INSTALL, "uname": UNAME, "mountpoint": "#!/bin/sh\n"}
+        marks = {"@WORK@": self.work, "@BOOT@": self.boot, "@FIXTURE@": fixture, "@ID@": self.machine_id}
+        for name, text in programs.items():
+            for mark, value in marks.items():
                 text = text.replace(mark, str(value))
             (shims / name).write_text(text)
             (shims / name).chmod(0o755)

@@ -4,6 +4,9 @@ What Linux sees changes at once. What lies in place on the disk changes later: a
 inodes are in the journal only, and any subset of them may or may not have reached its place when the power
 goes; freeze and thaw put all of them there. File data is in place before the inode that leads to it (ext4,
 data=ordered), and a freed inode may already read as empty while its name is still there.
+
+`fat` makes it a FAT: no hard links, and nothing is ordered, so that a name may lead to nothing, or to the
+first half of its file. The firmware's variables stand beside it: each is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -68,6 +71,7 @@ class Moment:
     label: str
     place: Place
     pending: tuple[Change, ...]
+    variables: dict[str, str] = field(default_factory=dict)
 
     def states(self, sparse: bool = False, seed: int = 7) -> Iterator[tuple[str, Place]]:
         """Every disk a cut here may leave, named so that it can be made again; `sparse` takes only nothing,
@@ -99,6 +103,8 @@ class ModelDisk:
     cut: int = -1
     frozen_does_nothing: bool = False
     links_copy_nothing: bool = False
+    fat: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
     moments: list[Moment] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
 
@@ -106,7 +112,7 @@ class ModelDisk:
         self.live = self.place.after(())
         self.pending: list[Change] = []
         self.next = 1 + max(self.live.inodes, default=0)
-        self.moments.append(Moment("start", self.place.after(()), ()))
+        self.moments.append(Moment("start", self.place.after(()), (), dict(self.variables)))
 
     # -- what every write goes through
 
@@ -119,7 +125,8 @@ class ModelDisk:
 
     def _moment(self, label: str) -> None:
         number = len(self.moments)
-        self.moments.append(Moment(f"{number}:{label}", self.place.after(()), tuple(self.pending)))
+        now = (self.place.after(()), tuple(self.pending), dict(self.variables))
+        self.moments.append(Moment(f"{number}:{label}", *now))
 
     def _freed(self, path: str) -> tuple[Change, ...]:
         """The inode behind `path` dies with its last name."""
@@ -140,13 +147,18 @@ class ModelDisk:
         if path in self.live.names:
             self.remove(path)
         self.next += 1
-        self._wrote(f"create {path}", Change(inode=self.next, data=data), Change(path=path, inode=self.next))
+        torn = (Change(inode=self.next, data=data[: len(data) // 2]),) if self.fat else ()
+        whole = Change(inode=self.next, data=data)
+        self._wrote(f"create {path}", *torn, whole, Change(path=path, inode=self.next))
 
     def copy(self, source: Path, path: str) -> None:
         self.create(path, source.read_bytes())
 
     def link(self, path: str, new: str) -> None:
         if self.live.names.get(new) == self.live.names[path]:
+            return
+        if self.fat:
+            self.create(new, self.live.read(path) or b"")
             return
         if new in self.live.names:
             self.remove(new)
@@ -159,6 +171,12 @@ class ModelDisk:
     def remove(self, path: str) -> None:
         if path in self.live.names:
             self._wrote(f"remove {path}", Change(path=path), *self._freed(path))
+
+    def overwrite(self, path: str, data: bytes) -> None:
+        """In place, as a shell's > does it: what was there is gone before the new is whole."""
+        inode = self.live.names[path]
+        for part in (b"", data[: len(data) // 2], data):
+            self._wrote(f"overwrite {path}", Change(inode=inode, data=part))
 
     def remove_folder(self, path: str) -> None:
         if path in self.live.names:
@@ -202,6 +220,38 @@ class ModelDisk:
 
     def free(self) -> int:
         return 1 << 30
+
+
+@dataclass
+class ModelVariables:
+    """Variables over the same time as the disk: what is written is one of its moments.
+
+    `forgets` names variables that the firmware says it wrote, and did not.
+    """
+
+    disk: ModelDisk
+    forgets: tuple[str, ...] = ()
+
+    def why_not(self) -> tuple[str, ...]:
+        return ()
+
+    def read(self, name: str) -> str | None:
+        return self.disk.variables.get(name)
+
+    def write(self, name: str, value: str) -> None:
+        self._put(name, value)
+
+    def remove(self, name: str) -> None:
+        if name in self.disk.variables:
+            self._put(name, None)
+
+    def _put(self, name: str, value: str | None) -> None:
+        if self.disk.cut == len(self.disk.moments) - 1:
+            raise PowerCut(f"variable {name}")
+        if name not in self.forgets:
+            kept = {n: v for n, v in self.disk.variables.items() if n != name}
+            self.disk.variables = kept if value is None else {**kept, name: value}
+        self.disk._moment(f"variable {name}={value}")
 
 
 @dataclass

@@ -14,6 +14,7 @@ from appliance.boot.confirm.limits import DEADLINE, MKCONFIG
 from appliance.boot.entries import FOLDER
 from appliance.errors import BootConfigFailed
 from appliance.host.files import write_atomic
+from appliance.model.machine import LoaderKind
 
 _HERE = Path(__file__).parent
 _UNITS = ("twinboot-confirm.service", "twinboot-deadline.service")
@@ -21,6 +22,11 @@ _SYSTEM = "etc/systemd/system"
 SCRIPT = "usr/lib/twinboot/health.sh"
 KEEP = "usr/sbin/twinboot-keep"
 NOTE = "root/TWINBOOT.txt"
+NOTES = {
+    LoaderKind.GRUB.value: "TWINBOOT.txt",
+    LoaderKind.SYSTEMD_BOOT.value: "TWINBOOT-systemd-boot.txt",
+}
+"""The way back without the stick, in each loader's words."""
 FACTS = "/run/twinboot/facts"
 """In the trial's system: what the confirm unit saw (judge.sh)."""
 
@@ -31,14 +37,17 @@ FIRST_FSTAB = "fstab.first"
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What the confirm unit must know. `deadline` is seconds since the kernel's start; `manual` leaves keep
-    to a person; `folder` and `prefix` are the loader's, as in BootPlace; `tries` looks, 15 s apart;
-    `mkconfig` seconds are given to grub-mkconfig."""
+    to a person; `folder`, `prefix` and `boot` (its target) are the loader's, as in BootPlace, `loader` its
+    kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
+    kernel-install."""
 
     run: str
     root: str
     old_root: str
     folder: str = "grub"
     prefix: str = ""
+    loader: str = LoaderKind.GRUB.value
+    boot: str = "/boot"
     deadline: int = DEADLINE
     mkconfig: int = MKCONFIG
     manual: bool = False
@@ -47,7 +56,7 @@ class Trial:
 
 def parts() -> tuple[str, ...]:
     """Our functions for the one sh file, verbs confirm, keep and deadline among them."""
-    return ((_HERE / "judge.sh").read_text(), (_HERE / "keep.sh").read_text())
+    return tuple((_HERE / name).read_text() for name in ("judge.sh", "keep.sh", "keep-systemd-boot.sh"))
 
 
 def home(run: str) -> str:
@@ -77,6 +86,7 @@ def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str
         "@ROOT@": trial.root,
         "@OLD_ROOT@": trial.old_root,
         "@FOLDER@": trial.folder,
+        "@BOOT@": trial.boot,
         "@FILES@": "\n".join(f"  /{path}" for path in (*files(trial.run), "etc/fstab (one line)")),
     }
     _put(root, SCRIPT, script)
@@ -86,7 +96,7 @@ def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str
         _link(root, f"{_SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
     _put(root, f"{home(trial.run)}/expected", expected.encode())
     _put(root, f"{home(trial.run)}/conf", _conf(trial).encode())
-    _put(root, NOTE, _filled("TWINBOOT.txt", words))
+    _put(root, NOTE, _filled(NOTES.get(trial.loader, NOTES[LoaderKind.GRUB.value]), words))
     return files(trial.run)
 
 
@@ -112,6 +122,8 @@ def _conf(trial: Trial) -> str:
         "root": trial.root,
         "folder": trial.folder,
         "prefix": trial.prefix,
+        "loader": trial.loader,
+        "boot": trial.boot,
     }
     return "".join(f"{key} {value}\n" for key, value in pairs.items())
 

@@ -50,8 +50,19 @@ confirm_env() {
     echo "$confirm_found"
 }
 
-# Freeze and thaw of /boot: GRUB replays no journal. A watchdog thaws where we are killed in between.
+# Whether systemd-boot started the trial of $1; the loader's files are where the installed system mounts them.
+confirm_loader() {
+    CONFIRM_BOOT=$(confirm_value "$CONFIRM_HOME/$1/conf" boot "$CONFIRM_BOOT")
+    [ "$(confirm_value "$CONFIRM_HOME/$1/conf" loader GRUB)" = systemd-boot ]
+}
+
+# Freeze and thaw of /boot: GRUB replays no journal. A watchdog thaws where we are killed in between. A FAT has
+# no journal: all that is dirty goes to its place.
 confirm_settle() {
+    if [ "$(stat -f -c %T "$CONFIRM_BOOT" 2>/dev/null)" = msdos ]; then
+        sync -f "$CONFIRM_BOOT"
+        return
+    fi
     # shellcheck disable=SC2016 # the inner shell expands it
     setsid sh -c 'sleep 30; fsfreeze --unfreeze "$1"' watchdog "$CONFIRM_BOOT" </dev/null >/dev/null 2>&1 9>&- &
     confirm_dog=$!
@@ -198,11 +209,12 @@ verb_confirm() {
     mkdir -p "$CONFIRM_RUN"
     : >"$CONFIRM_RUN/sentences"
     confirm_conf=$CONFIRM_HOME/$confirm_id/conf
+    ! confirm_loader "$confirm_id" || sdboot_begun "$confirm_id"
     confirm_say "trial $confirm_id: looking at this boot"
     # The rest of the deadline is for writing the result down and for an orderly restart.
     confirm_limit=$(($(confirm_value "$confirm_conf" deadline "$CONFIRM_DEADLINE") - 150))
     if ! confirm_boot_ready "$confirm_id"; then
-        echo "why /boot is not there or cannot be written" >"$CONFIRM_RUN/sentences"
+        echo "why $CONFIRM_BOOT is not there or cannot be written" >"$CONFIRM_RUN/sentences"
         confirm_give_back "$confirm_id"
         return 1
     fi
@@ -213,6 +225,13 @@ verb_confirm() {
         fi
         confirm_give_back "$confirm_id"
         return 1
+    fi
+    if confirm_loader "$confirm_id" && ! confirm_booted twinboot.proof; then
+        sdboot_complete >>"$CONFIRM_RUN/sentences"
+        if grep -q '^why ' "$CONFIRM_RUN/sentences"; then
+            confirm_give_back "$confirm_id"
+            return 1
+        fi
     fi
     confirm_say "trial $confirm_id: confirmed, this boot is well"
     if [ "$(confirm_value "$confirm_conf" mode auto)" = manual ] && [ "$(confirm_env tb_keep)" != 1 ]; then
@@ -230,6 +249,7 @@ verb_confirm() {
 # deadline RUN: whatever hangs, after its time the trial is given back. Emergency mode does not stop it.
 verb_deadline() {
     confirm_booted "twinboot.trial=$1" || return 0
+    ! confirm_loader "$1" || sdboot_begun "$1"
     confirm_end=$(confirm_value "$CONFIRM_HOME/$1/conf" deadline "$CONFIRM_DEADLINE")
     confirm_keeping=$(($(confirm_mkconfig "$1") + 200))
     while :; do

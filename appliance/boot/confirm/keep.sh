@@ -137,8 +137,14 @@ verb_keep() {
 
 keep_alone() {
     keep_conf=$CONFIRM_HOME/$1/conf
+    keep_loader=grub
+    ! confirm_loader "$1" || keep_loader=systemd-boot
     keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')
+    if [ "$keep_loader" = systemd-boot ]; then
+        sdboot_keep "$1"
+        return
+    fi
     [ "$(confirm_env tb_run)" = "$1" ] || { keep_fail "/boot/twinboot/env names another run"; return 1; }
     case $(confirm_env tb_state) in
     kept) return 0 ;;

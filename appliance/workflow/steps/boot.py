@@ -29,6 +29,11 @@ KEPT_FILES = "var/lib/twinboot/boot"
 """Inside the trial volume: the files its dpkg owns in /boot, as the twin left them."""
 
 
+def boot_files_in(ground: Ground, root: Path) -> Path:
+    """Where the trial volume mounted at `root` has them: a /boot inside the root volume is there itself."""
+    return root / (KEPT_FILES if ground.system.boot is not None else "boot")
+
+
 @contextlib.contextmanager
 def machine_boot(host: Host, ground: Ground) -> Iterator[Boot]:
     """The machine's own /boot, mounted for writing, for as long as one act needs it."""
@@ -61,7 +66,7 @@ def staged_system(ground: Ground, root: Path, *extra: str) -> StagedSystem:
         title=f"{system.os_name} {system.os_version}, patched in {ground.names.run}",
         root=ground.trial_device,
         old_root=mapper_path(system.root.vg, system.root.lv),
-        artifacts=find_artifacts(root, root / KEPT_FILES),
+        artifacts=find_artifacts(root, boot_files_in(ground, root)),
         machine_esp=system.esp.fsuuid if system.esp else "",
         efi_loader=grub_path(system.loader.efi_path),
         extra=extra,
@@ -149,7 +154,7 @@ class Stage(OnGround):
 
 @dataclass(frozen=True, slots=True)
 class Flip(OnGround):
-    """One sector, and reading it back as the loader does: the commit of its run."""
+    """The loader's one deciding write, and reading it back as the loader does: the commit of its run."""
 
     act: Callable[[BootLoader, Boot, str], None]
     reached: Callable[[BootLoader, Boot, str], bool]
@@ -205,7 +210,8 @@ def _was_armed(loader: BootLoader, boot: Boot, run: str) -> bool:
 
 
 def _keep_asked(loader: BootLoader, boot: Boot, run: str) -> bool:
-    """GRUB takes tb_once back and leaves tb_keep: where the metal did not keep it, it is asked no more."""
+    """The loader takes the one-shot back and leaves the wish: where the metal did not keep it, it is asked no
+    more."""
     return _is_armed(loader, boot, run) and loader.view(boot).keep_asked
 
 

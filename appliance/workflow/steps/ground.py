@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from appliance.boot import choose
 from appliance.boot.base import BootPlace
-from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
@@ -19,18 +19,8 @@ from appliance.workflow.workplace import Workplace
 
 
 def boot_place(system: InstalledSystem, runtime: Path) -> BootPlace:
-    """The machine's own /boot. Raises BootConfigFailed where it has none of its own."""
-    boot = system.boot
-    if boot is None:
-        raise BootConfigFailed("This system has no /boot file system of its own.")
-    return BootPlace(
-        mount=runtime / "boot",
-        device=boot.path,
-        fstype=boot.fstype,
-        fsuuid=boot.fsuuid,
-        prefix=system.loader.boot_prefix,
-        folder=system.loader.folder or "grub",
-    )
+    """Where the machine's own loader reads. Raises BootConfigFailed where that is no partition of its own."""
+    return choose.boot_place(system, runtime / "boot")
 
 
 def rooted_at(system: InstalledSystem, lv: str, device: str) -> InstalledSystem:

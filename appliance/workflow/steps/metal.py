@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from appliance.boot.artifacts import modules_folder
 from appliance.boot.base import Artifacts
+from appliance.boot.choose import loader_partition
 from appliance.boot.drivers import LVM_MODULES, RootStack, not_in_initrd, root_stack
 from appliance.boot.initrd import initrd_names
 from appliance.boot.initrd_maker import INITRAMFS_TOOLS, maker_of
@@ -50,14 +52,16 @@ def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
     """
     store, system = ground.store(host), ground.system
     needed = tuple(module for kind in store.origin_stack for module in LVM_MODULES.get(kind, ()))
-    if not needed or system.boot is None:
+    if not needed:
         return ()
     device, here = store.activate_installed(system.root.lv), ground.work.scratch
     try:
-        with (
-            mounted_readonly(host, device, system.root.fstype, here / "installed") as root,
-            mounted_readonly(host, system.boot.path, system.boot.fstype, here / "installed-boot") as boot,
-        ):
+        with contextlib.ExitStack() as stack:
+            enter = stack.enter_context
+            root = enter(mounted_readonly(host, device, system.root.fstype, here / "installed"))
+            part, boot = loader_partition(system), root / "boot"
+            if part is not None:
+                boot = enter(mounted_readonly(host, part.path, part.fstype, here / "installed-boot"))
             found = (_why_not_booted(host, kernel, needed, root, boot) for kernel in system.kernels)
             return tuple(sentence for sentences in found for sentence in sentences)
     finally:

@@ -39,7 +39,7 @@ LEAST_REST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ProofBoot(OnGround):
-    """GRUB → our entry → staged kernel → edited fstab → confirm unit. What is proven here is what boots."""
+    """Loader → our entry → staged kernel → edited fstab → confirm unit. What is proven here is what boots."""
 
     def done(self, ctx: Context) -> bool:
         return self.ground.work.saved("proof")
@@ -79,16 +79,21 @@ class ProofBoot(OnGround):
 
     def _stage(self, ctx: Context, twin: Twin) -> None:
         """Into the twin's throw-away /boot, by the same code and from the same files as on the machine."""
-        place: BootPlace = replace(
-            self.ground.boot_place(), device=twin.boot_device, mount=self.ground.work.scratch / "proof-boot"
-        )
+        place = self._place(twin)
         loader = loader_of(self.ground, ctx.host)
         with trial_root(ctx.host, self.ground) as root:
             wanted = staged_system(self.ground, root, "twinboot.proof")
             with mounted(ctx.host, place.device, place.fstype, place.mount):
-                boot = open_boot(ctx.host, place)
+                boot = open_boot(ctx.host, place, twin.variables)
                 loader.stage(boot, wanted)
                 loader.arm(boot, self.ground.names.run)
+
+    def _place(self, twin: Twin) -> BootPlace:
+        """The twin's throw-away copy of where the machine's loader reads, while the twin is off."""
+        place, esp = self.ground.boot_place(), self.ground.system.esp
+        on_esp = esp is not None and esp.path == place.device
+        device = twin.esp_device if on_esp else twin.boot_device
+        return replace(place, device=device, mount=self.ground.work.scratch / "proof-boot")
 
     def _look(self, ctx: Context, twin: Twin) -> str:
         """A sentence on what is wrong; empty when the trial came up and its confirm unit was content."""
@@ -123,16 +128,16 @@ class ProofBoot(OnGround):
         return f"the confirm unit said nothing within {limit:.0f} s"
 
     def _said(self, twin: Twin) -> str:
+        place = self.ground.boot_place()
         try:
-            return twin.guest.read_file(f"/boot/{self._result}").decode(errors="replace").strip()
+            return twin.guest.read_file(f"{place.target}/{self._result}").decode(errors="replace").strip()
         except TwinFailed:
             return ""  # not there yet, or it is just restarting
 
     def _left_in_boot(self, ctx: Context, twin: Twin) -> str:
         """The same once the twin is off: one that gives its trial back restarts at once."""
-        place = self.ground.boot_place()
-        at = self.ground.work.scratch / "proof-boot"
-        with mounted_readonly(ctx.host, twin.boot_device, place.fstype, at) as boot:
+        place = self._place(twin)
+        with mounted_readonly(ctx.host, place.device, place.fstype, place.mount) as boot:
             file = boot / self._result
             return file.read_text(errors="replace").strip() if file.is_file() else ""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appliance.boot import confirm, fstab
+from appliance.boot import confirm, fstab, kernel_cmdline
 from appliance.boot.artifacts import names_in_use
 from appliance.boot.flip import open_boot
 from appliance.errors import Refused
@@ -172,6 +172,7 @@ def clear(root: Path) -> None:
     for _, home in homes:
         if (home / "fstab.first").is_file():
             fstab.turn_root_back(root, home / "fstab.first")
+            kernel_cmdline.turn_back(root, str(home.relative_to(root)))
             break
     for _, home in homes:
         confirm.remove(root, home.name)

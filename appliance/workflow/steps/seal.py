@@ -9,6 +9,7 @@ from pathlib import Path
 from appliance.boot import confirm, fstab
 from appliance.boot.artifacts import find_artifacts
 from appliance.boot.confirm.limits import deadline, mkconfig
+from appliance.boot.flip import open_boot
 from appliance.checks.expected import gateways, render
 from appliance.checks.health import script
 from appliance.checks.history import failed_before
@@ -23,7 +24,7 @@ from appliance.patching.choose import choose
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context
-from appliance.workflow.steps.boot import KEPT_FILES
+from appliance.workflow.steps.boot import KEPT_FILES, boot_files_in, loader_of
 from appliance.workflow.steps.data import written_since
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.initrd import fit_for_the_metal
@@ -89,7 +90,8 @@ class StopTwin(OnGround):
         """
         ground = self.ground
         here, boot = ground.work.scratch, ground.system.boot
-        assert boot is not None  # refused while planning
+        if boot is None:
+            return  # they lie in the root volume, and are sealed with it
         fstype = ground.system.root.fstype
         with (
             mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root") as root,
@@ -119,16 +121,28 @@ class MakeTrial(OnGround):
         store.create(trial)
         device, here = store.activate(trial), ground.work.scratch
         with mounted(ctx.host, device, ground.system.root.fstype, here / "trial") as root:
-            shutil.copytree(boot_files(ground), root / KEPT_FILES, dirs_exist_ok=True)
-            fit_for_the_metal(ctx, ground, root, root / KEPT_FILES)
+            edits = self._boot_files(root)
+            fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point_root(root, ground.trial_device, first)
-            edits = self._install_confirm(root, self._failed_before(ctx))
-            edits += ("etc/fstab", str(first.relative_to(root)), f"{KEPT_FILES}/")
+            edits += self._install_confirm(root, self._failed_before(ctx))
+            edits += ("etc/fstab", str(first.relative_to(root)), *self._name_new_root(ctx, root))
         store.deactivate(trial)
         shutil.rmtree(boot_files(ground), ignore_errors=True)
         ground.work.save("metal-edits", edits)
         ctx.tell(StateChanged(state=State.SEALED))
+
+    def _boot_files(self, root: Path) -> tuple[str, ...]:
+        if self.ground.system.boot is None:
+            return ()
+        shutil.copytree(boot_files(self.ground), root / KEPT_FILES, dirs_exist_ok=True)
+        return (f"{KEPT_FILES}/",)
+
+    def _name_new_root(self, ctx: Context, root: Path) -> tuple[str, ...]:
+        """The loader's own tools in the trial volume name the new root from keep on."""
+        ground = self.ground
+        loader, boot = loader_of(ground, ctx.host), open_boot(ctx.host, ground.boot_place())
+        return loader.name_root(boot, root, confirm.home(ground.names.run), ground.trial_device)
 
     def _failed_before(self, ctx: Context) -> tuple[str, ...]:
         """Units that failed on this metal before any patch: they are not held against the trial."""
@@ -141,15 +155,17 @@ class MakeTrial(OnGround):
         return found
 
     def _install_confirm(self, root: Path, excused: tuple[str, ...]) -> tuple[str, ...]:
-        ground, system = self.ground, self.ground.system
+        ground, system, place = self.ground, self.ground.system, self.ground.boot_place()
         patched: Facts = ground.work.load("patched", Facts)
         checks = ground.work.load("checks", tuple[CheckResult, ...])
         trial = confirm.Trial(
             run=ground.names.run,
             root=ground.trial_device,
             old_root=mapper_path(system.root.vg, system.root.lv),
-            folder=system.loader.folder or "grub",
-            prefix=system.loader.boot_prefix,
+            folder=place.folder,
+            prefix=place.prefix,
+            loader=system.loader.kind.value,
+            boot=place.target,
             deadline=deadline(patched.boot_seconds),
             mkconfig=mkconfig(patched.boot_seconds),
             manual=not ground.whole.request.auto_keep,

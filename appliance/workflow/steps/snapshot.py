@@ -52,7 +52,7 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
         lines = [li for li in said.splitlines() if li.startswith(("Boot0", "Boot1", "BootOrder", "BootNext"))]
         found["boot variables"] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         for variable in sorted(Path("/sys/firmware/efi/efivars").glob("*")):
-            if variable.name.startswith(("db", "Mok", "PK", "KEK")):
+            if variable.name.startswith(("db", "Mok", "PK", "KEK", "LoaderEntry", "LoaderConfig")):
                 found[variable.name] = hashlib.sha256(variable.read_bytes()).hexdigest()
     return found
 
@@ -91,7 +91,7 @@ class ProveUnchanged(OnGround):
     def do(self, ctx: Context) -> None:
         before: dict[str, str] = self.ground.work.load("evidence", dict[str, str])
         after = take_evidence(ctx.host, self.ground)
-        changed = [name for name in before if before[name] != after.get(name)]
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         store = self.ground.store(ctx.host)
         written = store.changed_since(self.ground.system.root.lv, self.ground.snapshot(SnapshotRole.BASE))
         if written:

@@ -83,7 +83,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_a_run_without_limits_of_its_own_gets_those_that_a_person_is_told(tmp_path: Path) -> None:
     (tmp_path / "tb1").mkdir()
     (tmp_path / "tb1/conf").write_text("mode auto\n")
-    judge, _ = confirm.parts()
+    judge, *_ = confirm.parts()
     asked = f"""{judge}
 CONFIRM_HOME={tmp_path}
 confirm_mkconfig tb1

@@ -11,6 +11,8 @@ from virt.firmware.varstore import edk2
 
 from appliance.errors import TwinFailed
 from appliance.twin.nvram import TEMPLATE, write_vars
+from appliance.twin.variables import GUID as LOADER_GUID
+from appliance.twin.variables import TwinVariables
 from tests.unit.twin.machines import recorded
 
 GUID = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -53,6 +55,32 @@ def test_entries_of_other_systems_stay_out(tmp_path: Path) -> None:
         (tmp_path / f"Boot{entry.number}-{GUID}").write_bytes(b"\x07\0\0\0" + _raw_entry(entry.label))
     target = tmp_path / "vars.fd"
     assert write_vars(machine, machine.systems[0], target, efivars=tmp_path) == ("debian",)
+
+
+def test_what_leads_systemd_boot_is_read_written_and_removed_in_the_twin_s_own_store(tmp_path: Path) -> None:
+    machine, target = recorded("thin-uefi"), tmp_path / "vars.fd"
+    variables = TwinVariables(target)
+    assert variables.why_not() and variables.read("LoaderEntryOneShot") is None
+    write_vars(machine, machine.systems[0], target, efivars=tmp_path)
+    assert variables.why_not() == () and variables.read("LoaderEntryOneShot") is None
+    variables.write("LoaderEntryOneShot", "twinboot-new-tb1.conf")
+    variables.write("LoaderEntryDefault", "twinboot-previous-tb1.conf")
+    assert variables.read("LoaderEntryOneShot") == "twinboot-new-tb1.conf"
+    stored = edk2.Edk2VarStore(str(target)).get_varlist()["LoaderEntryOneShot"]
+    assert (str(stored.guid).lower(), stored.attr) == (LOADER_GUID, 7)
+    assert bytes(stored.data) == "twinboot-new-tb1.conf\0".encode("utf-16-le")
+    variables.remove("LoaderEntryOneShot")
+    variables.remove("LoaderEntryOneShot")
+    assert set(_read(target)) >= {"Boot0000", "BootOrder", "LoaderEntryDefault"}
+    assert variables.read("LoaderEntryOneShot") is None
+
+
+def test_the_machine_s_own_choice_leads_its_twin(tmp_path: Path) -> None:
+    machine, target = recorded("thin-uefi"), tmp_path / "vars.fd"
+    value = "twinboot-previous-tb1.conf\0".encode("utf-16-le")
+    (tmp_path / f"LoaderEntryDefault-{LOADER_GUID}").write_bytes(b"\x07\0\0\0" + value)
+    write_vars(machine, machine.systems[0], target, efivars=tmp_path)
+    assert TwinVariables(target).read("LoaderEntryDefault") == "twinboot-previous-tb1.conf"
 
 
 def test_the_template_is_left_alone(tmp_path: Path) -> None:

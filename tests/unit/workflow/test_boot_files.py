@@ -32,6 +32,9 @@ class Loader:
             return Output(0, "BootOrder: 0001\n")
         if command.argv[0] != "grub-fstest":
             return Output(0, "")
+        if command.argv[2] == "ls":
+            names = (name.rpartition("/") for name in self.files)
+            return Output(0, " ".join(name for folder, _, name in names if command.argv[3] == f"/{folder}/"))
         _, _, _, inside, out = command.argv
         self.asked.append(inside)
         for name, content in self.files.items():
@@ -55,6 +58,12 @@ def test_what_the_loader_reads_is_kept_and_what_is_not_there_left_out(tmp_path: 
     save_boot_files(loader, PLAN, work(tmp_path), folder)
     assert kept(folder) == FILES, "no configuration is as large as that one"
     assert len(loader.asked) == 5
+
+
+def test_the_entries_of_a_loader_that_has_them_in_files_are_kept(tmp_path: Path) -> None:
+    files = {"loader/loader.conf": b"timeout 3\n", "loader/entries/debian.conf": b"linux /x\n"}
+    save_boot_files(Loader(files), PLAN, work(tmp_path), tmp_path / "b")
+    assert kept(tmp_path / "b") == files
 
 
 def test_uefi_keeps_the_boot_variables_too(tmp_path: Path) -> None:

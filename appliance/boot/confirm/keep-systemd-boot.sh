@@ -1,0 +1,127 @@
+# Keep under systemd-boot. LoaderEntryDefault pins the previous system by names of ours while this system's own
+# kernel-install writes its entry, in place, on a FAT; the flip is to take that variable away.
+KEEP_EFI=/sys/firmware/efi/efivars
+KEEP_GUID=4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+KEEP_KERNELS=/boot
+
+# The value of the loader's variable $1: UTF-16 of plain letters behind four bytes of attributes.
+sdboot_variable() {
+    [ -e "$KEEP_EFI/$1-$KEEP_GUID" ] || return 0
+    tail -c +5 "$KEEP_EFI/$1-$KEEP_GUID" 2>/dev/null | tr -d '\000'
+}
+
+# Takes the variable $1 away; true where it is gone.
+sdboot_clear() {
+    keep_variable=$KEEP_EFI/$1-$KEEP_GUID
+    [ -e "$keep_variable" ] || return 0
+    chattr -i "$keep_variable" 2>/dev/null || true
+    rm -f "$keep_variable"
+    [ ! -e "$keep_variable" ]
+}
+
+# The loader clears the one-shot before it starts a trial. Where the firmware would not let it, we do, or the
+# next reset started the trial of $1 again.
+sdboot_begun() {
+    [ "$(sdboot_variable LoaderEntryOneShot)" = "twinboot-new-$1.conf" ] || return 0
+    confirm_say "trial $1: the firmware did not clear LoaderEntryOneShot; it is cleared now"
+    sdboot_clear LoaderEntryOneShot || confirm_say "trial $1: LoaderEntryOneShot can not be cleared"
+}
+
+# The machine's own demands on a good boot: what is RequiredBy=boot-complete.target. A sentence where it fails.
+sdboot_complete() {
+    systemctl cat boot-complete.target >/dev/null 2>&1 || return 0
+    timeout 180 systemctl start boot-complete.target >/dev/null 2>&1 ||
+        echo "why boot-complete.target was not reached"
+}
+
+# (a) This system's own kernel-install, for the kernel that runs: its entry is not counted, it has been judged.
+sdboot_entry() {
+    keep_version=$(uname -r)
+    keep_why="kernel-install is missing"
+    command -v kernel-install >/dev/null 2>&1 || return 1
+    rm -rf "$CONFIRM_RUN/kernel"
+    mkdir -p "$CONFIRM_RUN/kernel"
+    for keep_file in /usr/lib/kernel /etc/kernel; do
+        for keep_name in install.conf entry-token cmdline devicetree; do
+            [ ! -f "$keep_file/$keep_name" ] || cp "$keep_file/$keep_name" "$CONFIRM_RUN/kernel/" || return 1
+        done
+    done
+    keep_made=0
+    KERNEL_INSTALL_CONF_ROOT=$CONFIRM_RUN/kernel BOOT_ROOT=$CONFIRM_BOOT timeout "$keep_limit" \
+        kernel-install add "$keep_version" "$KEEP_KERNELS/vmlinuz-$keep_version" \
+        "$KEEP_KERNELS/initrd.img-$keep_version" >"$CONFIRM_RUN/kernel-install" 2>&1 </dev/null || keep_made=$?
+    keep_why="kernel-install failed: $(tail -n 1 "$CONFIRM_RUN/kernel-install")"
+    [ "$keep_made" != 124 ] || keep_why="kernel-install did not end within $keep_limit s"
+    [ "$keep_made" = 0 ] || return 1
+    keep_why="the ESP could not be written to its end"
+    confirm_settle
+}
+
+# The value of key $2 in the entry $1.
+sdboot_key() {
+    awk -v key="$2" '$1 == key { sub(/^[ \t]*[^ \t]+[ \t]+/, ""); print; exit }' "$1"
+}
+
+# Whether the entry $1 boots this system: its root, and kernel and initrd byte for byte.
+sdboot_boots() {
+    case " $(sdboot_key "$1" options) " in *" root=$keep_root "*) ;; *) return 1 ;; esac
+    case " $(sdboot_key "$1" options) " in *" twinboot."*) return 1 ;; esac
+    cmp -s "$CONFIRM_BOOT$(sdboot_key "$1" linux)" "$KEEP_KERNELS/vmlinuz-$keep_version" &&
+        cmp -s "$CONFIRM_BOOT$(sdboot_key "$1" initrd)" "$KEEP_KERNELS/initrd.img-$keep_version"
+}
+
+# (b) Whether what kernel-install made is whole, and no entry is there that was not looked at when this run was
+# staged: then the loader's rules, which were followed there with this entry, start it.
+sdboot_own() {
+    keep_why="kernel-install made no entry for $keep_version that boots $keep_root"
+    keep_found=
+    for keep_file in "$CONFIRM_BOOT"/loader/entries/*.conf; do
+        keep_name=${keep_file##*/}
+        case $keep_name in
+        twinboot-*) continue ;;
+        *-"$keep_version".conf) ! sdboot_boots "$keep_file" || keep_found=$keep_file ;;
+        esac
+        grep -qxF "$keep_name" "$keep_folder/names" && continue
+        case " $(sdboot_key "$keep_file" options) " in
+        *" root=$keep_root "*) ;;
+        *)
+            keep_why="loader/entries/$keep_name is new and boots another system"
+            return 1
+            ;;
+        esac
+    done
+    [ -n "$keep_found" ]
+}
+
+# The book follows the variable: file $1 of this run is a sector prepared when it was staged.
+sdboot_book() {
+    dd if="$keep_folder/$1" of="$CONFIRM_BOOT/twinboot/env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null
+    confirm_settle
+}
+
+# keep RUN, where systemd-boot started the trial; the lock is held.
+sdboot_keep() {
+    keep_default=$(sdboot_variable LoaderEntryDefault)
+    if [ "$keep_default" != "twinboot-previous-$1.conf" ]; then
+        [ "$(confirm_env tb_run)" = "$1" ] && [ "$(confirm_env tb_state)" = kept ] && return 0
+        keep_version=$(uname -r)
+        # A keep that was cut behind its flip is finished; anything else was not ours to take away.
+        if [ -n "$keep_default" ] || ! sdboot_own; then
+            keep_fail "LoaderEntryDefault names ${keep_default:-nothing}, not the previous system of $1"
+            return 1
+        fi
+    elif [ "$(confirm_env tb_run)" = "$1" ] && [ "$(confirm_env tb_state)" = rolledback ]; then
+        keep_fail "it was rolled back"
+        return 1
+    else
+        : >"$CONFIRM_RUN/keeping"
+        sdboot_entry || { keep_fail "$keep_why"; return 1; }
+        sdboot_own || { keep_fail "$keep_why"; return 1; }
+        sdboot_clear LoaderEntryDefault || { keep_fail "LoaderEntryDefault can not be taken away"; return 1; }
+    fi
+    : >"$CONFIRM_RUN/decided"
+    confirm_say "trial $1: kept"
+    sdboot_book env.kept || confirm_say "keep: twinboot/env could not be written"
+    rm -f "$CONFIRM_BOOT/loader/entries/twinboot-new-$1.conf"
+    confirm_result "$1" good yes "$CONFIRM_RUN/sentences"
+}

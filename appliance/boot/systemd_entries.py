@@ -1,0 +1,113 @@
+"""Type 1 entries of the Boot Loader Specification: ours written, those of others read from the raw device.
+
+Ours bear no sort-key and no counter: the loader shows them after every entry that has a key, writes nothing
+to the file system when it starts one, and takes one only where a variable names it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from appliance.boot import entries
+from appliance.boot.base import Boot, Entry
+from appliance.boot.laid import text_of
+from appliance.probe import bls
+from appliance.probe.bls import ENTRIES, BlsEntry
+
+UKIS = "EFI/Linux"
+NEW, PREVIOUS, SETTLING = "new", "previous", "settle"
+# Of two entries of ours the one that sorts first is the one that may be taken where nothing else is left:
+# names sort downwards, and so settle, previous, new.
+_OURS = re.compile(r"twinboot-(new|previous|settle)-([a-z0-9][a-z0-9._~-]*)\.conf\Z")
+_ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
+
+
+def id_of(kind: str, run: str) -> str:
+    """File name and id of an entry of ours; the loader compares in lower case."""
+    name = f"twinboot-{kind}-{run}.conf".lower()
+    assert _OURS.match(name), name
+    return name
+
+
+def path_of(kind: str, run: str) -> str:
+    return f"{ENTRIES}/{id_of(kind, run)}"
+
+
+def ours(name: str) -> tuple[str, str]:
+    """(kind, run) that an id of ours names; twice nothing for another's."""
+    found = _OURS.match(name.lower())
+    return (found[1], found[2]) if found else ("", "")
+
+
+def is_ours(entry: BlsEntry) -> bool:
+    return bool(ours(entry.id)[0])
+
+
+def text_for(entry: Entry) -> str:
+    """The file that makes the loader show `entry`."""
+    lines = [f"title      {entries.plain_title(entry.title)}", f"options    {entry.options}"]
+    lines.append(f"linux      /{entry.kernel}")
+    lines += [f"initrd     /{path}" for path in entry.initrds]
+    return "# twinboot\n" + "\n".join(lines) + "\n"
+
+
+def entry_of(found: BlsEntry) -> Entry:
+    """What a file of loader/entries says, with paths as they are called on the file system."""
+    root = _ROOT.search(found.options)
+    return Entry(
+        id=found.id,
+        title=found.shown,
+        kernel=_path(found.linux),
+        initrds=tuple(map(_path, found.initrds)),
+        options=found.options,
+        root=root[1] if root else "",
+    )
+
+
+def _path(word: str) -> str:
+    return word.replace("\\", "/").lstrip("/")
+
+
+def read_entries(boot: Boot) -> tuple[BlsEntry, ...]:
+    """Every entry the loader shows, unified kernels among them, read as it reads them.
+
+    One whose kernel is not there is left out, as it does (boot.c, config_entry_add_type1)."""
+    texts = ((n, text_of(boot.raw.read(f"{ENTRIES}/{n}"))) for n in names_of(boot))
+    found = [e for e in (bls.for_systemd_boot(name, text) for name, text in texts) if e is not None]
+    folders = {_path(e.linux or e.efi).rpartition("/")[0] for e in found}
+    there = {f"{folder}/{name}".lower().lstrip("/") for folder in folders for name in boot.raw.names(folder)}
+    return (*(e for e in found if _path(e.linux or e.efi).lower() in there), *unified(boot))
+
+
+def names_of(boot: Boot) -> tuple[str, ...]:
+    return tuple(n for n in boot.raw.names(ENTRIES) if n.lower().endswith(".conf"))
+
+
+def unified(boot: Boot) -> tuple[BlsEntry, ...]:
+    """Type 2 entries: recognised by their names alone."""
+    files = (n for n in boot.raw.names(UKIS) if n.lower().endswith(".efi"))
+    return tuple(BlsEntry(file=n, name=bls.parse_name(n), efi=f"/{UKIS}/{n}") for n in files)
+
+
+def kept_entry(own: BlsEntry, version: str) -> BlsEntry | None:
+    """The entry that kernel-install makes of kernel `version` beside `own`; None where `own` is none of its
+    making. Source: 90-loaderentry.install, <token>-<version>.conf and <token>/<version>/linux."""
+    token = own.id.removesuffix(f"-{own.version.lower()}.conf")
+    if (
+        not own.version
+        or token == own.id
+        or _path(own.linux).lower() != f"{token}/{own.version.lower()}/linux"
+    ):
+        return None
+    file = f"{own.name.stem.removesuffix(own.version)}{version}.conf"
+    return msgspec.structs.replace(own, file=file, name=bls.parse_name(file), version=version)
+
+
+def text_with_root(text: str, old: str, new: str) -> str:
+    """An entry's text with `root=old` on its options lines turned to `root=new`; all else byte for byte."""
+    word = re.compile(rf"(?<=\s)root={re.escape(old)}(?=\s|$)")
+    lines = bls.parse_lines(text)
+    turned = (word.sub(lambda _: f"root={new}", li.raw) if li.key == "options" else li.raw for li in lines)
+    return "".join(turned)

@@ -1,0 +1,136 @@
+"""systemd-boot after a decision: putting the old entries back, or giving the kept volume its first name."""
+
+from __future__ import annotations
+
+from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
+from appliance.boot.entries import FOLDER, with_root
+from appliance.boot.flip import remove_tree, replace
+from appliance.boot.laid import text_of
+from appliance.boot.manifest import Manifest
+from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, text_with_root
+from appliance.boot.systemd_view import see
+from appliance.errors import BootConfigFailed, Refused
+from appliance.probe.bls import ENTRIES
+
+BESIDE = ".twinboot"
+"""Ends the name of a file while it takes another's place; keep-systemd-boot.sh uses it as well. The loader
+passes over it, as it does not end in .conf."""
+
+
+def put_back(boot: Boot, manifest: Manifest, *, pinned: bool) -> None:
+    """While LoaderEntryDefault pins the previous system: its kernel and its entries as they were.
+
+    Kernels first: an entry never names what is not there. `pinned`: an earlier run's previous system is
+    pinned afterwards, so that the loader's own default does not matter. Raises BootConfigFailed where it
+    would not boot the old system; that stays pinned then.
+    """
+    base = f"{FOLDER}/{manifest.run}"
+    for file in manifest.old:
+        _put_file(boot, f"{base}/old/{file.name}", file.source, file.sha256)
+    for name in manifest.before:
+        first = boot.disk.read(f"{base}/before/{name}")
+        if first is not None and boot.raw.read(f"{ENTRIES}/{name}") != first and _whole(boot, first):
+            _put_text(boot, f"{ENTRIES}/{name}", first, base)
+    for entry in see(boot).theirs:
+        if entry.file not in manifest.before and entry_of(entry).root == manifest.root:
+            _remove(boot, f"{ENTRIES}/{entry.file}", entry_of(entry))
+    own = see(boot).own
+    if not pinned and (own is None or entry_of(own).root != manifest.old_root):
+        raise BootConfigFailed(
+            "systemd-boot's own entries do not boot the old system.",
+            safe="The old system is pinned by Twinboot's entry and boots.",
+            next_actions=("Start the old system and run kernel-install there.", "Then retire again."),
+        )
+
+
+def _put_file(boot: Boot, source: str, path: str, digest: str) -> None:
+    if boot.raw.sha256(path) == digest:
+        return
+    parts = path.split("/")[:-1]
+    for depth in range(1, len(parts) + 1):
+        boot.disk.make_folder("/".join(parts[:depth]))
+    boot.disk.link(source, path + BESIDE)
+    boot.disk.settle()
+    if boot.raw.sha256(path + BESIDE) != digest:
+        raise BootConfigFailed(f"{path}{BESIDE} does not read back as written.")
+    boot.disk.rename(path + BESIDE, path)
+    boot.disk.settle()
+
+
+def _put_text(boot: Boot, path: str, text: bytes, base: str) -> None:
+    if boot.disk.is_file(path):
+        replace(boot, path, text, f"{base}/replaced")
+        return
+    boot.disk.create(path + BESIDE, text)
+    boot.disk.settle()
+    boot.disk.rename(path + BESIDE, path)
+    boot.disk.settle()
+    if boot.raw.read(path) != text:
+        raise BootConfigFailed(f"{path} does not read back as written.")
+
+
+def _whole(boot: Boot, text: bytes) -> bool:
+    """Whether the kernel an entry's text names is there."""
+    lines = (line.split(None, 1) for line in text_of(text).splitlines())
+    kernels = [rest[1] for rest in lines if len(rest) == 2 and rest[0] == "linux"]
+    return all(boot.disk.is_file(path.replace("\\", "/").lstrip("/")) for path in kernels)
+
+
+def _remove(boot: Boot, path: str, entry: Entry) -> None:
+    """An entry, then its kernel's folder where no other entry names it and it is kernel-install's."""
+    boot.disk.remove(path)
+    boot.disk.settle()
+    folder = entry.kernel.rpartition("/")[0]
+    used = {entry_of(e).kernel.rpartition("/")[0] for e in see(boot).theirs}
+    if folder.count("/") == 1 and not folder.startswith(("EFI/", "loader/", FOLDER)) and folder not in used:
+        remove_tree(boot.disk, folder)
+        boot.disk.settle()
+
+
+def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> Entry:
+    """Lay down the files of an entry that boots the kept system by UUID. No entry and no flip yet."""
+    own = found.own
+    if own is None or not own.kernel:
+        raise Refused(("The loader's own default entry could not be found.",))
+    base = f"{FOLDER}/{run}{SETTLE}"
+    boot.disk.make_folder(base)
+    paths = (own.kernel, *own.initrds)
+    names = [path.rpartition("/")[2] for path in paths]
+    for path, name in zip(paths, names, strict=True):
+        if boot.raw.sha256(f"{base}/{name}") != boot.raw.sha256(path):
+            boot.disk.link(path, f"{base}/{name}")
+    boot.disk.settle()
+    for path, name in zip(paths, names, strict=True):
+        if boot.raw.sha256(f"{base}/{name}") != boot.raw.sha256(path):
+            raise BootConfigFailed(f"The loader does not read {base}/{name} as {path}.")
+    return Entry(
+        id=id_of(SETTLING, run),
+        title="This system, while its root volume gets its name back",
+        kernel=f"{base}/{names[0]}",
+        initrds=tuple(f"{base}/{name}" for name in names[1:]),
+        options=with_root(own.options, f"UUID={fsuuid}"),
+        root=f"UUID={fsuuid}",
+    )
+
+
+def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> None:
+    """The loader's own entries boot `new_root` where they booted `old_root`; the settling one is pinned.
+
+    Entries that the deleted system left, for kernels the kept one does not have, go with their kernels.
+    """
+    base = f"{FOLDER}/{manifest.run}{SETTLE}"
+    for found in see(boot).theirs:
+        entry, path = entry_of(found), f"{ENTRIES}/{found.file}"
+        if (
+            entry.root == new_root
+            and found.file in manifest.before
+            and found.version not in manifest.versions
+        ):
+            _remove(boot, path, entry)
+        elif entry.root == old_root:
+            text = boot.disk.read(path) or b""
+            turned = text_with_root(text.decode("utf-8", "surrogateescape"), old_root, new_root)
+            replace(boot, path, turned.encode("utf-8", "surrogateescape"), f"{base}/replaced")
+    own = see(boot).own
+    if own is None or ours(own.id)[0] or entry_of(own).root != new_root:
+        raise BootConfigFailed(f"systemd-boot's own default entry does not boot {new_root}.")

@@ -1,0 +1,98 @@
+"""What a loader offers so that the contract can be tried on it: a model disk and the loader's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from appliance.boot.base import Boot, BootLoader
+from tests.crash import sdmachine, test_cuts, test_systemd_cuts
+from tests.crash.modeldisk import ModelDisk, Moment
+
+
+class Bench(Protocol):
+    """One installed machine: its disk, and its variables where the loader has them.
+
+    `starts` is what an unattended machine boots, one start after the other: old, trial, new or settle.
+    """
+
+    loader: BootLoader
+    boot: Boot
+    disk: ModelDisk
+
+    def begin(self, cut: int = -1) -> None:
+        """Power comes back; it goes again after `cut` writes."""
+
+    def starts(self) -> tuple[str, ...]: ...
+
+    def may_start(self, moment: Moment) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """(name, starts) of every state a cut at `moment` may leave."""
+
+    def trial_begins(self) -> None:
+        """What the loader leaves behind when it starts the trial."""
+
+    def metal_keeps(self) -> None:
+        """What the metal writes when it keeps its trial."""
+
+    def as_installed(self) -> bool: ...
+
+
+class GrubBench:
+    """GRUB over a journaling file system."""
+
+    loader: BootLoader = test_cuts.LOADER
+
+    def __init__(self) -> None:
+        self.boot, self.disk = test_cuts.boot_on(test_cuts.installed())
+
+    def begin(self, cut: int = -1) -> None:
+        self.boot, self.disk = test_cuts.boot_on(self.disk.live, cut)
+
+    def starts(self) -> tuple[str, ...]:
+        return test_cuts.boots(self.disk.live)
+
+    def may_start(self, moment: Moment) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for name, place in moment.states(sparse=True):
+            yield name, test_cuts.boots(place)
+
+    def trial_begins(self) -> None:
+        test_cuts.set_state(test_cuts.BootState.TRIAL)(self.boot)
+
+    def metal_keeps(self) -> None:
+        test_cuts.keep_on_the_metal(self.boot)
+
+    def as_installed(self) -> bool:
+        first = test_cuts.installed()
+        names = self.disk.live.names
+        return {p: self.disk.live.read(p) for p in names} == {p: first.read(p) for p in first.names}
+
+
+class SystemdBootBench:
+    """systemd-boot over a FAT and the firmware's variables."""
+
+    loader: BootLoader = sdmachine.LOADER
+
+    def __init__(self) -> None:
+        self.boot, self.disk = sdmachine.boot_on(sdmachine.installed())
+
+    def begin(self, cut: int = -1) -> None:
+        self.boot, self.disk = sdmachine.boot_on(self.disk.live, self.disk.variables, cut)
+
+    def starts(self) -> tuple[str, ...]:
+        return sdmachine.boots(self.disk)
+
+    def may_start(self, moment: Moment) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for name, place in moment.states(sparse=True):
+            yield name, sdmachine.starts(place, moment.variables)
+
+    def trial_begins(self) -> None:
+        test_systemd_cuts.started(self.boot)
+
+    def metal_keeps(self) -> None:
+        test_systemd_cuts.keep_on_the_metal(self.boot)
+
+    def as_installed(self) -> bool:
+        return test_systemd_cuts.is_as_installed(self.disk) and self.disk.variables == {}
+
+
+BENCHES: dict[str, Callable[[], Bench]] = {"GRUB": GrubBench, "systemd-boot": SystemdBootBench}
