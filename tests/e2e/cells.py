@@ -63,6 +63,11 @@ CELLS = (
         "the_metal_runs_the_snapshot_that_was_tested_and_keeps_it",
         "retired_the_kept_system_is_the_root_volume_again",
         "rolled_back_the_old_system_runs_and_the_run_can_go")),
+    Cell("LVM thin", "uefi", "systemd-boot", "virtio", _of("test_systemd_boot.py",
+        "the_metal_runs_what_was_tested_and_keeps_it_by_its_own_kernel_install",
+        "rolled_back_and_retired_the_machine_is_what_it_was",
+        "retired_the_kept_system_has_the_root_volume_s_name",
+        "good_in_the_twin_bad_on_the_metal_gives_way_by_itself")),
 )
 # fmt: on
 

@@ -1,9 +1,8 @@
-"""Installed systems: a Debian on LVM with GRUB, on a disk image, as its installer would have left it.
+"""Installed systems: a Debian on LVM with GRUB or systemd-boot, on a disk image, as its installer leaves it.
 
 Everything forky is done natively; one short VM per system lays out LVM (this needs device-mapper), copies
-the root
-file system in and runs grub-install and update-grub, so that disk and variable store are what real tools
-wrote.
+the root file system in and runs grub-install and update-grub, or bootctl and kernel-install, so that disk and
+variable store are what real tools wrote.
 """
 
 from __future__ import annotations
@@ -37,9 +36,19 @@ PARTITIONS = (
     ("boot", "L", 130, 512),
     ("lvm", "V", 642, 0),
 )
-
+BOOT, LVM = PARTITIONS[2:]
+WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
+"""With systemd-boot kernels lie on the ESP, and /boot is a folder of the root volume, as Debian has it."""
+GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
 
 THIN, THICK = "thin", "thick"
+
+
+LOADER = {
+    (GRUB, BIOS): ("grub-pc",),
+    (GRUB, UEFI): ("grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "efibootmgr"),
+    (SYSTEMD_BOOT, UEFI): ("systemd-boot", "efibootmgr"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +66,29 @@ class SystemSpec:
     srv: int = 1024
     swap: int = 512
     storage: str = THIN
+    loader: str = GRUB
+
+    @property
+    def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
+        return PARTITIONS if self.loader == GRUB else WITHOUT_BOOT
 
     def __post_init__(self) -> None:
         if self.firmware not in (BIOS, UEFI):
             raise LabError(f"there is no firmware {self.firmware!r}: it is {BIOS!r} or {UEFI!r}.")
+        if (self.loader, self.firmware) not in LOADER:
+            raise LabError(f"there is no {self.loader} for {self.firmware}.")
 
     def __str__(self) -> str:
         sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
-        return f"{self.firmware}-{self.storage}-{sizes}"
+        return f"{self.firmware}-{self.storage}-{sizes}" + ("" if self.loader == GRUB else f"-{self.loader}")
 
 
 THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
 """A plain linear root, and room for a snapshot that covers it and what a rehearsal throws away."""
+
+
+ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
+"""A thin root with /boot inside, started by systemd-boot from the ESP at /boot/efi."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +101,6 @@ class InstalledSystem:
     offers: Offers
 
 
-LOADER = {
-    BIOS: ("grub-pc",),
-    UEFI: ("grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed", "efibootmgr"),
-}
 SOURCES = ("installed.py", "installer.py", "firmware.py")
 
 
@@ -96,6 +112,7 @@ def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     parts = (base_tree().parent.name, available.pool.folder.name, HERE / "system/install.sh")
     key = cache.key_of(str(wanted), *parts, *sources)
     name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
+    name += "" if wanted.loader == GRUB else f"-{wanted.loader}"
     folder = cache.cached(name, key, lambda place: _build(place, wanted, available))
     variables = folder / "vars.fd" if wanted.firmware == UEFI else None
     return InstalledSystem(wanted, folder / "disk.qcow2", variables, available)
@@ -114,14 +131,18 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
             with stage(f"{spec.firmware} system (file systems)"):
                 _partition(disk, spec)
                 if not spec.srv:
-                    _without_srv(tree)
-                _fill_boot(tree, disk, scratch)
+                    _without(tree, "/srv")
+                if spec.loader == SYSTEMD_BOOT:
+                    _without(tree, "/boot")
+                _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
         if spec.firmware == UEFI:
             shutil.copy(variables_template(), folder / "vars.fd")
-        with stage(f"{spec.firmware} system (LVM and GRUB, in a VM)"):
+        with stage(f"{spec.firmware} system (LVM and {spec.loader}, in a VM)"):
             settings = {
                 "storage": spec.storage,
+                "loader": spec.loader,
+                "pv": f"/dev/vda{len(spec.partitions)}",
                 "pool": spec.pool,
                 "root": spec.root,
                 "srv": spec.srv,
@@ -152,7 +173,7 @@ def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
     (tree / "etc/apt/sources.list").write_text(f"deb {host_mirror().debian} {SUITE} main\n")
     apt = ("chroot", tree, "apt-get", "-qq", "-y", "--no-install-recommends")
     run(*apt, "update", timeout=300)
-    run(*apt, "install", *LOADER[spec.firmware], timeout=600)
+    run(*apt, "install", *LOADER[spec.loader, spec.firmware], timeout=600)
     run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
     run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{available.installed.release}")
     run("chroot", tree, "apt-get", "clean")
@@ -165,34 +186,43 @@ def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
 
 def _partition(disk: Path, spec: SystemSpec) -> None:
     lines = ["label: gpt"]
-    for _, kind, start, size in PARTITIONS:
+    for _, kind, start, size in spec.partitions:
         lines.append(f"start={start}MiB, type={kind}" + (f", size={size}MiB" if size else ""))
     run("truncate", "-s", f"{spec.disk}M", disk)
     run("sfdisk", "--quiet", disk, stdin="\n".join(lines).encode())
 
 
-def _without_srv(tree: Path) -> None:
+def _without(tree: Path, target: str) -> None:
+    """fstab without the line for `target`."""
     fstab = tree / "etc/fstab"
     lines = fstab.read_text().splitlines(keepends=True)
-    fstab.write_text("".join(line for line in lines if " /srv " not in line))
+    fstab.write_text("".join(line for line in lines if f" {target} " not in line))
 
 
-def _fill_boot(tree: Path, disk: Path, scratch: Path) -> None:
-    """Make the ESP (empty) and /boot (moved out of the tree) and write both into their partitions."""
+def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:
+    """Make the ESP (empty) and, where it has a partition, /boot (moved out of the tree)."""
     boot, esp = scratch / "boot.raw", scratch / "esp.raw"
-    run("mkfs.vfat", "-C", "-F", "32", "-i", ESP_ID, esp, str(PARTITIONS[1][3] * 1024))
+    _, _, start, size = spec.partitions[1]
+    run("mkfs.vfat", "-C", "-F", "32", "-i", ESP_ID, esp, str(size * 1024))
+    _write(esp, disk, start)
+    if spec.loader == SYSTEMD_BOOT:
+        return
     content = scratch / "boot"
     shutil.copytree(tree / "boot", content, symlinks=True)
     run("chown", "-R", "0:0", content)
-    run("truncate", "-s", f"{PARTITIONS[2][3]}M", boot)
+    run("truncate", "-s", f"{BOOT[3]}M", boot)
     run("mkfs.ext4", "-q", "-U", BOOT_UUID, "-d", content, boot)
-    for image, (_, _, start, _) in ((esp, PARTITIONS[1]), (boot, PARTITIONS[2])):
-        run("dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start}", "conv=notrunc,sparse", "status=none")
+    _write(boot, disk, BOOT[2])
+
+
+def _write(image: Path, disk: Path, start: int) -> None:
+    """Put a file system into its partition, `start` MiB from the beginning of the disk."""
+    run("dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start}", "conv=notrunc,sparse", "status=none")
 
 
 def _fill_root(tree: Path, image: Path, spec: SystemSpec) -> None:
     """Make the root file system from the tree, without what lies elsewhere or is never on disk."""
-    for folder in ("boot", "tmp", "run"):
+    for folder in ("tmp", "run", *(("boot",) if spec.loader == GRUB else ())):
         for entry in (tree / folder).iterdir():
             run("rm", "-rf", entry)
     run("truncate", "-s", f"{spec.root}M", image)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # PID 1 of the short installation VM: lays out LVM on the prepared disk (vda), copies the prepared root file
-# system (vdb) into the root volume, and lets the system's own tools install GRUB, as Debian's installer does.
+# system (vdb) into the root volume, and lets the system's own tools install the loader, as Debian's installer and
+# package scripts do.
 set -e
 export PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin LC_ALL=C.UTF-8
 
@@ -36,8 +37,8 @@ chroot /stage udevadm settle
 
 echo "LAB-INSTALL lvm"
 in_stage() { chroot /stage "$@"; }
-in_stage pvcreate -q /dev/vda4
-in_stage vgcreate -q vg0 /dev/vda4
+in_stage pvcreate -q "$lab_pv"
+in_stage vgcreate -q vg0 "$lab_pv"
 if [ "$lab_storage" = thick ]; then
     in_stage lvcreate -y -L "${lab_root}m" -n root vg0
     [ "$lab_srv" = 0 ] || in_stage lvcreate -y -L "${lab_srv}m" -n srv vg0
@@ -54,7 +55,7 @@ echo "LAB-INSTALL copy"
 # Only the blocks in use, in place: a thin root maps nothing else.
 in_stage e2image -ra /dev/vdb /dev/mapper/vg0-root
 mount /dev/mapper/vg0-root /target
-mount /dev/vda3 /target/boot
+[ "$lab_loader" != grub ] || mount /dev/vda3 /target/boot
 mkdir -p /target/boot/efi
 mount -t vfat /dev/vda2 /target/boot/efi
 [ "$lab_srv" = 0 ] || mount /dev/mapper/vg0-srv /target/srv
@@ -67,14 +68,26 @@ if [ -d /sys/firmware/efi ]; then
     mount --bind /sys/firmware/efi/efivars /target/sys/firmware/efi/efivars
 fi
 
-echo "LAB-INSTALL grub"
-if [ -d /sys/firmware/efi ]; then
+echo "LAB-INSTALL $lab_loader"
+if [ "$lab_loader" = systemd-boot ]; then
+    # What the package's postinst does on a running system: the entry gets that one's command line.
+    chroot /target bootctl install --make-machine-id-directory=auto
+    mkdir -p /target/run/kernel
+    . /target/etc/default/grub
+    echo "root=/dev/mapper/vg0-root ro $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT" > /target/run/kernel/cmdline
+    for image in /target/boot/vmlinuz-*; do
+        version=${image##*/vmlinuz-}
+        KERNEL_INSTALL_CONF_ROOT=/run/kernel chroot /target kernel-install add "$version" "/boot/vmlinuz-$version"
+    done
+    chroot /target bootctl list --no-pager
+    chroot /target efibootmgr -v
+elif [ -d /sys/firmware/efi ]; then
     chroot /target grub-install
     chroot /target efibootmgr -v
 else
     chroot /target grub-install /dev/vda
 fi
-chroot /target update-grub
+[ "$lab_loader" != grub ] || chroot /target update-grub
 chroot /target vgcfgbackup -q vg0
 
 echo "LAB-INSTALL finish"
