@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   twinboot rehearse --nothing               change nothing, only test the reboot
   twinboot rehearse --security              rehearse the pending security updates
   twinboot rehearse --packages nginx ledger --bundle june
+  twinboot rehearse --all --rehearse-only --store stick   no room on the machine: the copy lies there
   twinboot repair --initrd                  a system that does not boot: mend a copy of it
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
@@ -125,6 +126,12 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
         "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
     )
     sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
+    sub.add_argument(
+        "--rehearse-only", action="store_true", help="write nothing to this machine; nothing can be promoted"
+    )
+    sub.add_argument(
+        "--store", default="", metavar="PLACE", help="where that copy lies: stick, ram, or a USB partition"
+    )
     _twin_arguments(sub)
 
 
@@ -167,6 +174,8 @@ def request(args: argparse.Namespace) -> Request:
             skip_checks=tuple(args.skip_check),
             emulate=args.emulate,
             memory=args.memory,
+            rehearse_only=args.rehearse_only,
+            store=args.store,
         )
     if verb is Verb.REPAIR:
         return cli_repair.request(args)

@@ -47,16 +47,25 @@ class Refused(ApplianceError):
     """The machine or the request is one we do not act on. `reasons` are full sentences, all at once.
 
     `warnings` are sentences that would stand beside the plan: they are to be read before trying again.
+    `elsewhere` are the places, as a request names them, where a copy could lie that is only rehearsed.
     """
 
     code = "REFUSED-01"
     exit_code = 3
     next_actions = ("Read the reasons: each names what would have to change.",)
 
-    def __init__(self, reasons: tuple[str, ...], warnings: tuple[str, ...] = ()) -> None:
-        super().__init__(" ".join(reasons))
+    def __init__(
+        self,
+        reasons: tuple[str, ...],
+        warnings: tuple[str, ...] = (),
+        *,
+        next_actions: tuple[str, ...] | None = None,
+        elsewhere: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(" ".join(reasons), next_actions=next_actions)
         self.reasons = reasons
         self.warnings = warnings
+        self.elsewhere = elsewhere
 
 
 class StalePlan(Refused):

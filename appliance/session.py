@@ -36,6 +36,7 @@ class SaidNo(ApplianceError):
         self.code = refusal.code
         self.reasons = refusal.reasons
         self.warnings = refusal.warnings
+        self.elsewhere = refusal.elsewhere
         self.exit_code = refusal.exit_code
 
 

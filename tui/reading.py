@@ -54,6 +54,7 @@ def top(verdict: Verdict, run: str, view: str, width: int) -> list[Line]:
         line(" ", (f"{run}: {verdict.headline}", style)),
         line(f" {outcome_counts(verdict)}"),
         line(f" {truth_labels(verdict)}"),
+        *([line(" ", (f"[!] {verdict.thrown_away}", "warn"))] if verdict.thrown_away else []),
         *(
             [line(" ", ("[!] The patch wrote to data volumes: press 4.", "warn"))]
             if verdict.data_writes
@@ -66,7 +67,7 @@ def top(verdict: Verdict, run: str, view: str, width: int) -> list[Line]:
 def rows_of(verdict: Verdict, view: str, folded: bool, width: int) -> list[Row]:
     match view:
         case "checks":
-            return _check_rows(verdict, folded, width)
+            return [*_check_rows(verdict, folded, width), *_way_rows(verdict, width)]
         case "packages":
             return _package_rows(verdict, width)
         case "files":
@@ -84,6 +85,14 @@ def rows_of(verdict: Verdict, view: str, folded: bool, width: int) -> list[Row]:
                 rows.append(Row(line(f" {write.target}: {size(write.bytes)} written"), write.target))
                 rows += [Row(line(f"     {path}")) for path in write.paths[:50]]
             return rows or [Row(line(" The patch wrote to no data volume."))]
+
+
+def _way_rows(verdict: Verdict, width: int) -> list[Row]:
+    """How to make room for a run that can be promoted, below all checks."""
+    if not verdict.ways:
+        return []
+    rows = [Row(line("")), Row(line((" Ways to make room, and their price", "title")))]
+    return rows + [Row(line(row)) for way in verdict.ways for row in wrap(way, width - 2, "     ", "   - ")]
 
 
 def _check_rows(verdict: Verdict, folded: bool, width: int) -> list[Row]:

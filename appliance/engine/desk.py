@@ -42,6 +42,7 @@ class Desk:
         self.places = places
         self.writes = writes
         self.services = Services(host, bus, places)
+        runs.deliver = self.services.to_stick
         self.packages = PackageDesk(host, runs)
         self.version = importlib.metadata.version("twinboot")
         self._machine: Machine | None = None

@@ -36,6 +36,10 @@ def _nothing() -> None:
     return None
 
 
+def _nowhere(_: Machine, __: str) -> None:
+    return None
+
+
 @dataclass(slots=True)
 class Going:
     """A run in progress or waiting at a gate."""
@@ -82,7 +86,8 @@ class Runs:
 
     `disks` is held while a run is at work, and by whoever probes the machine: a probe shows volumes through
     devices of its own, which would keep a run from mounting what is under them. Until `recovered` is set
-    nothing is started, or it would be taken for what an earlier start left.
+    nothing is started, or it would be taken for what an earlier start left. `deliver` takes away the record
+    of a run that is kept in memory alone, as soon as it is written.
     """
 
     def __init__(self, host: Host, bus: Bus, places: Places) -> None:
@@ -90,6 +95,7 @@ class Runs:
         self.bus = bus
         self.places = places
         self.going: Going | None = None
+        self.deliver: Callable[[Machine, str], None] = _nowhere
         self.disks = threading.Lock()
         self.recovered = threading.Event()
         self.recovered.set()
@@ -177,6 +183,8 @@ class Runs:
                 continue
             self._launch(self.going, recover)
             self.join()
+        if not (self.going is not None and self.going.gate) and self.places.remove_copies():
+            self.bus.publish(Line(source="log", text="removed from the stick: the copy of a run cut short"))
         for more in unread[1:]:
             self.bus.publish(Line(source="log", level="error", text=f"{more.code} {more.what}"))
         if unread:
@@ -195,6 +203,8 @@ class Runs:
     def _finish(self, going: Going, outcome: str) -> None:
         """Write the record first, so that who hears of the end can read it."""
         report = catalogue.write_report(going.plan, going.work, going.folder, outcome)
+        if going.plan.request.rehearse_only:
+            self.deliver(going.work.machine, going.plan.names.run)
         going.changed()
         self.bus.publish(RunFinished(outcome=outcome, report=report))
 

@@ -30,6 +30,7 @@ def refusal(error: ApplianceError) -> m.Refusal:
         next_actions=error.next_actions,
         reasons=error.reasons if isinstance(error, Refused) else (),
         warnings=error.warnings if isinstance(error, Refused) else (),
+        elsewhere=error.elsewhere if isinstance(error, Refused) else (),
         exit_code=error.exit_code,
     )
 

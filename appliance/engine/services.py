@@ -102,6 +102,15 @@ class Services:
         teller = Teller(self.bus, "export")
         return self.exporter.export(machine, run, to, self.bus.kept(), teller, proxy)
 
+    def to_stick(self, machine: Machine, run: str) -> None:
+        """The record of `run` to the stick; that this did not work stops nothing, and is said."""
+        try:
+            done = self.export(machine, run, s.STICK)
+            self.bus.publish(Line(source="run", text=f"The report is on the stick: {done.where}"))
+        except ApplianceError as error:
+            text = f"No report on the stick ({error.code}): {error.what}"
+            self.bus.publish(Line(source="run", text=text, level="error"))
+
     def save_plan(self, machine: Machine, say: s.SavePlanFile) -> s.PlanSaved:
         self.exporter.stick()
         rehearsal: Request = say.request

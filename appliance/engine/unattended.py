@@ -15,11 +15,10 @@ from msgspec.structs import replace
 from appliance.engine.bus import Bus
 from appliance.engine.desk import Desk
 from appliance.engine.runs import Runs
-from appliance.errors import ApplianceError, DamagedData, Refused
+from appliance.errors import DamagedData, Refused
 from appliance.host.run import Host, read
 from appliance.model.events import Line
 from appliance.model.plan import Plan, Request, UnattendedPlan, Verb
-from appliance.model.service_messages import STICK
 from appliance.model.verdict import Result, Verdict
 from appliance.workflow.places import Places
 from appliance.workflow.plan_files import FOLDER, read_plan_file, why_not_here
@@ -86,9 +85,12 @@ class Unattended:
         self.say(f"Unattended plan {value}: {plan.names.run} begins.")
         verdict = self.rehearse(plan)
         promoted = False
+        if plan.request.rehearse_only:
+            self.say(f"{plan.names.run} was rehearsed only: nothing is promoted.")
+            return
         if wanted.request.promote and verdict is not None:
             promoted = self.promote(plan.names.run, verdict, machine.identity, wanted)
-        self.export(plan.names.run)
+        self.desk.services.to_stick(self.desk.machine(), plan.names.run)
         if wanted.reboot and promoted:
             self.say("Rebooting into the trial in 5 seconds.")
             time.sleep(5)
@@ -100,14 +102,6 @@ class Unattended:
         verdict = self.desk.record(plan.names.run).verdict
         self.say(f"Verdict: {verdict.headline if verdict else 'none, the run failed'}")
         return verdict
-
-    def export(self, run: str) -> None:
-        """To the stick; that this did not work stops nothing, and is said."""
-        try:
-            done = self.desk.services.export(self.desk.machine(), run, STICK)
-            self.say(f"The report is on the stick: {done.where}")
-        except ApplianceError as error:
-            self.say(f"No report on the stick ({error.code}): {error.what}", level="error")
 
     def promote(self, run: str, verdict: Verdict, identity: str, wanted: UnattendedPlan) -> bool:
         if verdict.result is not Result.PASS and not wanted.request.force_bad:

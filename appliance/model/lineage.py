@@ -27,7 +27,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     `run` is the run's name ("tb1"), empty for the volume the machine was installed with. `cost` is the
     space only this node holds, in bytes. Times are seconds since the epoch, UTC. `finding`: why the system as
-    it is does not boot well, where the run found that out.
+    it is does not boot well, where the run found that out. `rehearsed_only`: nothing was kept of it.
     """
 
     volume: str
@@ -41,6 +41,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     fallback: bool = False
     retire_on: str = ""
     finding: str = ""
+    rehearsed_only: bool = False
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):

@@ -169,7 +169,7 @@ class RecordOf(Reply, frozen=True, tag="record"):
 
 
 class Refusal(Reply, frozen=True, tag="error"):
-    """An ApplianceError over the wire."""
+    """An ApplianceError over the wire; `elsewhere` as in errors.Refused."""
 
     code: str
     what: str
@@ -177,6 +177,7 @@ class Refusal(Reply, frozen=True, tag="error"):
     next_actions: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     exit_code: int = 1
 
 

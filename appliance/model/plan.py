@@ -76,6 +76,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `repair` is the attempt of a repair; `watch`: the copy is booted as it is first, to see how it fails.
     `with_data`: a roll back takes the data volumes back to their safety snapshots as well.
+    `rehearse_only`: nothing is kept on the machine; `store` says where the copy lies: "stick", "ram", or a
+    partition of a USB disk.
     """
 
     verb: Verb
@@ -92,6 +94,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     repair: RepairKind | None = None
     watch: bool = True
     with_data: bool = False
+    rehearse_only: bool = False
+    store: str = ""
 
     @property
     def makes_a_run(self) -> bool:
@@ -107,7 +111,8 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `scratch` the volume that takes the twin's writes to everything else. Data volumes map their LV
     name to ours; `data_before` are the twin's data volumes as the control boot left them, `data_safety` the
     machine's own before the trial, `data_undone` as a roll back with data found them. Where no snapshot can
-    be taken of a snapshot, `work`, `sealed` and `trial` are one name.
+    be taken of a snapshot, `work`, `sealed` and `trial` are one name. A run that is rehearsed only has no
+    trial and no proof: those names are empty.
     """
 
     run: str
@@ -175,7 +180,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     what a roll back leaves behind, or takes away.
 
     `expected_bytes` is about what the run writes where snapshots grow, `pool` ("vg0/pool"), and
-    `free_bytes` what may still be written there before a run is paused.
+    `free_bytes` what may still be written there before a run is paused. `copy_bytes` is the room that a run
+    takes elsewhere, whose copy is thrown away; `ways` are sentences on how to make room on the machine.
     """
 
     schema: int = SCHEMA
@@ -189,6 +195,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     expected_bytes: int = 0
     free_bytes: int = 0
     pool: str = ""
+    copy_bytes: int = 0
+    ways: tuple[str, ...] = ()
     doomed: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
 

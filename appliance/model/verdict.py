@@ -120,7 +120,11 @@ class Result(enum.Enum):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of a rehearsal; `accel` is KVM or emulated, `seal` is frozen or crash-consistent."""
+    """The answer of a rehearsal; `accel` is KVM or emulated, `seal` is frozen or crash-consistent.
+
+    `rehearsed_only`: where the copy lay that was thrown away, empty where one was kept; `ways` are sentences
+    on how to make room for one that can be kept.
+    """
 
     result: Result
     checks: tuple[CheckResult, ...]
@@ -135,14 +139,24 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     proof_boot: bool = False
     control: Facts | None = None
     patched: Facts | None = None
+    rehearsed_only: str = ""
+    ways: tuple[str, ...] = ()
+
+    @property
+    def thrown_away(self) -> str:
+        """What became of the copy, as a sentence; empty where it was kept."""
+        if not self.rehearsed_only:
+            return ""
+        return f"The copy lay on {self.rehearsed_only} and is thrown away: there is nothing to promote."
 
     @property
     def headline(self) -> str:
         """E.g. "PASS, 9 of 14 services could be tested"."""
+        result = f"{self.result.value}, REHEARSED ONLY" if self.rehearsed_only else self.result.value
         if self.control is None and self.patched is not None:
-            return f"{self.result.value}, judged by itself: there was no control boot to compare with"
+            return f"{result}, judged by itself: there was no control boot to compare with"
         services = [c for c in self.checks if c.name.startswith("service ")]
         tested = [c for c in services if c.outcome is not Outcome.NOT_TESTED]
         worse = sum(c.outcome is Outcome.WORSE for c in self.checks)
         tail = f"{len(tested)} of {len(services)} services could be tested"
-        return f"{self.result.value}, {worse} worse, {tail}" if worse else f"{self.result.value}, {tail}"
+        return f"{result}, {worse} worse, {tail}" if worse else f"{result}, {tail}"

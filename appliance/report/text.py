@@ -54,6 +54,8 @@ def _verdict(verdict: Verdict) -> list[str]:
     untested = [c for c in verdict.checks if c.outcome is Outcome.NOT_TESTED]
     return [
         "\n".join(head),
+        _list("REHEARSED ONLY", (verdict.thrown_away,) if verdict.thrown_away else ()),
+        _list("WAYS TO MAKE ROOM, AND THEIR PRICE", verdict.ways),
         _checks("WORSE", worse),
         _checks("NOT TESTED", untested),
         _packages(verdict.packages),

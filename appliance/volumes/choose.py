@@ -149,6 +149,15 @@ def why_no_room(machine: Machine, system: InstalledSystem, expected_bytes: int) 
     return lvm_thin.why_not(group, _pool_of(group, system.root.lv), expected_bytes)
 
 
+def lacking_bytes(machine: Machine, system: InstalledSystem, expected_bytes: int) -> int:
+    """What that room lacks for a run that writes `expected_bytes`; 0 where it fits or no store does. Pure."""
+    if why_no_store(machine, system):
+        return 0
+    if one_volume(system):
+        return thick_room.lacking_bytes(_group(machine, system), system.root.lv)
+    return max(0, expected_bytes - probed_room(machine, system).free)
+
+
 def choose_store(host: Host, machine: Machine, system: InstalledSystem) -> SnapshotStore:
     """The store for `system`'s volume set. Raises Refused with every sentence of `why_no_store`."""
     reasons = why_no_store(machine, system)

@@ -24,6 +24,7 @@ from appliance.volumes.file_room import FileRoom
 from appliance.volumes.overlay import SUFFIX, Overlay, windows
 from appliance.volumes.thick_room import OVERLAY_LEAST
 
+MIB = 1 << 20
 ROLES = (SnapshotRole.BASE, SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.SCRATCH)
 """What such a run has: nothing that could be promoted."""
 
@@ -40,10 +41,20 @@ def room_name(run: str) -> str:
 def bytes_for(expected: int) -> int:
     """Bytes of room, in whole MiB, for a run that writes `expected` bytes to its root. Pure.
 
-    They stay below the mark FULL, and the twin's other disks have what they have beside a thick root.
+    They stay below the mark FULL, and the twin's other disks have their own part.
     """
     root = int(expected * 100 / FULL)
-    return -(-(root + OVERLAY_LEAST) // (1 << 20)) << 20
+    return (max(root + OVERLAY_LEAST, root * 8 // 7) // MIB + 1) * MIB
+
+
+def apart(size: int) -> int:
+    """Of a room of `size` bytes: those that the twin's other disks have, beside its root. Pure."""
+    return max(OVERLAY_LEAST, size // 8) // CHUNK * CHUNK
+
+
+def free_bytes(size: int) -> int:
+    """Bytes that may be written to the root in a room of `size` bytes before the twin is paused. Pure."""
+    return int((size - apart(size)) * FULL / 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +211,10 @@ class ElsewhereStore:
 
     def _slice(self, snapshot: Snapshot) -> tuple[str, int, int]:
         """The name of a snapshot's part of the room, where it begins and how long it is, in bytes."""
-        apart = self.room.size - max(OVERLAY_LEAST, self.room.size // 4) // CHUNK * CHUNK
-        name = f"{prefix_of(self.run)}{snapshot.lv}"
+        name, others = f"{prefix_of(self.run)}{snapshot.lv}", apart(self.room.size)
         if snapshot.role is SnapshotRole.SCRATCH:
-            return name, apart, self.room.size - apart
-        return name, 0, apart
+            return name, self.room.size - others, others
+        return name, 0, self.room.size - others
 
     def _slice_up(self, snapshot: Snapshot) -> str:
         name, at, length = self._slice(snapshot)

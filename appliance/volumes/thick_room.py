@@ -20,8 +20,23 @@ OVERLAYS = 3
 
 def free_bytes(group: VolumeGroup) -> int:
     """What a run may take of the probed group: the state volume has its own room."""
+    return max(0, _beside_state(group))
+
+
+def _beside_state(group: VolumeGroup) -> int:
     kept = 0 if group.lv(state.NAME) is not None else state.SIZE
-    return max(0, group.free_count * group.extent_size - kept)
+    return group.free_count * group.extent_size - kept
+
+
+def needed_bytes(group: VolumeGroup, root: str) -> int:
+    """What a rehearsal beside the linear volume `root` takes of the group, the state volume aside."""
+    found = group.lv(root)
+    return cover_bytes(found.size if found else 0, group.extent_size) + WITNESS + OVERLAYS * OVERLAY_LEAST
+
+
+def lacking_bytes(group: VolumeGroup, root: str) -> int:
+    """How much more the group must have free for that; 0 where it has enough."""
+    return max(0, needed_bytes(group, root) - _beside_state(group))
 
 
 def why_not(group: VolumeGroup, root: str) -> tuple[str, ...]:
@@ -29,14 +44,13 @@ def why_not(group: VolumeGroup, root: str) -> tuple[str, ...]:
     reasons = []
     if group.missing_pvs:
         reasons.append(f"The volume group {group.name} lacks {group.missing_pvs} of its physical volumes.")
-    found = group.lv(root)
-    cover = cover_bytes(found.size if found else 0, group.extent_size)
-    besides, free = WITNESS + OVERLAYS * OVERLAY_LEAST, free_bytes(group)
-    if free < cover + besides:
+    needed, free = needed_bytes(group, root), free_bytes(group)
+    besides = WITNESS + OVERLAYS * OVERLAY_LEAST
+    if free < needed:
         reasons.append(
-            f"A rehearsal of {group.name}/{root} needs {cover + besides >> 20} MiB free in the volume group: "
-            f"{cover >> 20} for a snapshot that can never fill, {besides >> 20} for what the twin writes "
-            f"elsewhere. {free >> 20} MiB are free: retire volumes that are no longer wanted, or give the "
-            "group more room."
+            f"A rehearsal of {group.name}/{root} needs {needed >> 20} MiB free in the volume group: "
+            f"{needed - besides >> 20} for a snapshot that can never fill, {besides >> 20} for what the twin "
+            f"writes elsewhere. {free >> 20} MiB are free: retire volumes that are no longer wanted, or give "
+            "the group more room."
         )
     return tuple(reasons)

@@ -25,8 +25,9 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
+from appliance.twin.sizing import available_memory
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import data_back, promote, rehearse, repair, stick, undoing
+from appliance.workflow import data_back, elsewhere, promote, rehearse, repair, stick, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.losses import losses
@@ -94,7 +95,10 @@ def build_plan(
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
         known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
-        return rehearse.build_plan(machine, request, descent.lineage, missing, known)
+        there = elsewhere.offers(
+            machine, places.data, stick.free_bytes(places.data), available_memory(), request.memory
+        )
+        return rehearse.build_plan(machine, request, descent.lineage, missing, known, there)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.UNDO:
@@ -103,6 +107,8 @@ def build_plan(
     if descent.lineage.node(request.run) is None:
         raise Refused((f"There is no run {request.run or '(none named)'} on this machine.",))
     recorded = places.plan(request.run)
+    if recorded.request.rehearse_only:
+        raise Refused((elsewhere.nothing_to_promote(recorded),))
     rehearsed = msgspec.structs.replace(recorded, names=with_every_name(recorded.names))
     ground = ground_of(rehearsed, machine, places)
     seen = view(host, ground)
@@ -152,7 +158,7 @@ def why_stale(plan: Plan, machine: Machine, lineage: Lineage) -> tuple[str, ...]
 
 def ground_of(plan: Plan, machine: Machine, places: Places) -> Ground:
     run = plan.names.run
-    return Ground(plan, Workplace(machine, run, places.runs / run, places.runtime, places.data))
+    return Ground(plan, Workplace(machine, run, places.folder(run), places.runtime, places.data))
 
 
 def steps(plan: Plan, work: Workplace, live: dict[str, object] | None = None) -> tuple[Step, ...]:
@@ -234,9 +240,9 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
 def record(host: Host, machine: Machine, places: Places, run: str) -> RecordOf:
     """Raises Refused where the machine's history has no such run."""
     places.mount(host, machine)  # where the history itself was deleted, the record of that is in memory
-    if not (places.runs / run).is_dir():
+    if not places.folder(run).is_dir():
         raise Refused((f"The machine's history has no run {run}.",))
-    return record_of(places.runs / run, run, places.verdict(run))
+    return record_of(places.folder(run), run, places.verdict(run))
 
 
 def write_report(plan: Plan, work: Workplace, act: Path, outcome: str) -> str:

@@ -40,6 +40,7 @@ class RunRecord:
     parent: str = ""
     retire_on: str = ""
     finding: str = ""
+    rehearsed_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord,
     for group in machine.volume_groups:
         nodes += _group_nodes(machine, group, view, {r.run: r for r in records})
     known = {node.run for node in nodes}
-    nodes += [_failed(record) for record in records if record.failed and record.run not in known]
+    gone = [r for r in records if r.run not in known]
+    nodes += [_failed(record) for record in gone if record.failed]
+    nodes += [_thrown_away(record) for record in gone if record.rehearsed_only and not record.failed]
     # A run that failed left no volume behind, and stands where its number says all the same.
     in_order = sorted((n for n in nodes if n.run), key=lambda n: _number(n.run))
     lineage = Lineage(nodes=(*(n for n in nodes if not n.run), *in_order))
@@ -160,6 +163,18 @@ def _failed(record: RunRecord) -> Node:
     )
 
 
+def _thrown_away(record: RunRecord) -> Node:
+    """A run that was rehearsed only, at work or over: nothing of it stands on this machine."""
+    return Node(
+        volume=f"({record.run}: rehearsed only)",
+        state=State.TESTED if record.verdict else State.SNAPPED,
+        run=record.run,
+        made=record.made,
+        verdict=record.verdict.headline if record.verdict else "",
+        rehearsed_only=True,
+    )
+
+
 def _marked(node: Node, vg: str, view: LoaderView | None) -> Node:
     device = mapper_path(vg, node.volume)
     own = view.own.root if view is not None and view.own is not None else ""
@@ -223,6 +238,8 @@ def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today
     newest = next((n for n in reversed(lineage.nodes) if n.run), None)
     if not machine.systems:
         return "No installed system was found: look at the log (L)."
+    if newest is not None and newest.rehearsed_only:
+        return f"{newest.run} was rehearsed only: its verdict says how to make room for one to promote (V)."
     if newest is None or newest.state in (State.FAILED, State.RETIRED):
         return _before_a_rehearsal(machine, newest)
     if view is not None and view.state is BootState.ROLLED_BACK and view.whose == newest.run:

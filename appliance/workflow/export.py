@@ -105,8 +105,10 @@ class Exporter:
             return ()
         if machine is None:
             raise Refused((f"The machine could not be read, so neither can its run {run}: export the log.",))
-        folder = self.places.runs / run
-        known = re.fullmatch(r"[A-Za-z0-9-]+", run) and self.places.mount(self.host, machine)
+        known = re.fullmatch(r"[A-Za-z0-9-]+", run)
+        if known:
+            self.places.mount(self.host, machine)
+        folder = self.places.folder(run)
         if not known or not folder.is_dir():
             raise Refused((f"The machine's history has no run {run}.",))
         return tuple(sorted(p for p in folder.iterdir() if p.is_dir()))
@@ -119,7 +121,7 @@ class Exporter:
         ]
         parts += [p for p in parts_of(self.places.runtime / "shells", "shells") if p.name.endswith(".log")]
         if run:
-            folder = self.places.runs / run
+            folder = self.places.folder(run)
             parts += parts_of(folder)
             parts += _consoles(folder)
             parts += _of_this_start(self.places.runtime / run)

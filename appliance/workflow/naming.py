@@ -47,6 +47,24 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
     )
 
 
+def throw_away_names(system: InstalledSystem, run: str) -> Names:
+    """Those of a run whose copy lies elsewhere and is thrown away: nothing is sealed to be kept or proven."""
+    return replace(
+        choose_names(system, run),
+        work=f"{OURS.sub('', system.root.lv)}-{run}-work",
+        sealed=f"{OURS.sub('', system.root.lv)}-{run}-work",
+        trial="",
+        proof="",
+        proof_scratch="",
+        data_work=(),
+        data_proof=(),
+        data_before=(),
+        data_safety=(),
+        data_undone=(),
+        boot_folder="",
+    )
+
+
 def with_every_name(names: Names) -> Names:
     """The names of a run that was planned before a roll back could put data away."""
     undone = tuple((lv, f"{lv}-{names.run}-undone") for lv, _ in names.data_safety)

@@ -18,6 +18,7 @@ from appliance.model.standing import DoneAct, PoolSample
 from appliance.model.verdict import Verdict
 from appliance.probe.lvm import lvm_config
 from appliance.volumes.choose import every_pv
+from appliance.volumes.file_room import FOLDER as COPIES
 from appliance.volumes.state import NAME, StateVolume
 from appliance.workflow.descent import RunRecord
 from appliance.workflow.journal import Journal, Record, peek
@@ -36,7 +37,10 @@ _OF_A_RUN = re.compile(r"boot\Z|tb\d+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """On the state volume each run has a folder, in it one folder for every act (rehearse-1, promote-1 …)."""
+    """On the state volume each run has a folder, in it one folder for every act (rehearse-1, promote-1 …).
+
+    A run that is rehearsed only has its own in memory: it writes nothing to the machine.
+    """
 
     runtime: Path = RUNTIME
     data: Path = RUNTIME / "data"
@@ -48,6 +52,15 @@ class Places:
     @property
     def runs(self) -> Path:
         return self.state / "runs"
+
+    @property
+    def in_memory(self) -> Path:
+        return self.runtime / "memory/runs"
+
+    def folder(self, run: str) -> Path:
+        """Where the run is kept, whether it is there or not."""
+        there = self.in_memory / run
+        return there if there.is_dir() else self.runs / run
 
     def volume(self, host: Host, machine: Machine, vg: str) -> StateVolume:
         return StateVolume(host, vg, lvm_config(every_pv(machine)))
@@ -69,6 +82,8 @@ class Places:
 
         Raises OutOfSpace where a new run would take the room that a way back needs.
         """
+        if plan.request.rehearse_only:
+            return _fresh_act(self.in_memory, plan)
         volume = self.volume(host, machine, plan.names.vg)
         volume.ensure()
         volume.mount(self.state)
@@ -78,29 +93,38 @@ class Places:
                 "of it is for roll back, keep and retire.",
                 next_actions=("Export the records of this machine.", "Undo everything, then rehearse again."),
             )
-        folder = self.runs / plan.names.run
-        folder.mkdir(parents=True, exist_ok=True)
-        verb = plan.request.verb.value
-        number = 1 + sum(1 for p in folder.iterdir() if p.name.startswith(f"{verb}-"))
-        act = folder / f"{verb}-{number}"
-        act.mkdir()
+        act = _fresh_act(self.runs, plan)
         note_pools(self.state / POOLS, machine)
         return act
 
     def past(self, host: Host, machine: Machine) -> tuple[tuple[DoneAct, ...], tuple[PoolSample, ...]]:
         """What was done to this machine, newest first, and how full its pools were at those times."""
+        done = history(self.in_memory)
         if not self.mount(host, machine):
-            return (), ()
-        return history(self.runs), noted_pools(self.state / POOLS)
+            return done, ()
+        return (*done, *history(self.runs)), noted_pools(self.state / POOLS)
 
     def unfinished(self, host: Host, machine: Machine) -> tuple[Path, ...]:
         """Acts whose journal has no end, or is damaged so that nobody can tell; oldest first."""
-        if not self.mount(host, machine) or not self.runs.is_dir():
-            return ()
-        acts = [
-            p.parent for p in sorted(self.runs.glob("*/*/journal.jsonl"), key=lambda p: p.stat().st_mtime)
-        ]
+        journals = [p for kept in self._kept(host, machine) for p in kept.glob("*/*/journal.jsonl")]
+        acts = [p.parent for p in sorted(journals, key=lambda p: p.stat().st_mtime)]
         return tuple(a for a in acts if (a / "plan.json").exists() and _may_go_on(a / "journal.jsonl"))
+
+    def _kept(self, host: Host, machine: Machine) -> tuple[Path, ...]:
+        """The folders that have a folder for every run."""
+        on_disk = (self.runs,) if self.mount(host, machine) else ()
+        return tuple(kept for kept in (self.in_memory, *on_disk) if kept.is_dir())
+
+    def remove_copies(self) -> bool:
+        """What a run that was rehearsed only left on the stick when the power went; whether there was any.
+
+        Only while no such run goes on.
+        """
+        left = self.data / COPIES
+        if not left.is_dir():
+            return False
+        shutil.rmtree(left, ignore_errors=True)
+        return True
 
     def unmount_leftovers(self, host: Host) -> None:
         """What a killed engine left mounted for a run would keep its volumes in use."""
@@ -111,10 +135,9 @@ class Places:
                 host.run(write("umount", str(at), timeout=120))
 
     def records(self, host: Host, machine: Machine) -> tuple[RunRecord, ...]:
-        """What the state volume remembers of every run."""
-        if not self.mount(host, machine) or not self.runs.is_dir():
-            return ()
-        return tuple(self._record(folder) for folder in sorted(self.runs.iterdir()) if folder.is_dir())
+        """What is remembered of every run."""
+        kept = self._kept(host, machine)
+        return tuple(self._record(run) for each in kept for run in sorted(each.iterdir()) if run.is_dir())
 
     def _record(self, folder: Path) -> RunRecord:
         """What can be read of it: one damaged file must not hide what the machine boots."""
@@ -133,10 +156,11 @@ class Places:
             made=folder.stat().st_mtime,
             retire_on=retire.read_text().strip() if retire.exists() else "",
             finding=_finding(told),
+            rehearsed_only=folder.parent == self.in_memory,
         )
 
     def verdict(self, run: str) -> Verdict | None:
-        path = self.runs / run / "verdict.json"
+        path = self.folder(run) / "verdict.json"
         if not path.exists():
             return None
         verdict: Verdict = from_json(path.read_bytes(), Verdict, str(path))
@@ -144,7 +168,7 @@ class Places:
 
     def plan(self, run: str) -> Plan:
         """The plan that made the run, a rehearsal or a repair. Raises NeedsRescue where there is none."""
-        found = [act / "plan.json" for act in _makings(self.runs / run) if (act / "plan.json").exists()]
+        found = [act / "plan.json" for act in _makings(self.folder(run)) if (act / "plan.json").exists()]
         if not found:
             raise NeedsRescue(f"The machine's history has no rehearsal {run}.")
         try:
@@ -154,15 +178,30 @@ class Places:
         return plan
 
     def unattended_begun(self, host: Host, machine: Machine, digest: str) -> bool:
+        if (self.in_memory.parent / "unattended" / digest).exists():
+            return True
         return self.mount(host, machine) and (self.state / "unattended" / digest).exists()
 
     def begin_unattended(self, host: Host, machine: Machine, plan: Plan, digest: str) -> None:
-        """Remember, before anything runs, that this plan file ran here."""
-        volume = self.volume(host, machine, plan.names.vg)
-        volume.ensure()
-        volume.mount(self.state)
-        (self.state / "unattended").mkdir(exist_ok=True)
-        write_atomic(self.state / "unattended" / digest, plan.names.run.encode() + b"\n")
+        """Remember, before anything runs, that this plan file ran here: for this start of the appliance alone
+        where nothing may be written to the machine."""
+        place = self.in_memory.parent
+        if not plan.request.rehearse_only:
+            volume = self.volume(host, machine, plan.names.vg)
+            volume.ensure()
+            volume.mount(self.state)
+            place = self.state
+        (place / "unattended").mkdir(parents=True, exist_ok=True)
+        write_atomic(place / "unattended" / digest, plan.names.run.encode() + b"\n")
+
+
+def _fresh_act(runs: Path, plan: Plan) -> Path:
+    folder, verb = runs / plan.names.run, plan.request.verb.value
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + sum(1 for p in folder.iterdir() if p.name.startswith(f"{verb}-"))
+    act = folder / f"{verb}-{number}"
+    act.mkdir()
+    return act
 
 
 def _may_go_on(journal: Path) -> bool:

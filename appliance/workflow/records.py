@@ -25,6 +25,8 @@ from appliance.report.record import (
 from appliance.workflow.journal import Journal
 from appliance.workflow.workplace import Workplace
 
+ORIGIN = "the origin's blocks by thin_delta"
+
 
 def record_of(folder: Path, run: str, verdict: Verdict | None) -> RecordOf:
     """The newest report of `run`, as text."""
@@ -53,7 +55,7 @@ def write_record_of(plan: Plan, work: Workplace, act: Path, title: str, outcome:
         steps=steps_of(events),
         failure=failure_of(events),
         said=() if rehearsal else said_of(events),
-        promises=_promises(journal) if rehearsal else (),
+        promises=_promises(journal, plan) if rehearsal else (),
         consoles=_consoles(work) if rehearsal else (),
         pictures=_pictures(act),
     )
@@ -69,10 +71,13 @@ def _verdict(work: Workplace) -> Verdict | None:
     return verdict
 
 
-def _promises(journal: Journal) -> tuple[Promise, ...]:
+def _promises(journal: Journal, plan: Plan) -> tuple[Promise, ...]:
     """P1 as it was looked at by the last step, or not."""
     held = True if journal.has("end", "unchanged") else None
-    sentence = "sha256 of /boot, ESP, boot variables and the first MiB; the origin's blocks by thin_delta"
+    origin = (
+        "the sectors written to each disk, by the kernel's count" if plan.request.rehearse_only else ORIGIN
+    )
+    sentence = f"sha256 of /boot, ESP, boot variables and the first MiB; {origin}"
     return (Promise(name="origin, /boot and ESP unchanged", held=held, sentence=sentence),)
 
 

@@ -15,12 +15,20 @@ from appliance.model.plan import (
     fingerprint,
     not_packages,
 )
-from appliance.volumes.choose import one_volume, snapshots_in, why_no_store
-from appliance.workflow.naming import choose_names, next_run
-from appliance.workflow.room import NOTHING_KNOWN, Known, expected_bytes, why_no_room, with_room
+from appliance.volumes.choose import lacking_bytes, one_volume, snapshots_in, why_no_store
+from appliance.workflow import elsewhere
+from appliance.workflow.elsewhere import Offer
+from appliance.workflow.naming import choose_names, next_run, throw_away_names
+from appliance.workflow.room import LACKS_ROOM, NOTHING_KNOWN, Known, expected_bytes, why_no_room, with_room
 from appliance.workflow.selection import choose_system
+from appliance.workflow.ways import ways_to_room
 
 OURS_REMAIN = "our own snapshot volumes remain; the next start deletes them"
+FILES_REMAIN = "files of ours remain there, none on this machine; the next start deletes them"
+THIS_WAY = (
+    "Rehearse only (O on the console, or --rehearse-only --store with one of {words}): the copy lies there, "
+    "nothing is written to this machine, and nothing can be promoted."
+)
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",
     PatchKind.ALL: "Install all pending updates",
@@ -37,28 +45,53 @@ def build_plan(
     lineage: Lineage,
     missing: tuple[str, ...] = (),
     known: Known = NOTHING_KNOWN,
+    offers: tuple[Offer, ...] = (),
 ) -> Plan:
-    """What a rehearsal will do on `machine`; `missing` says what the stick has not got.
+    """What a rehearsal will do on `machine`; `missing` says what the stick has not got, `offers` where a copy
+    can lie that is only rehearsed.
 
     Raises Refused with every reason at once.
     """
     system = choose_system(machine, request, lineage)
     expected = expected_bytes(system, request, known)
-    reasons = (*refusals(machine, system, request), *missing, *why_no_room(machine, system, expected))
+    reasons = (*refusals(machine, system, request), *missing)
     warnings = warnings_of(machine, system)
+    if request.rehearse_only:
+        reasons += elsewhere.why_not(machine, system, request, expected, offers)
+    elif no_room := why_no_room(machine, system, expected):
+        raise without_room(
+            machine, system, expected, (*reasons, *no_room), warnings, () if reasons else offers
+        )
     if reasons:
         raise Refused(reasons, warnings)
     run = next_run(machine, system.root.vg, lineage)
     made = Plan(
         request=request,
-        names=choose_names(system, run),
+        names=throw_away_names(system, run) if request.rehearse_only else choose_names(system, run),
         machine=machine.identity,
         fingerprint=fingerprint(machine),
         system=system,
         steps=planned_steps(request, system),
         warnings=warnings,
     )
+    if request.rehearse_only:
+        return elsewhere.with_copy(made, machine, expected, offers)
     return with_room(made, machine, expected)
+
+
+def without_room(
+    machine: Machine,
+    system: InstalledSystem,
+    expected: int,
+    reasons: tuple[str, ...],
+    warnings: tuple[str, ...],
+    offers: tuple[Offer, ...],
+) -> Refused:
+    """No room is no dead end: the refusal names the ways on. Nothing is chosen by itself."""
+    fits = tuple(o.store for o in elsewhere.fitting(machine, system, expected, offers))
+    on = (THIS_WAY.format(words=", ".join(fits)),) if fits else ()
+    ways = ways_to_room(machine, system, lacking_bytes(machine, system, expected))
+    return Refused(reasons, warnings, next_actions=(*on, *ways) or None, elsewhere=fits)
 
 
 def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
@@ -68,7 +101,9 @@ def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
 
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
     """Every reason not to rehearse, as sentences."""
-    reasons = [t.sentence for t in (*machine.trouble, *system.trouble) if t.refuses]
+    excused = LACKS_ROOM if request.rehearse_only else frozenset[str]()
+    against = (t for t in (*machine.trouble, *system.trouble) if t.refuses and t.code not in excused)
+    reasons = [t.sentence for t in against]
     reasons += why_no_kvm(machine, request)
     if request.patch.kind is PatchKind.PACKAGES:
         if not request.patch.packages:
@@ -76,7 +111,10 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
         reasons += not_packages(request.patch.packages)
     if request.patch.kind is PatchKind.SCRIPT and not request.patch.script:
         reasons.append("No script was named: give --script a file on the stick.")
-    reasons += why_no_store(machine, system)
+    if request.store and not request.rehearse_only:
+        reasons.append("--store says where a copy lies that is only rehearsed: give --rehearse-only as well.")
+    if not request.rehearse_only:
+        reasons += why_no_store(machine, system)
     reasons += why_no_loader(machine, system)
     return tuple(dict.fromkeys(reasons))
 
@@ -93,11 +131,12 @@ def why_no_kvm(machine: Machine, request: Request) -> tuple[str, ...]:
 
 def planned_steps(request: Request, system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """The order is the product: snapshot, control boot, patch, patched boot, seal, proof boot, verdict."""
+    only = request.rehearse_only
     return (
-        *beginning(system),
-        build_twin(),
+        *(beginning_elsewhere() if only else beginning(system)),
+        build_twin(FILES_REMAIN if only else OURS_REMAIN),
         PlannedStep(id="control", title="Control boot", weight=150),
-        remember_data(),
+        *(() if only else (remember_data(),)),
         *(
             by_hand()
             if request.patch.kind is PatchKind.BY_HAND
@@ -105,7 +144,34 @@ def planned_steps(request: Request, system: InstalledSystem) -> tuple[PlannedSte
         ),
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
-        *ending(system),
+        *(ending_elsewhere() if only else ending(system)),
+    )
+
+
+def beginning_elsewhere() -> tuple[PlannedStep, ...]:
+    """The same where nothing of the copy lies on the machine."""
+    files = Write(what="add files for the copy outside this machine", if_cut=FILES_REMAIN)
+    over = Write(what="copy-on-write over the root volume, in those files", if_cut=FILES_REMAIN)
+    return (
+        PlannedStep(id="make-room", title="Make room for the copy", weight=60, writes=(files,)),
+        take_fingerprints(),
+        PlannedStep(
+            id="snapshot",
+            title="Show the root volume read-only, and a copy over it",
+            weight=5,
+            writes=(over,),
+        ),
+    )
+
+
+def ending_elsewhere() -> tuple[PlannedStep, ...]:
+    """What makes sense of the ending where nothing will be promoted: there is no trial to prove."""
+    return (
+        PlannedStep(id="seal", title="Check the package database, freeze the twin, switch it off", weight=20),
+        PlannedStep(id="stop", title="Read its kernels, take its disks down", weight=30),
+        PlannedStep(id="verdict", title="Sort changed files, reach the verdict", weight=30),
+        PlannedStep(id="throw-away", title="Throw the copy away", weight=10),
+        PlannedStep(id="unchanged", title="Prove that this machine was not written to", weight=15),
     )
 
 
@@ -114,7 +180,7 @@ def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     where = snapshots_in(system)
     return (
         PlannedStep(id="space", title="Check space", weight=5),
-        PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15),
+        take_fingerprints(),
         PlannedStep(
             id="snapshot",
             title="Take the snapshot",
@@ -124,12 +190,16 @@ def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     )
 
 
-def build_twin() -> PlannedStep:
+def take_fingerprints() -> PlannedStep:
+    return PlannedStep(id="evidence", title="Take fingerprints of origin, /boot and ESP", weight=15)
+
+
+def build_twin(if_cut: str = OURS_REMAIN) -> PlannedStep:
     return PlannedStep(
         id="twin",
         title="Build the twin; our agent and the quiet list go into the snapshot",
         weight=20,
-        writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=OURS_REMAIN),),
+        writes=(Write(what="add our unit to the snapshot, never to the origin", if_cut=if_cut),),
     )
 
 

@@ -57,6 +57,9 @@ PACKAGE = 64 * MIB
 UNKNOWN = 512 * MIB
 """What a script, a person in the twin or a package transaction half done writes: nobody can know. Assumed."""
 
+LACKS_ROOM = frozenset({"pool-data-full", "pool-metadata-full", "no-state-room"})
+"""Troubles of the probe that are none where the copy lies elsewhere."""
+
 SAID_ALREADY = frozenset({"pool-data-full", "pool-metadata-full", "missing-pv"})
 """Troubles of the probe that say the same."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from appliance.errors import Refused
@@ -52,6 +53,11 @@ def why_not(data: Path, request: Request) -> tuple[str, ...]:
     if unknown:
         reasons.append(f"There is no check {', '.join(unknown)} on the stick to leave out{_or(there.checks)}")
     return tuple(reasons)
+
+
+def free_bytes(data: Path) -> int:
+    """Bytes that are free on the stick; 0 where there is none: the folder is then one in memory."""
+    return shutil.disk_usage(data).free if os.path.ismount(data) else 0
 
 
 def bundle_folder(data: Path, name: str) -> Path:

@@ -31,6 +31,7 @@ def refusal(error: ApplianceError) -> m.Refusal:
         next_actions=error.next_actions,
         reasons=getattr(error, "reasons", ()),
         warnings=getattr(error, "warnings", ()),
+        elsewhere=getattr(error, "elsewhere", ()),
         exit_code=error.exit_code,
     )
 

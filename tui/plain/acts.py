@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from appliance.errors import ApplianceError
 from appliance.model.lineage import Node, State
 from appliance.model.machine import Machine, Role
@@ -12,6 +14,7 @@ from appliance.model.messages import Planned
 from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.service_messages import OnStick
 from appliance.model.verdict import Result
+from appliance.session import SaidNo
 from tui import goingback, repairs
 from tui.link import Link
 from tui.patches import CHOICES, Choice
@@ -218,7 +221,17 @@ class Acts:
 
     async def _plan_and_start(self, request: Request, expected: str, prompt: str) -> None:
         self.talk.say("", "The engine reads the disks and works out every step ...")
-        planned = await self.link.call(lambda s: s.plan(request))
+        try:
+            planned = await self.link.call(lambda s: s.plan(request))
+        except SaidNo as refused:
+            if not refused.elsewhere:
+                raise
+            elsewhere = await self._elsewhere(refused)
+            if not elsewhere:
+                self.talk.say("Nothing was done.")
+                return
+            request = replace(request, rehearse_only=True, store=elsewhere)
+            planned = await self.link.call(lambda s: s.plan(request))
         self.talk.say("", *told.plan(planned))
         if not await self._confirmed(planned, expected, prompt):
             return
@@ -226,6 +239,15 @@ class Acts:
         accepted = await self.link.call(lambda s: s.start(planned.plan))
         typed = (planned.plan, expected) if not request.makes_a_run else None
         await self.watch(accepted.run, typed)
+
+    async def _elsewhere(self, refused: SaidNo) -> str:
+        """Where the copy shall lie that is only rehearsed; empty where that is not wanted."""
+        self.talk.say("", *told.error(refused))
+        places = {"stick": "on the stick", "ram": "in memory"}
+        options = [(store, places.get(store, "on that USB disk")) for store in refused.elsewhere]
+        return await self.talk.choose(
+            "Rehearse only, with nothing to promote: where shall the copy lie?", options
+        )
 
     async def _confirmed(self, planned: Planned, expected: str, prompt: str) -> bool:
         verb = planned.plan.request.verb

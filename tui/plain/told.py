@@ -71,7 +71,9 @@ def plan(planned: Planned) -> Iterator[str]:
         yield f"Step {number}: {step.title}{gate}.{commit}"
         for write in step.writes:
             yield f"   writes: {write.what}. Power cut here: {write.if_cut}."
-    if rehearsal:
+    if made.request.rehearse_only:
+        yield "Nothing is written to this machine: the copy lies elsewhere and is thrown away."
+    elif rehearsal:
         yield "Nothing that exists is changed: all of this is made in snapshots that can be deleted."
     if made.expected_bytes:
         yield f"Room: {room(made)}."
@@ -87,6 +89,9 @@ def verdict(run: str, found: Verdict) -> Iterator[str]:
     """What got worse with its why and fix first, then what was not tested, packages, files, data."""
     yield f"Verdict of {run}: {found.headline}."
     yield f"Checks: {outcome_counts(found)}. {truth_labels(found)}."
+    if found.thrown_away:
+        yield f"[!] {found.thrown_away}"
+    yield from (f"To make room: {way}" for way in found.ways)
     for check in found.checks:
         if check.outcome is Outcome.SAME:
             continue

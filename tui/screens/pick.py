@@ -18,7 +18,7 @@ OTHER = "\0other"
 
 
 class PickOne(Page):
-    """Enter takes the selected name; the last row asks for one that is not in the list."""
+    """Enter takes the selected name; a last row may ask for one that is not in the list."""
 
     NAME = "choose"
     HELP = """\
@@ -30,11 +30,19 @@ Enter takes the selected one. Nothing is started by choosing.
     ]
 
     def __init__(
-        self, title: str, names: Sequence[str], chosen: str, then: Callable[[str | None], None]
+        self,
+        title: str,
+        names: Sequence[str],
+        chosen: str,
+        then: Callable[[str | None], None],
+        *,
+        other: bool = True,
     ) -> None:
-        """`then` gets the name, or None for another one to be typed, after this page has gone."""
+        """`then` gets the name, or None for another one to be typed, after this page has gone. Without
+        `other` there is no other one."""
         super().__init__()
         self.title_text, self.names, self.chosen, self.then = title, tuple(names), chosen, then
+        self.other = [Row(line(" another name ..."), OTHER)] if other else []
 
     def body(self) -> ComposeResult:
         yield Pane(id="top", classes="one")
@@ -42,7 +50,7 @@ Enter takes the selected one. Nothing is started by choosing.
 
     def on_mount(self) -> None:
         rows = self.query_one(Rows)
-        rows.fill([*(Row(line(f" {n}"), n) for n in self.names), Row(line(" another name ..."), OTHER)])
+        rows.fill([*(Row(line(f" {n}"), n) for n in self.names), *self.other])
         rows.select(self.chosen)
         rows.focus()
 

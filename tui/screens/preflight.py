@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
@@ -13,9 +14,10 @@ from appliance.model.plan import Plan, Request
 from appliance.session import SaidNo
 from tui.look import Line, line, pair, rule
 from tui.screens.page import key
+from tui.screens.pick import PickOne
 from tui.screens.question import Question
 from tui.widgets.pane import Scroll
-from tui.words import count, duration, room, wrap
+from tui.words import count, duration, room, size, wrap
 
 PROMPT = "To start, type yes and press Enter:"
 
@@ -30,12 +32,15 @@ way, ALL reasons are listed: put them right and come back. Otherwise you see
 each step, the names of what will be made, and the room it needs. Nothing that
 exists is changed: the rehearsal works in a snapshot, which can be deleted.
 F8 or Ctrl+O saves what you chose as a plan file, to run with nobody there.
+Where this machine has no room, O rehearses with the copy elsewhere: the verdict
+is full, nothing is written to the machine, and nothing can be promoted.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "enter", "start (when typed)"),
         key("ctrl+r,f5", "again", "check again"),
         key("ctrl+d,f6", "dry", "what would be run"),
         key("ctrl+o,f8", "save", "save plan"),
+        key("o", "elsewhere", "rehearse only"),
         key("escape", "back", "back, do nothing"),
     ]
 
@@ -85,7 +90,22 @@ F8 or Ctrl+O saves what you chose as a plan file, to run with nobody there.
             )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "elsewhere":
+            return bool(self.elsewhere)
         return self.planned is not None if action in ("dry", "enter", "save") else True
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Where a copy could lie, in a refusal that comes of too little room alone."""
+        return self.refused.elsewhere if isinstance(self.refused, SaidNo) else ()
+
+    def action_elsewhere(self) -> None:
+        title = "Rehearse only: where shall the copy lie?"
+        self.desk.push_screen(PickOne(title, self.elsewhere, "", self._elsewhere, other=False))
+
+    def _elsewhere(self, store: str | None) -> None:
+        self.request = replace(self.request, rehearse_only=True, store=store or "")
+        self.action_again()
 
     def action_save(self) -> None:
         if self.planned is not None:
@@ -148,6 +168,10 @@ def plan_lines(planned: Planned, width: int) -> list[Line]:
 
 def _name_lines(plan: Plan) -> list[Line]:
     names = plan.names
+    if plan.request.rehearse_only:
+        root = f"{plan.system.root.vg}/{plan.system.root.lv}"
+        rows = [pair("Copy", f"of {root}, {size(plan.copy_bytes)} on {plan.pool}, thrown away after")]
+        return [*rows, pair("Twin", f"VM {names.domain or names.run}")]
     rows = [pair("Snapshot", f"{names.vg}/{names.base} of {plan.system.root.vg}/{plan.system.root.lv}")]
     rows.append(pair("Twin", f"{names.vg}/{names.work}, VM {names.domain or names.run}"))
     rows.append(pair("Sealed", f"{names.vg}/{names.sealed} when the tests are done"))

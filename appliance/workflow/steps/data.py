@@ -21,11 +21,11 @@ class RememberData(OnGround):
     """
 
     def done(self, ctx: Context) -> bool:
-        store = self.ground.store(ctx.host)
+        store = self.ground.copies(ctx.host)
         return all(store.exists(before) for before, _ in self.ground.data_before())
 
     def do(self, ctx: Context) -> None:
-        store, pairs = self.ground.store(ctx.host), self.ground.data_before()
+        store, pairs = self.ground.copies(ctx.host), self.ground.data_before()
         if not pairs:
             return
 
@@ -46,7 +46,7 @@ def written_since(ctx: Context, ground: Ground) -> tuple[DataWrite, ...]:
 
     The twin's disks must be down. The throw-away snapshots are gone afterwards.
     """
-    store, found = ground.store(ctx.host), []
+    store, found = ground.copies(ctx.host), []
     for before, after in ground.data_before():
         volume, here = ground.data_volume(after.origin), ground.work.scratch / "data"
         with (
@@ -64,6 +64,6 @@ def written_since(ctx: Context, ground: Ground) -> tuple[DataWrite, ...]:
 
 def forget_before(ctx: Context, ground: Ground) -> None:
     """Delete the throw-away snapshots; nothing happens where they are gone."""
-    store = ground.store(ctx.host)
+    store = ground.copies(ctx.host)
     for before, _ in ground.data_before():
         store.delete(before)

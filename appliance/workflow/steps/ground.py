@@ -12,8 +12,10 @@ from appliance.boot.base import BootPlace
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
-from appliance.volumes.base import PutBack, Snapshot, SnapshotRole, SnapshotStore
-from appliance.volumes.choose import choose_store
+from appliance.volumes.base import PutBack, RehearsalStore, Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.choose import choose_elsewhere, choose_store
+from appliance.volumes.elsewhere import ElsewhereStore
+from appliance.workflow.elsewhere import place_of
 from appliance.workflow.runner import Context
 from appliance.workflow.workplace import Workplace
 
@@ -52,8 +54,22 @@ class Ground:
         return self.whole.request.verb is Verb.REPAIR
 
     @property
+    def rehearses_only(self) -> bool:
+        """Whether the copy lies elsewhere than on this machine and is thrown away at the end."""
+        return self.whole.request.rehearse_only
+
+    @property
     def machine(self) -> Machine:
         return self.work.machine
+
+    def copies(self, host: Host) -> RehearsalStore:
+        """Where the twins of this run have their volumes."""
+        return self.elsewhere(host) if self.rehearses_only else self.store(host)
+
+    def elsewhere(self, host: Host) -> ElsewhereStore:
+        """The store of a run that is rehearsed only."""
+        place = place_of(self.whole, self.work)
+        return choose_elsewhere(host, self.machine, self.system, self.names.run, place, self.whole.copy_bytes)
 
     def store(self, host: Host) -> SnapshotStore:
         group, system = self.machine.vg(self.names.vg), self.system

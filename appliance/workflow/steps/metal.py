@@ -50,10 +50,11 @@ def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
     Whichever kernel the loader boots after a power cut, it has the root volume as we leave it. Nothing is
     read where snapshots are nothing to their origin.
     """
-    store, system = ground.store(host), ground.system
-    needed = tuple(module for kind in store.origin_stack for module in LVM_MODULES.get(kind, ()))
+    kinds, system = ground.copies(host).origin_stack, ground.system
+    needed = tuple(module for kind in kinds for module in LVM_MODULES.get(kind, ()))
     if not needed:
         return ()
+    store = ground.store(host)
     device, here = store.activate_installed(system.root.lv), ground.work.scratch
     try:
         with contextlib.ExitStack() as stack:

@@ -9,6 +9,7 @@ from appliance.workflow.runner import Step
 from appliance.workflow.steps.boots import BuildTwin, Compare, ControlBoot, PatchedBoot
 from appliance.workflow.steps.by_hand import ByHand, OpenHands
 from appliance.workflow.steps.data import RememberData
+from appliance.workflow.steps.elsewhere import MakeRoom, ThrowAway
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.patch import Patch
 from appliance.workflow.steps.proof import ProofBoot
@@ -35,4 +36,6 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "verdict": ReachVerdict,
     "tidy": Tidy,
     "unchanged": ProveUnchanged,
+    "make-room": MakeRoom,
+    "throw-away": ThrowAway,
 }

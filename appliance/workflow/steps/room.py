@@ -13,23 +13,27 @@ from appliance.errors import ApplianceError, OutOfSpace, TwinFailed
 from appliance.model.events import Gauge, Line
 from appliance.model.plan import FULL
 from appliance.twin.hypervisor import Hypervisor, Load
-from appliance.volumes.base import SnapshotStore
+from appliance.volumes.base import RehearsalStore
 from appliance.workflow.runner import Context, Stop
 
 EVERY = 5.0
 """Seconds between two looks. A fast disk writes a few GiB in that time, a fifth of a pool is more."""
+
+OFTEN = 1.0
+"""The same where the room is small: memory takes some hundred MiB in that time."""
 
 GIB = 2**30
 
 
 @dataclass(slots=True)
 class Room:
-    """What a look at one twin needs, and what the last one saw."""
+    """What a look at one twin needs, and what the last one saw. `more`: how its room could be made larger."""
 
-    store: SnapshotStore
+    store: RehearsalStore
     hypervisor: Hypervisor
     twin: str
     ctx: Context
+    more: str = "Retire volumes that are no longer wanted (B), or give the pool more room."
     _told: dict[str, str] = field(default_factory=dict)
     _before: tuple[float, Load] | None = None
 
@@ -54,10 +58,7 @@ class Room:
         full = OutOfSpace(
             f"The room for snapshots is {used:.0f} % full, the limit is {FULL:.0f} %: the twin was"
             " paused, the run ends and what it made is removed.",
-            next_actions=(
-                "Retire volumes that are no longer wanted (B), or give the pool more room.",
-                "Rehearse fewer patches at once.",
-            ),
+            next_actions=(self.more, "Rehearse fewer patches at once."),
         )
         try:
             self.hypervisor.pause(self.twin)

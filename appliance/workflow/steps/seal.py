@@ -41,7 +41,7 @@ class Seal(OnGround):
     """No package lock, nothing half-installed, our hand proven removed; freeze, snapshot, thaw."""
 
     def done(self, ctx: Context) -> bool:
-        return self.ground.store(ctx.host).exists(self.ground.snapshot(SnapshotRole.SEALED))
+        return self.ground.copies(ctx.host).exists(self.ground.snapshot(SnapshotRole.SEALED))
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
@@ -53,7 +53,7 @@ class Seal(OnGround):
                 next_actions=(*(FINISH if self._was_unfinished() else ()), *OTHER_PATCHES),
             )
         twin.clean_before_seal()
-        store, work = ground.store(ctx.host), ground.snapshot(SnapshotRole.WORK)
+        store, work = ground.copies(ctx.host), ground.snapshot(SnapshotRole.WORK)
         sealed = ground.snapshot(SnapshotRole.SEALED)
         held = twin.while_frozen(lambda: store.seal(work, sealed, twin.pull_plug))
         label = "frozen" if held else "crash-consistent"
@@ -66,7 +66,7 @@ class Seal(OnGround):
         return control is not None and bool(control.half_configured)
 
     def undo(self, ctx: Context) -> None:
-        self.ground.store(ctx.host).delete(self.ground.snapshot(SnapshotRole.SEALED))
+        self.ground.copies(ctx.host).delete(self.ground.snapshot(SnapshotRole.SEALED))
         self.ground.work.forget("seal")
 
 

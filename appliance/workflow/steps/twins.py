@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,12 +25,13 @@ from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose import every_pv
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, rooted_at
-from appliance.workflow.steps.room import Room, watch
+from appliance.workflow.steps.room import OFTEN, Room, watch
 from appliance.workflow.stick import BUNDLES, CHECKS, bundle_folder, checks, chosen_checks
 
 WORK, PROOF = "work", "proof"
 HEALTH = Tools().file("health.sh")
 BUNDLE = Tools().file("bundle")
+LARGER = "Rehearse with the copy in a larger place (--store)."
 
 
 def volumes_of(ground: Ground, part: str) -> tuple[Snapshot, ...]:
@@ -72,7 +74,11 @@ def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
     twin = Twin(ctx.host, hypervisor.open(), _setup(ctx.host, ground, part), cancelled=ctx.cancel.is_set)
     live[part] = twin
     stop = _follow(twin, live, ctx.tell)
-    watch(Room(ground.store(ctx.host), hypervisor, twin.name, ctx), stop)
+    room = Room(ground.copies(ctx.host), hypervisor, twin.name, ctx)
+    if ground.rehearses_only:
+        watch(dataclasses.replace(room, more=LARGER), stop, OFTEN)
+    else:
+        watch(room, stop)
     return twin
 
 
@@ -84,7 +90,7 @@ def twin_at_work(live: Mapping[str, object]) -> Twin | None:
 
 def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
     machine, system = seen_by(host, ground, part)
-    store, request = ground.store(host), ground.whole.request
+    store, request = ground.copies(host), ground.whole.request
     root, *data, scratch = volumes_of(ground, part)
     volumes = {system.root.lv: store.device(root)} | {s.origin: store.device(s) for s in data}
     return TwinSetup(
@@ -132,7 +138,7 @@ def _follow(twin: Twin, live: dict[str, object], tell: Callable[[Event], None]) 
 
 def activate(host: Host, ground: Ground, part: str) -> None:
     """Bring up every volume under the twin `part`, and the base it restores from."""
-    store = ground.store(host)
+    store = ground.copies(host)
     if part == WORK:
         store.activate(ground.snapshot(SnapshotRole.BASE))
     for snapshot in volumes_of(ground, part):
@@ -141,7 +147,7 @@ def activate(host: Host, ground: Ground, part: str) -> None:
 
 def deactivate(host: Host, ground: Ground, part: str) -> None:
     """Take them down again; nothing happens for those that are down or gone."""
-    store = ground.store(host)
+    store = ground.copies(host)
     for snapshot in volumes_of(ground, part):
         store.deactivate(snapshot)
     if part == WORK:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from appliance.boot.confirm import FIRST_FSTAB, home
 from appliance.checks.compare import Limits
 from appliance.checks.configs import config_diffs
@@ -68,8 +70,16 @@ def provisional(ground: Ground, why: str = "") -> Verdict:
         limits=limits_of(ground),
         repaired=ground.repairs,
     )
+    verdict = labelled(ground, verdict)
     work.save("verdict", verdict)
     return verdict
+
+
+def labelled(ground: Ground, verdict: Verdict) -> Verdict:
+    """With what becomes of it: a run that is rehearsed only has nothing to promote, and ways to room."""
+    if not ground.rehearses_only:
+        return verdict
+    return replace(verdict, rehearsed_only=ground.whole.pool, ways=ground.whole.ways)
 
 
 def limits_of(ground: Ground) -> Limits:
@@ -88,7 +98,7 @@ class ReachVerdict(OnGround):
     def do(self, ctx: Context) -> None:
         work = self.ground.work
         known = Remembered.of(work)
-        proof: str = work.load("proof", str)
+        proof: str = "" if self.ground.rehearses_only else work.load("proof", str)
         trouble = [("package manager", known.failure)] if known.failure else []
         trouble += [("proof boot", proof)] if proof else []
         files, configs = self._changed_files(ctx, known)
@@ -103,11 +113,12 @@ class ReachVerdict(OnGround):
             data_writes=work.load("data-writes", tuple[DataWrite, ...]),
             accel=accel(self.ground),
             seal=work.load("seal", str),
-            proof_boot=not proof,
+            proof_boot=not proof and not self.ground.rehearses_only,
             trouble=tuple(trouble),
             limits=limits_of(self.ground),
             repaired=self.ground.repairs,
         )
+        verdict = labelled(self.ground, verdict)
         work.save("verdict", verdict)
         ctx.tell(VerdictReached(verdict=verdict))
 
@@ -116,7 +127,7 @@ class ReachVerdict(OnGround):
     ) -> tuple[tuple[FileChange, ...], tuple[ConfigDiff, ...]]:
         """Between the origin's snapshot and the sealed one: every file, and inside those of /etc."""
         ground = self.ground
-        store, fstype = ground.store(ctx.host), ground.system.root.fstype
+        store, fstype = ground.copies(ctx.host), ground.system.root.fstype
         base, sealed = ground.snapshot(SnapshotRole.BASE), ground.snapshot(SnapshotRole.SEALED)
         here = ground.work.scratch
         try:

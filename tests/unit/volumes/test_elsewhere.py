@@ -13,7 +13,7 @@ from appliance.model.machine import Storage
 from appliance.model.plan import FULL
 from appliance.volumes import choose
 from appliance.volumes.base import Snapshot, SnapshotRole
-from appliance.volumes.elsewhere import bytes_for
+from appliance.volumes.elsewhere import apart, bytes_for, free_bytes
 from appliance.volumes.file_room import Place
 from appliance.volumes.thick_room import OVERLAY_LEAST
 from tests.contract.fake_elsewhere import ROOT, FakeElsewhere
@@ -119,7 +119,8 @@ def test_the_room_that_is_planned_holds_what_is_expected_below_the_mark() -> Non
     for expected in (0, 300 * MIB, 5 << 30):
         wanted = bytes_for(expected)
         assert wanted % MIB == 0
-        assert (wanted - OVERLAY_LEAST) * FULL / 100 >= expected
+        assert free_bytes(wanted) >= expected
+        assert apart(wanted) >= OVERLAY_LEAST
 
 
 def test_the_root_is_read_from_its_own_extents(tmp_path: Path) -> None:

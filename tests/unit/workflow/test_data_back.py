@@ -111,6 +111,9 @@ class Recorded:
     def __init__(self, folder: Path) -> None:
         self.runs, self.runtime, self.data = folder, folder / "run", folder / "data"
 
+    def folder(self, run: str) -> Path:
+        return self.runs / run
+
     def plan(self, run: str) -> Plan:
         return replace(REHEARSED, names=replace(REHEARSED.names, data_undone=()))
 

@@ -1,0 +1,112 @@
+"""Ways to make room for a rehearsal that can be promoted, each with its price. Pure: from what was probed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from appliance.model.machine import Bus, Disk, InstalledSystem, LogicalVolume, Machine, VolumeGroup
+
+MIB = 1 << 20
+SWAP_LEAST = 256 * MIB
+"""Bytes of swap that are not given away."""
+EDGE = MIB
+"""Bytes at either end of a disk that belong to its table."""
+
+
+def ways_to_room(machine: Machine, system: InstalledSystem, lacking: int) -> tuple[str, ...]:
+    """Sentences on how the volume group of `system` gets `lacking` bytes more: the cheapest first.
+
+    What gives less than that is named as well, since two of them may do.
+    """
+    group = machine.vg(system.root.vg)
+    if group is None or lacking <= 0:
+        return ()
+    found = (
+        *_runs(group),
+        *_swap(group, system, lacking),
+        *_gaps(machine, group),
+        *_disks(machine, group),
+        *_unused(machine, group),
+    )
+    needs = f"{-(-lacking // MIB)} MiB more are needed in {group.name}"
+    return (
+        *(found or (f"Give this machine another disk and the volume group that one: {needs}.",)),
+        *_not(system),
+    )
+
+
+def _runs(group: VolumeGroup) -> Iterator[str]:
+    ours = [lv for lv in group.lvs if "twinboot" in lv.tags]
+    runs = {t.removeprefix("twinboot.run=") for lv in ours for t in lv.tags if t.startswith("twinboot.run=")}
+    for run in sorted(runs):
+        size = sum(lv.size for lv in ours if f"twinboot.run={run}" in lv.tags)
+        yield (
+            f"Retire {run}: its volumes hold up to {size // MIB} MiB of {group.name}. Price: what it tested "
+            "can not be promoted any more, or where it was kept, there is no way back to the old system."
+        )
+
+
+def _swap(group: VolumeGroup, system: InstalledSystem, lacking: int) -> Iterator[str]:
+    for volume in system.swap:
+        lv = group.lv(volume.lv) if volume.vg == group.name else None
+        if lv is None or lv.size <= SWAP_LEAST:
+            continue
+        gives = min(-(-lacking // group.extent_size) * group.extent_size, lv.size - SWAP_LEAST) // MIB
+        path, uuid = f"/dev/{group.name}/{lv.name}", f"-U {volume.fsuuid} " if volume.fsuuid else ""
+        yield (
+            f"Make the swap volume {group.name}/{lv.name} ({lv.size // MIB} MiB) smaller by {gives} MiB. On "
+            f"the running system: swapoff {path} && lvreduce -f -L -{gives}m {path} && mkswap {uuid}{path} "
+            f"&& swapon {path}. Price: that much less to swap to, and enough free memory while swap is off."
+        )
+
+
+def _gaps(machine: Machine, group: VolumeGroup) -> Iterator[str]:
+    for disk in machine.disks:
+        size = _gap(disk)
+        if disk.bus is not Bus.USB and disk.partitions and size >= group.extent_size + EDGE:
+            yield (
+                f"The disk {disk.path} has {size // MIB} MiB in one piece that belong to no partition. On "
+                f"the running system: make one there of the type Linux LVM, then vgextend {group.name} with "
+                "it. Price: its partition table is written, and a power cut just then can damage that."
+            )
+
+
+def _gap(disk: Disk) -> int:
+    """Bytes of the longest stretch that no partition lies in."""
+    at, longest = EDGE, 0
+    for part in sorted(disk.partitions, key=lambda p: p.start):
+        longest = max(longest, part.start - at)
+        at = max(at, part.start + part.size)
+    return max(longest, disk.size - EDGE - at)
+
+
+def _disks(machine: Machine, group: VolumeGroup) -> Iterator[str]:
+    used = {pv.path for each in machine.volume_groups for pv in each.pvs}
+    used |= {volume.device for system in machine.systems for volume in system.volumes}
+    for disk in machine.disks:
+        if disk.bus is not Bus.USB and not disk.table and not disk.partitions and disk.path not in used:
+            yield (
+                f"The disk {disk.path} ({disk.size // MIB} MiB) has no partitions and no system here uses "
+                f"it; look first what it holds. On the running system: vgextend {group.name} {disk.path}. "
+                "Price: all on it is lost, and the volume group then needs both disks: either failing takes "
+                "the system along."
+            )
+
+
+def _unused(machine: Machine, group: VolumeGroup) -> Iterator[str]:
+    mounted = {v.lv for system in machine.systems for v in system.volumes if v.vg == group.name}
+    for lv in group.lvs:
+        if lv.name not in mounted and _stands_alone(lv):
+            yield (
+                f"No system here mounts {group.name}/{lv.name} ({lv.size // MIB} MiB): lvremove gives that "
+                "back. Price: what is in it is gone for good; look into it first."
+            )
+
+
+def _stands_alone(lv: LogicalVolume) -> bool:
+    return "twinboot" not in lv.tags and not lv.pool and lv.segtype not in ("thin-pool", "thin")
+
+
+def _not(system: InstalledSystem) -> Iterator[str]:
+    if system.root.fstype == "xfs":
+        yield "The root volume itself gives nothing: its file system, XFS, can not be made smaller."
