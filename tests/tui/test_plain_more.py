@@ -21,6 +21,7 @@ from tests.tui.player import Player
 from tests.tui.test_export import DONE
 from tests.tui.test_network import FOUND
 from tests.tui.test_plain import script
+from tests.tui.test_rehearse import full_unless_elsewhere
 from tests.tui.test_running import begin
 from tests.tui.test_stick import STICK
 
@@ -186,3 +187,20 @@ async def test_export_and_network(sealed: Player) -> None:
     sealed.script[s.Export] = fails
     status, said = await script(sealed, "export", "log", "stick", "quit")
     assert status == ExportFailed.exit_code and "it was pulled" in said
+
+
+async def test_no_room_is_no_dead_end_on_plain_lines(engine: FakeEngine) -> None:
+    engine.script[m.MakePlan] = lambda say: full_unless_elsewhere(say, engine.machine)
+    status, said = await script(engine, "rehearse", "nothing", "ram", "", "quit")
+    assert "needs 3284 MiB free" in said and "Make the swap volume smaller. Price: swap." in said
+    assert "Nothing is written to this machine: the copy lies elsewhere and is thrown away." in said
+    first, second = (say.request for say in engine.said(m.MakePlan))
+    assert second == replace(first, rehearse_only=True, store="ram")
+    assert not engine.said(m.Start)
+
+
+async def test_the_way_elsewhere_need_not_be_taken(engine: FakeEngine) -> None:
+    engine.script[m.MakePlan] = lambda say: full_unless_elsewhere(say, engine.machine)
+    _, said = await script(engine, "rehearse", "nothing", "", "quit")
+    assert said.count("needs 3284 MiB free") == 1 and "Nothing was done." in said
+    assert len(engine.said(m.MakePlan)) == 1

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from appliance.errors import Refused, StalePlan
 from appliance.model import messages as m
+from appliance.model.machine import Machine
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from tests.tui import story
 from tests.tui.conftest import desk
@@ -154,3 +155,49 @@ async def test_two_systems_are_chosen_between(engine: FakeEngine) -> None:
         await here.press("enter")
         await here.sees("nothing stands in the way")
     assert engine.said(m.MakePlan)[0].request.system == "/dev/mapper/vg1-root"
+
+
+def full_unless_elsewhere(say: m.MakePlan, found: Machine) -> m.Planned:
+    """A machine without room, which the stick and memory have."""
+    if not say.request.rehearse_only:
+        raise Refused(
+            ("A rehearsal of vg0/root needs 3284 MiB free in the volume group: 0 MiB are free.",),
+            next_actions=("Rehearse only (O on the console).", "Make the swap volume smaller. Price: swap."),
+            elsewhere=("stick", "ram"),
+        )
+    made = story.plan(found, say.request)
+    where = replace(made, pool="the stick (/run/twinboot/data)", copy_bytes=2 << 30)
+    return m.Planned(plan=where, command_line="twinboot rehearse --nothing --rehearse-only --store stick")
+
+
+async def test_no_room_offers_to_rehearse_only_and_the_place_is_chosen(engine: FakeEngine) -> None:
+    planning(engine)
+    engine.script[m.MakePlan] = lambda say: full_unless_elsewhere(say, engine.machine)
+    async with desk(engine) as here:
+        await here.press("n", "enter")
+        await here.sees("needs 3284 MiB free", "Make the swap volume smaller. Price: swap.")
+        await here.press("o")
+        await here.sees("where shall the copy lie?", "stick", "ram")
+        await here.press("escape")
+        await here.sees("needs 3284 MiB free")
+        await here.press("o", "enter")
+        await here.sees("2.0 GiB on the stick (/run/twinboot/data), thrown away after", "--rehearse-only")
+        assert engine.said(m.Start) == []
+        await here.press("y", "e", "s", "enter")
+        await here.until(lambda: bool(engine.said(m.Start)), "the start")
+    first, second = (say.request for say in engine.said(m.MakePlan))
+    assert not first.rehearse_only
+    assert second == replace(first, rehearse_only=True, store="stick")
+
+
+async def test_another_refusal_offers_no_such_way(engine: FakeEngine) -> None:
+    def no(say: m.MakePlan) -> m.Planned:
+        raise Refused(REASONS)
+
+    engine.script[m.MakePlan] = no
+    async with desk(engine) as here:
+        await here.press("n", "enter")
+        await here.sees("3 reasons")
+        await here.press("o")
+        await here.sees("3 reasons")
+    assert len(engine.said(m.MakePlan)) == 1
