@@ -42,6 +42,7 @@ WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
 GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
 
 THIN, THICK = "thin", "thick"
+EXT4, XFS = "ext4", "xfs"
 
 
 LOADER = {
@@ -56,7 +57,8 @@ class SystemSpec:
     """What is installed: firmware ("bios" or "uefi"), how the root is kept on LVM, and sizes in MiB.
 
     The thin pool is over-provisioned by half: root + srv = 1.5 x pool. A thick root has no pool, and /srv
-    where `srv` is not 0. The rest of the disk stays free in the VG.
+    where `srv` is not 0. The rest of the disk stays free in the VG; where `swap` is 0, it is swap, and no
+    extent is free. `root_fs` is the file system of the root.
     """
 
     firmware: str = BIOS
@@ -67,6 +69,7 @@ class SystemSpec:
     swap: int = 512
     storage: str = THIN
     loader: str = GRUB
+    root_fs: str = EXT4
 
     @property
     def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
@@ -80,11 +83,21 @@ class SystemSpec:
 
     def __str__(self) -> str:
         sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
-        return f"{self.firmware}-{self.storage}-{sizes}" + ("" if self.loader == GRUB else f"-{self.loader}")
+        return f"{self.firmware}-{self.storage}-{sizes}" + self.unusual
+
+    @property
+    def unusual(self) -> str:
+        """What tells it from one with the usual loader and file system, in a name."""
+        loader = "" if self.loader == GRUB else f"-{self.loader}"
+        return loader + ("" if self.root_fs == EXT4 else f"-{self.root_fs}")
 
 
 THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
 """A plain linear root, and room for a snapshot that covers it and what a rehearsal throws away."""
+
+
+THICK_FULL = SystemSpec(storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap=0, root_fs=XFS)
+"""The commonest machine room: a linear root of XFS in a volume group without one free extent."""
 
 
 ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
@@ -101,6 +114,7 @@ class InstalledSystem:
     offers: Offers
 
 
+FS_TOOLS: dict[str, tuple[str, ...]] = {EXT4: (), XFS: ("xfsprogs",)}
 SOURCES = ("installed.py", "installer.py", "firmware.py")
 
 
@@ -112,7 +126,7 @@ def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     parts = (base_tree().parent.name, available.pool.folder.name, HERE / "system/install.sh")
     key = cache.key_of(str(wanted), *parts, *sources)
     name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
-    name += "" if wanted.loader == GRUB else f"-{wanted.loader}"
+    name += wanted.unusual
     folder = cache.cached(name, key, lambda place: _build(place, wanted, available))
     variables = folder / "vars.fd" if wanted.firmware == UEFI else None
     return InstalledSystem(wanted, folder / "disk.qcow2", variables, available)
@@ -134,6 +148,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                     _without(tree, "/srv")
                 if spec.loader == SYSTEMD_BOOT:
                     _without(tree, "/boot")
+                if spec.root_fs != EXT4:
+                    _root_of(tree, spec.root_fs)
                 _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
         if spec.firmware == UEFI:
@@ -147,6 +163,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "root": spec.root,
                 "srv": spec.srv,
                 "swap": spec.swap,
+                "root_fs": spec.root_fs,
+                "root_uuid": ROOT_UUID,
                 "srv_uuid": SRV_UUID,
                 "swap_uuid": SWAP_UUID,
             }
@@ -173,7 +191,8 @@ def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
     (tree / "etc/apt/sources.list").write_text(f"deb {host_mirror().debian} {SUITE} main\n")
     apt = ("chroot", tree, "apt-get", "-qq", "-y", "--no-install-recommends")
     run(*apt, "update", timeout=300)
-    run(*apt, "install", *LOADER[spec.loader, spec.firmware], timeout=600)
+    tools = (*LOADER[spec.loader, spec.firmware], *FS_TOOLS[spec.root_fs])
+    run(*apt, "install", *tools, timeout=600)
     run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
     run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{available.installed.release}")
     run("chroot", tree, "apt-get", "clean")
@@ -199,6 +218,14 @@ def _without(tree: Path, target: str) -> None:
     fstab.write_text("".join(line for line in lines if f" {target} " not in line))
 
 
+def _root_of(tree: Path, fs: str) -> None:
+    """The root's line in fstab, as Debian's installer writes it for `fs`."""
+    fstab = tree / "etc/fstab"
+    old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} defaults        0       0"
+    assert old in fstab.read_text()
+    fstab.write_text(fstab.read_text().replace(old, new))
+
+
 def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:
     """Make the ESP (empty) and, where it has a partition, /boot (moved out of the tree)."""
     boot, esp = scratch / "boot.raw", scratch / "esp.raw"
@@ -221,7 +248,10 @@ def _write(image: Path, disk: Path, start: int) -> None:
 
 
 def _fill_root(tree: Path, image: Path, spec: SystemSpec) -> None:
-    """Make the root file system from the tree, without what lies elsewhere or is never on disk."""
+    """Make a file system of the tree, without what lies elsewhere or is never on disk.
+
+    It is the root itself where that is ext4; else install.sh copies the files out of it.
+    """
     for folder in ("tmp", "run", *(("boot",) if spec.loader == GRUB else ())):
         for entry in (tree / folder).iterdir():
             run("rm", "-rf", entry)

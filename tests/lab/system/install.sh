@@ -47,14 +47,29 @@ else
     in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
     in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
 fi
-in_stage lvcreate -y -L "${lab_swap}m" -n swap vg0
+if [ "$lab_swap" = 0 ]; then
+    in_stage lvcreate -y -l 100%FREE -n swap vg0
+else
+    in_stage lvcreate -y -L "${lab_swap}m" -n swap vg0
+fi
 [ "$lab_srv" = 0 ] || in_stage mkfs.ext4 -q -U "$lab_srv_uuid" /dev/vg0/srv
 in_stage mkswap -U "$lab_swap_uuid" /dev/vg0/swap
 
 echo "LAB-INSTALL copy"
-# Only the blocks in use, in place: a thin root maps nothing else.
-in_stage e2image -ra /dev/vdb /dev/mapper/vg0-root
-mount /dev/mapper/vg0-root /target
+if [ "$lab_root_fs" = ext4 ]; then
+    # Only the blocks in use, in place: a thin root maps nothing else.
+    in_stage e2image -ra /dev/vdb /dev/mapper/vg0-root
+    mount /dev/mapper/vg0-root /target
+else
+    chroot /stage modprobe "$lab_root_fs"
+    in_stage "mkfs.$lab_root_fs" -q -m "uuid=$lab_root_uuid" /dev/mapper/vg0-root
+    mount -t "$lab_root_fs" /dev/mapper/vg0-root /target
+    # A second view of it, without what is mounted over the first.
+    mkdir -p /copy
+    mount -o ro /dev/vdb /copy
+    cp -a /copy/. /target/
+    umount /copy
+fi
 [ "$lab_loader" != grub ] || mount /dev/vda3 /target/boot
 mkdir -p /target/boot/efi
 mount -t vfat /dev/vda2 /target/boot/efi
