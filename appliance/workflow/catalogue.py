@@ -95,9 +95,8 @@ def build_plan(
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
         known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
-        there = elsewhere.offers(
-            machine, places.data, stick.free_bytes(places.data), available_memory(), request.memory
-        )
+        free = stick.free_bytes(places.data)
+        there = elsewhere.offers(machine, free, available_memory(), request.memory)
         return rehearse.build_plan(machine, request, descent.lineage, missing, known, there)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)

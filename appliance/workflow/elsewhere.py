@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -41,10 +40,10 @@ class Offer:
     free: int
 
 
-def offers(machine: Machine, data: Path, stick_free: int, available: int, memory: int) -> tuple[Offer, ...]:
+def offers(machine: Machine, stick_free: int, available: int, memory: int) -> tuple[Offer, ...]:
     """Every place this appliance has. `stick_free` bytes, 0 where there is no stick; `available` MiB of RAM,
     `memory` MiB wanted for the twin. Pure."""
-    found = [Offer(STICK, f"the stick ({data})", max(0, stick_free - SPARE))] if stick_free else []
+    found = [Offer(STICK, "the stick", max(0, stick_free - SPARE))] if stick_free else []
     found += [
         Offer(p.path, f"{p.path} ({p.label or p.fstype})", max(0, p.size - SPARE)) for p in usb(machine)
     ]

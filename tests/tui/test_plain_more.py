@@ -193,7 +193,7 @@ async def test_no_room_is_no_dead_end_on_plain_lines(engine: FakeEngine) -> None
     engine.script[m.MakePlan] = lambda say: full_unless_elsewhere(say, engine.machine)
     _, said = await script(engine, "rehearse", "nothing", "ram", "", "quit")
     assert "needs 3284 MiB free" in said and "Make the swap volume smaller. Price: swap." in said
-    assert "Nothing is written to this machine: the copy lies elsewhere and is thrown away." in said
+    assert "Nothing is written to this machine: the copy elsewhere is thrown away." in said
     first, second = (say.request for say in engine.said(m.MakePlan))
     assert second == replace(first, rehearse_only=True, store="ram")
     assert not engine.said(m.Start)

@@ -72,7 +72,7 @@ def plan(planned: Planned) -> Iterator[str]:
         for write in step.writes:
             yield f"   writes: {write.what}. Power cut here: {write.if_cut}."
     if made.request.rehearse_only:
-        yield "Nothing is written to this machine: the copy lies elsewhere and is thrown away."
+        yield "Nothing is written to this machine: the copy elsewhere is thrown away."
     elif rehearsal:
         yield "Nothing that exists is changed: all of this is made in snapshots that can be deleted."
     if made.expected_bytes:

@@ -19,7 +19,7 @@ from appliance.workflow.workplace import Workplace
 from tests.unit.workflow import thick
 
 MIB = 1 << 20
-STICK = Offer("stick", "the stick (/run/twinboot/data)", 8 << 30)
+STICK = Offer("stick", "the stick", 8 << 30)
 RAM = Offer("ram", "memory", 2 << 30)
 USB = Disk(
     path="/dev/sdz",
@@ -148,15 +148,15 @@ def test_the_command_line_says_the_same() -> None:
 
 def test_the_places_are_the_stick_usb_partitions_and_memory() -> None:
     found = replace(full(), disks=(*full().disks, USB))
-    there = elsewhere.offers(found, Path("/data"), 4 << 30, 4096, 0)
+    there = elsewhere.offers(found, 4 << 30, 4096, 0)
     assert [(o.store, o.free) for o in there] == [
         ("stick", (4 << 30) - SPARE),
         ("/dev/sdz1", (60 << 30) - SPARE),
         ("ram", (4096 - 512 - 1024) * MIB - SPARE),
     ]
-    assert [o.store for o in elsewhere.offers(found, Path("/data"), 0, 900, 0)] == ["/dev/sdz1", "ram"]
-    assert elsewhere.offers(found, Path("/data"), 0, 900, 0)[-1].free == 0, "the twin comes first"
-    assert elsewhere.offers(found, Path("/data"), 0, 4096, 2048)[-1].free == (4096 - 512 - 2048) * MIB - SPARE
+    assert [o.store for o in elsewhere.offers(found, 0, 900, 0)] == ["/dev/sdz1", "ram"]
+    assert elsewhere.offers(found, 0, 900, 0)[-1].free == 0, "the twin comes first"
+    assert elsewhere.offers(found, 0, 4096, 2048)[-1].free == (4096 - 512 - 2048) * MIB - SPARE
 
 
 def test_a_usb_disk_the_machine_itself_uses_is_no_place() -> None:
