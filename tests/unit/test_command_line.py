@@ -33,6 +33,8 @@ REHEARSALS = st.builds(
     skip_checks=st.just(()) | LISTS,
     emulate=st.booleans(),
     memory=st.integers(0, 65536),
+    rehearse_only=st.booleans(),
+    store=st.just("") | WORDS,
 )
 REPAIRS = st.builds(
     Request,

@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.engine.bus import Bus
 from appliance.engine.runs import EventFile, Going, Runs
 from appliance.errors import Refused
 from appliance.host.run import RealHost
-from appliance.model.events import Line
+from appliance.model.events import AnyEvent, Line, RunFinished
 from appliance.model.plan import PatchKind, PatchRequest
 from appliance.twin.pausing import Pausing
 from appliance.twin.twin import Twin
@@ -75,3 +76,18 @@ def test_what_happens_at_a_gate_is_in_the_record_until_the_run_is_over(tmp_path:
     text = (tmp_path / "events.jsonl").read_text()
     assert going.store is None and "after the end" not in text
     assert text.count("has the keyboard") == 1 and text.count("run-started") == 2
+
+
+def test_the_record_of_a_run_that_is_only_rehearsed_is_taken_away_before_its_end_is_told(
+    tmp_path: Path,
+) -> None:
+    runs, going = waiting(tmp_path)
+    taken, ended = list[str](), list[AnyEvent]()
+    runs.deliver = lambda machine, run: taken.append(f"{run} of {machine.identity}, {len(ended)} ends told")
+    runs.bus.follow(0, lambda event: ended.append(event) if isinstance(event, RunFinished) else None)
+    runs._finish(going, "done")
+    assert taken == [], "what stays on the machine is not exported unasked"
+    only = replace(going.plan, request=replace(going.plan.request, rehearse_only=True))
+    runs._finish(dataclasses.replace(going, plan=only), "failed")
+    assert taken == [f"tb1 of {machine().identity}, 1 ends told"]
+    assert len(ended) == 2
