@@ -7,11 +7,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from appliance.boot.grub import Grub
 from appliance.model import events as e
 from appliance.model import verdict as v
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine
+from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import (
     Loss,
     Names,
@@ -25,9 +26,10 @@ from appliance.model.plan import (
 )
 from appliance.model.service_messages import MOST_PACKAGES, PackageList, PackageRow
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
+from appliance.workflow import promote
+from appliance.workflow.retirement import Retirement
 
 MACHINES = Path(__file__).parent.parent / "fixtures" / "machines"
-OLD = "the old system boots"
 
 
 def machine(name: str = "thin-uefi") -> Machine:
@@ -70,9 +72,8 @@ def names(run: str) -> Names:
     )
 
 
-def steps_of(request: Request) -> tuple[PlannedStep, ...]:
-    run = request.run
-    confirm = PlannedStep(id="confirm", title=f"Boot this machine from {run} at its next start?", gate=True)
+def steps_of(found: Machine, request: Request) -> tuple[PlannedStep, ...]:
+    """The real plan's own steps for an act on a run; those of a run that is rehearsed are told in short."""
     match request.verb:
         case Verb.REHEARSE:
             by_hand = request.patch.kind is PatchKind.BY_HAND
@@ -95,53 +96,30 @@ def steps_of(request: Request) -> tuple[PlannedStep, ...]:
                 for step, title, weight in named
                 if request.watch or step != "watch"
             )
+        case Verb.UNDO:
+            confirm = PlannedStep(id="confirm", title="Undo everything?", gate=True)
+            flip = Write(what="one sector of /boot/twinboot/env: undo", if_cut="either system boots")
+            return (confirm, PlannedStep(id="undo", title="undo", commit=True, writes=(flip,)))
+    rehearsed = plan(found, Request(verb=Verb.REHEARSE), request.run)
+    match request.verb:
         case Verb.PROMOTE:
-            return (
-                PlannedStep(id="still", title="Check that the old system has not run since", weight=10),
-                PlannedStep(id="metal", title="Will it boot on the metal?", weight=20),
-                confirm,
-                PlannedStep(
-                    id="stage",
-                    title="Stage kernel, initrd and entry",
-                    weight=30,
-                    writes=(
-                        Write(what=f"add /boot/twinboot/{run}/vmlinuz and initrd.img (46 MiB)", if_cut=OLD),
-                        Write(
-                            what="add hard links of the old kernel and initrd for Previous system", if_cut=OLD
-                        ),
-                        Write(what="add /boot/grub/custom.cfg with both entries", if_cut=OLD),
-                    ),
-                ),
-                PlannedStep(
-                    id="arm",
-                    title="Arm the trial",
-                    weight=5,
-                    commit=True,
-                    writes=(
-                        Write(
-                            what="one sector of /boot/twinboot/env: try it once", if_cut="either system boots"
-                        ),
-                    ),
-                ),
-            )
-        case Verb.RETIRE:
-            delete = Write(what=f"delete {run}-sealed, {run}-base", if_cut="the next start goes on deleting")
-            return (confirm, PlannedStep(id="retire", title="Retire", weight=10, writes=(delete,)))
-        case verb:
-            flip = Write(what=f"one sector of /boot/twinboot/env: {verb.value}", if_cut="either system boots")
-            switch = PlannedStep(id=verb.value, title=verb.value, commit=True, writes=(flip,))
-            return data_goes_back(run, confirm, switch) if request.with_data else (confirm, switch)
+            return promote.promote_steps(rehearsed, Grub(check=lambda text: None))
+        case Verb.ROLLBACK:
+            return promote.rollback_steps(rehearsed, request, None)
+        case Verb.KEEP:
+            return promote.keep_steps(rehearsed, request.retire_on)
+    group, going = made_by(found, rehearsed.names)
+    return promote.retire_steps(rehearsed, group, going)
 
 
-def data_goes_back(run: str, confirm: PlannedStep, switch: PlannedStep) -> tuple[PlannedStep, ...]:
-    away = Write(what=f"add vg0/srv-{run}-undone: vg0/srv as it is now, read-only", if_cut=OLD)
-    back = Write(what=f"vg0/srv becomes vg0/srv-{run}-safety: one commit of LVM's metadata", if_cut=OLD)
-    return (
-        confirm,
-        PlannedStep(id="undone", title="Put the data away as it is now", weight=5, writes=(away,)),
-        switch,
-        PlannedStep(id="data-back", title="Data as before the trial", weight=20, writes=(back,)),
-    )
+def made_by(found: Machine, names: Names) -> tuple[VolumeGroup, Retirement]:
+    """The volume group with what a sealed run has made in it, and all of that to go."""
+    group = found.vg(names.vg)
+    origin = group.lv(found.systems[0].root.lv) if group else None
+    assert group is not None and origin is not None
+    doomed = (names.base, names.sealed, names.trial)
+    made = tuple(replace(origin, name=name) for name in doomed)
+    return replace(group, lvs=(*group.lvs, *made)), Retirement(doomed)
 
 
 def losses(run: str, with_data: bool) -> tuple[Loss, ...]:
@@ -167,7 +145,7 @@ def plan(found: Machine, request: Request, run: str = "tb1") -> Plan:
         machine=found.identity,
         fingerprint=fingerprint(found),
         system=found.systems[0],
-        steps=steps_of(chosen),
+        steps=steps_of(found, chosen),
         expected_bytes=1_500_000_000 if request.makes_a_run else 0,
         free_bytes=3_600_000_000 if request.makes_a_run else 0,
         pool="vg0/pool" if request.makes_a_run else "",

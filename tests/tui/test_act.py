@@ -43,7 +43,7 @@ async def test_promotion_shows_every_write_and_what_a_power_cut_leaves(engine: F
     ready(engine, migrated=True)
     async with desk(engine, size=(80, 50)) as here:
         await here.press("p")
-        await here.sees("Promote tb1", "4 writes", "1  add /boot/twinboot/tb1/vmlinuz", "<- the switch")
+        await here.sees("Promote tb1", "6 writes", "1  add srv-tb1-safety", "<- the switch")
         await here.sees(
             "power cut up to here: the old system boots", "power cut up to here: either system boots"
         )
@@ -150,11 +150,15 @@ async def test_drift_of_the_old_system_refuses_and_offers_no_force(engine: FakeE
 
 
 @pytest.mark.parametrize(
-    ("state", "key", "verb"),
-    [(State.ARMED, "r", Verb.ROLLBACK), (State.TRIAL, "k", Verb.KEEP), (State.SEALED, "d", Verb.RETIRE)],
+    ("state", "key", "verb", "writes"),
+    [
+        (State.ARMED, "r", Verb.ROLLBACK, "1 write, in this order"),
+        (State.TRIAL, "k", Verb.KEEP, "1 write, in this order"),
+        (State.SEALED, "d", Verb.RETIRE, "4 writes, in this order"),
+    ],
 )
 async def test_each_act_on_the_boot_page_is_planned_shown_and_typed(
-    engine: FakeEngine, state: State, key: str, verb: Verb
+    engine: FakeEngine, state: State, key: str, verb: Verb, writes: str
 ) -> None:
     ready(engine)
     engine.status = replace(engine.status, lineage=story.lineage(state))
@@ -167,7 +171,7 @@ async def test_each_act_on_the_boot_page_is_planned_shown_and_typed(
             await here.press("x", "enter")
             await here.sees('"x" is no date')
             await here.press("backspace", *"2027", "minus", *"01", "minus", *"31", "enter")
-        await here.sees("1 write, in this order", "last 4 characters of LAB-0001")
+        await here.sees(writes, "last 4 characters of LAB-0001")
         assert engine.said(m.Start) == []
         await type_last4(here)
         await here.until(lambda: bool(engine.said(m.Start)), "the start")
