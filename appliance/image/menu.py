@@ -73,7 +73,7 @@ def medium_menu(build: str) -> str:
 
 def loopback_menu(build: str) -> str:
     """loopback.cfg of the disc: what a multi-boot stick's GRUB shows, which holds the disc as a file."""
-    entries = "\n".join(_entry(entry, "twinboot.iso=$iso_path", "") for entry in ENTRIES)
+    entries = "\n".join(_entry(entry, '"twinboot.iso=$iso_path"', "") for entry in ENTRIES)
     text = (HERE / "loopback.cfg").read_text().replace("@ENTRIES@", entries)
     return text.replace("@BUILD@", build)
 

@@ -217,12 +217,12 @@ def test_a_copy_that_fails_stops(tmp_path: Path, sh: Sh) -> None:
     assert done.returncode == 9 and "the medium cannot be read" in done.stdout
 
 
-def carried(tmp_path: Path, how: str) -> str:
+def carried(tmp_path: Path, how: str, folder: str = "isos") -> str:
     """Machine with a data disk sda1, and a multi-boot stick sdb1 that holds isos/twinboot.iso on a `how`."""
     put_device(tmp_path, "sda1", None)
     put_device(tmp_path, "sdb1", None)
-    (tmp_path / "devices/sdb1/isos").mkdir()
-    (tmp_path / "devices/sdb1/isos/twinboot.iso").write_text("")
+    (tmp_path / "devices/sdb1" / folder).mkdir()
+    (tmp_path / "devices/sdb1" / folder / "twinboot.iso").write_text("")
     put_device(tmp_path, "twinboot.iso", BUILD)
     kinds = f"case $5 in /dev/sda1) echo ext4 ;; *) echo {how} ;; esac"
     return f"""
@@ -246,6 +246,31 @@ def test_a_disc_that_is_a_file_on_a_multi_boot_stick_is_found_and_the_stick_is_t
     mounted = (tmp_path / "how").read_text().splitlines()
     assert all(" ro" in line for line in mounted)
     assert "ro,noload" in mounted[0] and ("norecovery" in mounted[1]) == (how == "xfs")
+
+
+@pytest.mark.parametrize("word", ['"twinboot.iso={path}"', 'twinboot.iso="{path}"'])
+def test_its_path_may_have_blanks_as_grub_and_a_person_quote_them(tmp_path: Path, sh: Sh, word: str) -> None:
+    path = "/My  isos * here/twinboot.iso"
+    told = f"tb_arguments 'quiet {word.format(path=path)} twinboot.build={BUILD} toram'; "
+    told += carried(tmp_path, "vfat", "My  isos * here")
+    done = sh(told + 'echo "$TB_ISO,$TB_BUILD,$TB_TORAM"; TB_TORAM=; tb_find_image && cat "$TB_IMAGE"')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{path},{BUILD},y\n") and "root on twinboot.iso" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", []),
+        ("  quiet\ttoram  ", ["quiet", "toram"]),
+        ('a="b c" d', ["a=b c", "d"]),
+        ('"a=b  c"', ["a=b  c"]),
+        ('a="b c', ["a=b c"]),
+        ("a=* b=\\x", ["a=*", "b=\\x"]),
+    ],
+)
+def test_arguments_are_taken_apart_as_the_kernel_does(sh: Sh, line: str, words: list[str]) -> None:
+    assert sh(f"tb_words '{line}'").stdout.splitlines() == words
 
 
 def test_a_file_system_of_a_kind_not_known_is_not_even_mounted(tmp_path: Path, sh: Sh) -> None:
