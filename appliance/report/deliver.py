@@ -14,8 +14,10 @@ from appliance.errors import ApplianceError, ExportFailed, OutOfSpace, Refused
 from appliance.host.files import sync_folder
 from appliance.host.run import Command, Effect, Host
 from appliance.report.bundle import Tell
+from appliance.report.stalled import STALLED, while_it_moves
 
-CHUNK = 256 * 1024
+CHUNK = 1 << 20
+"""Bytes between two words of progress: each is on the medium when it is told."""
 SLACK = 64 * 1024
 """Bytes a file system may need for names and tables."""
 UPLOAD = 500.0
@@ -69,8 +71,18 @@ WANTED = Cargo("list of wanted packages", "Nothing half-written was left behind.
 def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: Tell) -> Path:
     """Copy `files` (name, source) into the new or existing folder `below` of `root`; returns that folder.
 
-    Raises ExportFailed (gone, read-only, broken) and OutOfSpace; then what was begun is removed.
+    Raises ExportFailed (gone, read-only, broken) and OutOfSpace; then what was begun is removed. Where `root`
+    stops answering, its half files stay: they begin with a dot and end in ".part".
     """
+    stalled = ExportFailed(
+        f"{root} does not answer: nothing was written to it for {STALLED:.0f} s.",
+        safe="The record is still in the appliance and on the machine. Files that end in .part may be left.",
+        next_actions=("Use another stick: this one is worn out or was pulled.", RECORD.otherwise),
+    )
+    return while_it_moves(lambda told: _to_folder(files, root, below, told), tell, stalled, STALLED)
+
+
+def _to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: Tell) -> Path:
     total = sum(source.stat().st_size for _, source in files)
     check_room(root, total)
     folder, made, begun = root / below, [], []
@@ -148,12 +160,15 @@ def _folders(root: Path, wanted: Path) -> list[Path]:
 def _copy(source: Path, target: Path, done: int, total: int, tell: Tell) -> int:
     """Copy with fsync: it is said to be there only when the medium has it."""
     with source.open("rb") as data, target.open("wb") as out:
-        while chunk := data.read(CHUNK):
+        more = True
+        while more:
+            chunk = data.read(CHUNK)
+            more = len(chunk) == CHUNK
             out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
             done += len(chunk)
             tell(done, total)
-        out.flush()
-        os.fsync(out.fileno())
     return done
 
 

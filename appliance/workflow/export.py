@@ -17,7 +17,7 @@ from appliance.model.events import AnyEvent
 from appliance.model.machine import Machine
 from appliance.model.service_messages import STICK, Exported
 from appliance.report.bundle import Packed, Part, pack, parts_of
-from appliance.report.deliver import plain_words, to_address, to_folder, why_no_address
+from appliance.report.deliver import to_address, to_folder, why_no_address
 from appliance.report.log import log_text
 from appliance.report.record import read_record
 from appliance.workflow.places import Places
@@ -90,7 +90,7 @@ class Exporter:
     def _root(self, to: str) -> Path | None:
         """The folder to export into; None for an address. Raises Refused and ExportFailed."""
         if to == STICK:
-            return self.stick() / "reports"
+            return self.stick()
         if to.startswith("/"):
             return Path(to)
         if reasons := why_no_address(to):
@@ -143,12 +143,10 @@ class Exporter:
             where = to_address(self.host, packed.archive, to, proxy)
             tell("sending", size, size, "bytes")
             return where
-        if to == STICK:
-            with plain_words(root.parent, 0):
-                root.mkdir(exist_ok=True)
         pages = [(f"{act.name}/{page}", act / page) for act in acts for page in PAGES]
         files = [*((name, page) for name, page in pages if page.is_file())]
         files.append((packed.archive.name, packed.archive))
+        below = f"reports/{below}" if to == STICK else below
         return str(to_folder(files, root, below, lambda done, total: tell("writing", done, total, "bytes")))
 
 

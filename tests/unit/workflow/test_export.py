@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -223,6 +223,36 @@ def test_a_stick_that_fails_half_way_is_left_without_our_half_files(
 
     monkeypatch.setattr(os, "fsync", breaks)
     assert said in failing(places).what
+
+
+def test_a_stick_that_stops_answering_is_one_clear_error_and_what_wakes_up_later_writes_no_more(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a process that waits for a dead device: nothing of it comes back until the device does."""
+    real, back, ended = os.fsync, threading.Event(), threading.Event()
+    asleep = list[int]()
+
+    def stuck(fd: int) -> None:
+        if "/stick/" in os.readlink(f"/proc/self/fd/{fd}"):
+            asleep.append(fd)
+            back.wait(30)
+        real(fd)
+
+    clear = deliver._clear
+
+    def cleared(begun: Sequence[Path], made: Sequence[Path]) -> None:
+        clear(begun, made)
+        ended.set()
+
+    monkeypatch.setattr(os, "fsync", stuck)
+    monkeypatch.setattr(deliver, "_clear", cleared)
+    monkeypatch.setattr(deliver, "STALLED", 0.2)
+    with pytest.raises(ExportFailed, match="does not answer: nothing was written to it for") as said:
+        exporter(places).export(MACHINE, "tb1", "stick", EVENTS, Told())
+    assert ".part may be left" in said.value.safe and "another stick" in said.value.next_actions[0]
+    back.set()
+    assert ended.wait(30) and len(asleep) == 1
+    assert not [p for p in (places.data / "reports").rglob("*") if p.is_file()]
 
 
 class Shelf(BaseHTTPRequestHandler):
