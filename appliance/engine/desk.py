@@ -169,4 +169,7 @@ class Desk:
         if act == "firmware":
             catalogue.ask_for_setup(self.host)
             act = "reboot"
-        self.host.run(write("systemctl", act, timeout=30))
+        # As `systemctl poweroff` does in the end (systemctl(1)): by itself it would first ask systemd-logind,
+        # which the appliance does not run, and complain on every screen.
+        how = ("--job-mode=replace-irreversibly", "--no-block")
+        self.host.run(write("systemctl", "start", f"{act}.target", *how, timeout=30))

@@ -11,8 +11,8 @@ from appliance.engine import desk as engine_desk
 from appliance.engine.bus import Bus
 from appliance.engine.desk import Desk
 from appliance.engine.runs import Runs
-from appliance.errors import Busy
-from appliance.host.run import RealHost
+from appliance.errors import Busy, Refused
+from appliance.host.run import Command, Output, RealHost
 from appliance.model.lineage import Lineage
 from appliance.model.plan import Request, Verb
 from appliance.workflow.descent import Descent
@@ -54,3 +54,42 @@ def test_a_rehearsal_is_planned_without_the_disks(tmp_path: Path, monkeypatch: p
     with made.runs.disks:
         made.plan(Request(verb=Verb.REHEARSE))
     assert asked == [Verb.REHEARSE]
+
+
+class Remembers:
+    """A host that does nothing and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.ran: list[tuple[str, ...]] = []
+
+    def run(self, command: Command) -> Output:
+        self.ran.append(command.argv)
+        return Output(0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("act", "target"), [("reboot", "reboot"), ("poweroff", "poweroff"), ("firmware", "reboot")]
+)
+def test_the_machine_goes_down_by_systemd_itself_for_there_is_no_logind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, target: str
+) -> None:
+    host, bus, places = Remembers(), Bus(), Places(tmp_path)
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+    asked = list[str]()
+    monkeypatch.setattr(engine_desk.catalogue, "ask_for_setup", lambda host: asked.append("setup"))
+    made.power(act)
+    assert host.ran == [
+        ("systemctl", "start", f"{target}.target", "--job-mode=replace-irreversibly", "--no-block")
+    ]
+    assert asked == (["setup"] if act == "firmware" else [])
+
+
+def test_the_machine_does_not_go_down_for_another_word_or_in_a_run(tmp_path: Path) -> None:
+    host, bus, places = Remembers(), Bus(), Places(tmp_path)
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+    with pytest.raises(Refused, match="not halt"):
+        made.power("halt")
+    made.runs.going = SimpleNamespace(busy=True)  # type: ignore[assignment]
+    with pytest.raises(Refused, match="A run is going on"):
+        made.power("reboot")
+    assert host.ran == []
