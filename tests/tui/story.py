@@ -101,15 +101,16 @@ def steps_of(found: Machine, request: Request) -> tuple[PlannedStep, ...]:
             flip = Write(what="one sector of /boot/twinboot/env: undo", if_cut="either system boots")
             return (confirm, PlannedStep(id="undo", title="undo", commit=True, writes=(flip,)))
     rehearsed = plan(found, Request(verb=Verb.REHEARSE), request.run)
+    loader = Grub(check=lambda text: None)
     match request.verb:
         case Verb.PROMOTE:
-            return promote.promote_steps(rehearsed, Grub(check=lambda text: None))
+            return promote.promote_steps(rehearsed, loader)
         case Verb.ROLLBACK:
-            return promote.rollback_steps(rehearsed, request, None)
+            return promote.rollback_steps(rehearsed, request, None, loader.words)
         case Verb.KEEP:
-            return promote.keep_steps(rehearsed, request.retire_on)
+            return promote.keep_steps(rehearsed, request.retire_on, loader.words)
     group, going = made_by(found, rehearsed.names)
-    return promote.retire_steps(rehearsed, group, going)
+    return promote.retire_steps(rehearsed, group, going, loader)
 
 
 def made_by(found: Machine, names: Names) -> tuple[VolumeGroup, Retirement]:
