@@ -33,6 +33,8 @@ EXAMPLES = """examples:
   twinboot rehearse --security --save june  a plan file on the stick, to be run with nobody there
   twinboot export tb1 --to http://host/in/  the record of tb1, without secrets
   twinboot --plain                          everything by menus on plain lines
+  twinboot wanted                           what this machine would fetch, onto the stick
+  twinboot bundle make LIST... --stick      fetch it, in an office with internet
   twinboot image build                      make dist/twinboot.img (on a workstation)
 
 exit codes: 0 done, 1 failed or the verdict is FAIL, 2 wrong arguments, 3 refused (nothing written),
@@ -106,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     cancel.add_argument("run")
     cli_services.add_verbs(verb)
     cli_vm.add_verbs(verb)
+    verbs.add_parser(
+        "bundle", help="Make a bundle for machines without internet (in an office).", add_help=False
+    )
     verbs.add_parser("image", help="Build the bootable image (on a workstation).", add_help=False)
     return top
 
@@ -283,6 +288,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from appliance.image.cli import main as image_main
 
         return image_main(words[1:])
+    if words[:1] == ["bundle"]:
+        from appliance.office.cli import main as office_main
+
+        return office_main(words[1:])
     args = parser().parse_args(words)
     try:
         return asyncio.run(run(args))

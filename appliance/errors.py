@@ -155,6 +155,17 @@ class ExportFailed(ApplianceError):
     )
 
 
+class BundleFailed(ApplianceError):
+    """A bundle could not be made whole: an archive that does not answer, or has changed while it was read."""
+
+    code = "BUNDLE-01"
+    safe = "What was fetched so far stays. The machines' lists were only read."
+    next_actions = (
+        "Run the same command again: it goes on where it stopped.",
+        "Check the way to the archives, or name a mirror with --mirror.",
+    )
+
+
 class NeedsRescue(ApplianceError):
     """The journal is damaged in the middle or an undo failed: no guess is made."""
 

@@ -33,6 +33,8 @@ RELATIONS = (
 )
 """Fields of an installed package that apt's solver asks (deb-control(5))."""
 
+ELSEWHERE = re.compile(r"([a-z]+\+)?(https?|ftp)://[^/@]+(/|\Z)")
+"""Where an office can fetch from; apt's wrappers stand before the transport (tor+http)."""
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _VERSION = re.compile(r"[A-Za-z0-9.+:~-]{1,255}")
 
@@ -153,6 +155,10 @@ def _what_is_wrong(wanted: Wanted) -> str:
         words = (source.uri, source.suite, *source.components, *source.architectures, *source.signed_by)
         if not all(is_word(word) for word in words):
             return f"the source {source.uri!r} holds blanks or control characters."
+        if not ELSEWHERE.match(source.uri):
+            return f"the source {source.uri!r} is no address on a network."
+        if not all(map(leads_inside, (source.suite.strip("/") or ".", *source.components))):
+            return f"the source {source.uri!r} has a suite or component that leads elsewhere."
     if apt.default_release and not is_word(apt.default_release):
         return "the default release holds blanks or control characters."
     return ""
@@ -161,6 +167,21 @@ def _what_is_wrong(wanted: Wanted) -> str:
 def is_word(text: str) -> bool:
     """Whether `text` stays one word in a file of apt's."""
     return bool(text) and text.isprintable() and not set(text) & set(" \"'\\;[]{}")
+
+
+def without_secrets(uri: str) -> tuple[str, bool]:
+    """`uri` without name, password, query and fragment; and whether there was one of them.
+
+    Everything before the last "@" goes: a password may hold a slash that nobody has quoted.
+    """
+    scheme, apart, rest = uri.partition("://")
+    bare = re.split(r"[?#]", rest.rpartition("@")[2])[0]
+    return f"{scheme}{apart}{bare}", bare != rest
+
+
+def leads_inside(path: str) -> bool:
+    """Whether a suite or component, which is a path of the archive, stays below it."""
+    return not {"", ".."} & set(path.split("/"))
 
 
 def file_name(wanted: Wanted, several: bool = False) -> str:

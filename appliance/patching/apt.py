@@ -20,8 +20,6 @@ from appliance.patching.base import Applied, Guest, Mark, Preview, Setting, Sour
 from appliance.patching.job import FOLDER, Job
 from appliance.patching.script import run_script
 
-_UPGRADE = ("upgrade", "--with-new-pkgs")
-
 # Both questions in one call of the agent: what would change, and what would be fetched. apt-get ends with
 # 100 where it cannot do what is asked, and says why on lines that begin with "E: ".
 _ASK = """
@@ -189,7 +187,7 @@ class Apt:
                 debs = tuple(d for d in debs if d.name in map(_without_version, wanted))
             debs = tuple(d for d in debs if not apt_text.LOADER.match(d.name))
             return ("install", *(f"{self._setting.bundle.rstrip('/')}/{d.file}" for d in debs))
-        return ("install", *wanted) if request.kind is PatchKind.PACKAGES else _UPGRADE
+        return ("install", *wanted) if request.kind is PatchKind.PACKAGES else apt_text.UPGRADE
 
     def _script(self, tell: Tell) -> Applied:
         mark = self.begin()

@@ -7,18 +7,23 @@ they count as signed only where the guest's own (signed) package lists name thei
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from appliance.errors import Refused
+from appliance.model.bundle import suite_key
+from appliance.model.wanted import without_secrets
 from appliance.patching.base import Guest
 from appliance.patching.job import FOLDER
 
 _LOOK = r"""
 cd "$1" || exit 1
-for f in InRelease Release.gpg Release Packages Packages.gz Packages.xz
-do [ -e "$f" ] && echo "flat $f"; done
-for f in dists/*/InRelease dists/*/Release.gpg dists/*/Release; do [ -e "$f" ] && echo "suite $f"; done
+for a in $(dpkg --print-architecture) $(dpkg --print-foreign-architectures); do echo "arch $a"; done
+apt-get indextargets --no-release-info --format 'own $(REPO_URI)|$(RELEASE)' \
+    'Created-By: Packages' 2>/dev/null | sort -u
+find . -name pool -prune -o -type f \( -name InRelease -o -name Release.gpg -o -name Release \
+    -o -name Packages -o -name 'Packages.*' \) -print | sed 's/^\.\//file /'
 for f in *.deb; do [ -f "$f" ] && echo "deb $f"; done
 exit 0
 """
@@ -56,29 +61,48 @@ class Deb:
 
 
 @dataclass(frozen=True, slots=True)
+class Suite:
+    """One signed or unsigned index. `base` is the repository's folder below the bundle's, "" for the latter.
+
+    `components` has pairs of a component and its architectures, () for a flat repository.
+    """
+
+    base: str
+    name: str
+    components: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
-    """What lies at `path` in the guest. `suites` is () for a flat repository; `debs` only for plain files."""
+    """What lies at `path` in the guest: `suites` of one or many repositories, or `debs` for plain files."""
 
     path: str
-    flat: bool = False
-    suites: tuple[tuple[str, str], ...] = ()
+    suites: tuple[Suite, ...] = ()
     signed: bool = False
     debs: tuple[Deb, ...] = ()
 
     @property
     def repository(self) -> bool:
-        return self.flat or bool(self.suites)
+        return bool(self.suites)
 
     def sources_file(self, trusted: bool) -> bytes:
-        """A deb822 sources file for this bundle; `trusted` skips the signature check, said by the caller."""
-        uri = "file:" + quote(self.path.rstrip("/"))
-        trust = "Trusted: yes\n" if trusted else ""
-        if self.flat:
-            return f"Types: deb\nURIs: {uri}/\nSuites: ./\n{trust}".encode()
-        return "\n".join(
-            f"Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: {components}\n{trust}"
-            for suite, components in self.suites
-        ).encode()
+        """A deb822 sources file for this bundle; `trusted` skips the signature check, said by the caller.
+
+        What was fetched for a site without internet is older when it gets there: its age is said while
+        planning, and does not make apt refuse it here.
+        """
+        more = ("Check-Valid-Until: no", "By-Hash: no", *(("Trusted: yes",) if trusted else ()))
+        stanzas = []
+        for suite in self.suites:
+            uri = "file:" + quote(f"{self.path.rstrip('/')}/{suite.base}")
+            head = ("Types: deb", f"URIs: {uri}", f"Suites: {suite.name}")
+            parts: list[tuple[str, ...]] = [
+                (f"Components: {name}", f"Architectures: {' '.join(archs)}")
+                for name, archs in suite.components
+            ]
+            stanzas += ["\n".join((*head, *part, *more)) + "\n" for part in parts or [()]]
+        return "\n".join(stanzas).encode()
 
 
 def look(guest: Guest, path: str) -> Bundle:
@@ -87,32 +111,91 @@ def look(guest: Guest, path: str) -> Bundle:
     if out.status != 0:
         raise Refused((f"The bundle is not there: {path} cannot be opened in the twin.",))
     rows = [line.partition(" ") for line in out.stdout.decode(errors="replace").splitlines()]
-    flat = {rest for word, _, rest in rows if word == "flat"}
-    suite_files = [rest for word, _, rest in rows if word == "suite"]
-    if suite_files:
-        return _with_suites(guest, path, suite_files)
-    if flat:
-        if not flat & {"Packages", "Packages.gz", "Packages.xz"}:
-            raise Refused(("The bundle has a Release file but no Packages file.",))
-        return Bundle(path, flat=True, signed=bool(flat & {"InRelease", "Release.gpg"}))
+    files = [rest for word, _, rest in rows if word == "file"]
+    own = frozenset(own_suite(rest) for word, _, rest in rows if word == "own")
+    if suites := suites_of(files, tuple(rest for word, _, rest in rows if word == "arch"), own):
+        return Bundle(path, suites, signed=all(suite.signed for suite in suites))
     if any(word == "deb" for word, _, _ in rows):
         return _plain_debs(guest, path)
     raise Refused(("The bundle holds neither a repository (dists/ or Packages) nor a .deb file.",))
 
 
-def _with_suites(guest: Guest, path: str, files: list[str]) -> Bundle:
-    suites: dict[str, str] = {}
-    signed = True
-    for suite in sorted({name.split("/")[1] for name in files}):
-        here = [f.rpartition("/")[2] for f in files if f.split("/")[1] == suite]
-        signed = signed and bool({"InRelease", "Release.gpg"} & set(here))
-        release = "InRelease" if "InRelease" in here else "Release"
-        text = guest.read_file(f"{path}/dists/{suite}/{release}").decode(errors="replace")
-        match = re.search(r"^Components:[ \t]*([A-Za-z0-9 ._/-]+)$", text, re.M)
-        if not re.fullmatch(r"[A-Za-z0-9._+-]+", suite) or not match:
-            raise Refused((f"The bundle's suite {suite!r} names no components.",))
-        suites[suite] = match[1].strip()
-    return Bundle(path, suites=tuple(suites.items()), signed=signed)
+_BASE = r"(?P<base>(?:archives/[^/]+/)?)"
+_IN_DISTS = re.compile(_BASE + r"dists/(?P<suite>[^/]+(?:/[^/]+)?)/(?P<file>InRelease|Release|Release\.gpg)")
+_LIST = re.compile(_BASE + r"dists/(?P<path>.+)/binary-(?P<arch>[a-z0-9-]+)/Packages(?:\.(?:gz|xz|bz2|zst))?")
+_FLAT = re.compile(
+    r"(?P<base>archives/[^/]+/|)(?P<suite>(?:(?<=/)(?!dists/)[^/]+/)*)"
+    r"(?P<file>InRelease|Release|Release\.gpg|Packages|Packages\.[a-z0-9]+)"
+)
+_WORD = re.compile(r"[A-Za-z0-9._+~/-]+")
+
+
+def own_suite(row: str) -> tuple[str, str]:
+    """A source of the guest, as apt names it, by what it is known by in a bundle for many machines."""
+    uri, _, suite = row.partition("|")
+    return suite_key(without_secrets(uri)[0], suite)
+
+
+def suites_of(
+    files: Iterable[str], architectures: tuple[str, ...], own: frozenset[tuple[str, str]]
+) -> tuple[Suite, ...]:
+    """The suites that index `files`, paths below the bundle, make up, with the components that are there.
+
+    `architectures` are the guest's, its own first. Of a bundle made for many machines only suites in `own`,
+    the guest's sources, count. Raises Refused where none is, or one has no list of packages. Pure.
+    """
+    releases: dict[tuple[str, str], set[str]] = {}
+    lists: dict[tuple[str, str], set[str]] = {}
+    flat: dict[tuple[str, str], set[str]] = {}
+    for file in files:
+        if match := _LIST.fullmatch(file):
+            lists.setdefault((match["base"], match["path"]), set()).add(match["arch"])
+        elif match := _IN_DISTS.fullmatch(file):
+            releases.setdefault((match["base"], match["suite"]), set()).add(match["file"])
+        elif match := _FLAT.fullmatch(file):
+            flat.setdefault((match["base"], match["suite"]), set()).add(match["file"])
+    if releases:
+        flat = {place: found for place, found in flat.items() if place[0]}
+    many = bool(releases or flat)
+    releases = {place: found for place, found in releases.items() if _counts(place, own)}
+    flat = {place: found for place, found in flat.items() if _counts(place, own)}
+    if many and not releases and not flat:
+        raise Refused(("None of the bundle's archives is a source of this system: it was made for others.",))
+    return (
+        *(_suite(*place, named, lists, architectures) for place, named in sorted(releases.items())),
+        *(_flat(*place, named) for place, named in sorted(flat.items())),
+    )
+
+
+def _counts(place: tuple[str, str], own: frozenset[tuple[str, str]]) -> bool:
+    base, suite = place
+    return not base or (base.rstrip("/"), suite.strip("/") or ".") in own
+
+
+def _suite(
+    base: str,
+    name: str,
+    files: set[str],
+    lists: dict[tuple[str, str], set[str]],
+    architectures: tuple[str, ...],
+) -> Suite:
+    components = []
+    for (where, path), there in sorted(lists.items()):
+        if where == base and path.startswith(f"{name}/"):
+            usable = tuple(a for a in architectures if a in there) or tuple(there & {"all"})
+            components += [(path.removeprefix(f"{name}/"), usable)] if usable else []
+    if not components or not all(_WORD.fullmatch(word) for word in (name, *(c for c, _ in components))):
+        own = architectures[0] if architectures else "this system"
+        raise Refused((f"The bundle's suite {name!r} has no list of packages for {own}.",))
+    return Suite(base, name, tuple(components), bool({"InRelease", "Release.gpg"} & files))
+
+
+def _flat(base: str, name: str, files: set[str]) -> Suite:
+    if not files - {"InRelease", "Release", "Release.gpg"}:
+        raise Refused(("The bundle has a Release file but no Packages file.",))
+    if name and not _WORD.fullmatch(name):
+        raise Refused((f"The bundle's suite {name!r} is no name of a suite.",))
+    return Suite(base, name or "./", (), bool({"InRelease", "Release.gpg"} & files))
 
 
 def _plain_debs(guest: Guest, path: str) -> Bundle:

@@ -56,6 +56,11 @@ Pin-Priority: 50
 """
 
 
+def pins(*, security: bool) -> str:
+    """Our own records of apt_preferences(5): the loader held, and for security updates all else as it is."""
+    return _LOADER_PIN + (_SECURITY_PINS if security else "")
+
+
 def environment(proxy: str) -> tuple[str, ...]:
     """argv prefix that sets the whole environment (an agent's own env may replace PATH)."""
     pairs = [f"{key}={value}" for key, value in ENVIRONMENT]
@@ -87,6 +92,8 @@ def options(setting: Setting, hosts: tuple[str, ...], *, bundle_lists: bool) -> 
             f"Dir::Etc::SourceList={SOURCES}",
             "Dir::Etc::SourceParts=/dev/null",
             f"Dir::State::Lists={LISTS}",
+            # Of a list in many packings a bundle has the first of these, and apt tries no other.
+            "Acquire::CompressionTypes::Order=xz,gz,bz2",
             "Dir::Cache::pkgcache=",
             "Dir::Cache::srcpkgcache=",
             "Dir::Etc::Trusted=/dev/null",

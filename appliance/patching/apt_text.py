@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from appliance.model.verdict import PackageChange
 
 LOADER = re.compile(r"^(grub|shim|systemd-boot)")
+UPGRADE = ("upgrade", "--with-new-pkgs")
+"""All that is pending, new kernels included, and nothing removed."""
 LOADER_GLOBS = "grub* shim* systemd-boot*"
 _KERNEL = re.compile(r"^linux-image-(unsigned-)?\d")
 _INST = re.compile(

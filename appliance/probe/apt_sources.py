@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from appliance.model.wanted import Key, Source, is_word
+from appliance.model.wanted import ELSEWHERE, Key, Source, is_word, leads_inside, without_secrets
 from appliance.probe.tree import Tree
 
 LIST, PARTS = "/etc/apt/sources.list", "/etc/apt/sources.list.d"
-FETCHED = frozenset({"http", "https", "ftp"})
 MOST = 1000
 """Entries of one system; with more it is no list of sources."""
 
@@ -100,11 +99,12 @@ def _take(path: str, entry: _Entry, found: SourceFiles) -> None:
     """Into `sources` what an office can fetch from, into `unknown` why not."""
     uri, secret = without_secrets(entry.uri)
     shown = f"The source {uri} {entry.suite} ({path})"
-    scheme = uri.partition(":")[0].rpartition("+")[2]
     signed = tuple(word for word in re.split(r"[,\s]+", entry.options.get("signed-by", "")) if word)
     architectures = tuple(word for word in entry.options.get("arch", "").split(",") if word)
     words = (uri, entry.suite, *entry.components, *architectures, *signed)
-    if scheme not in FETCHED or not all(map(is_word, words)) or len(found.sources) >= MOST:
+    paths = (entry.suite.strip("/") or ".", *entry.components)
+    able = ELSEWHERE.match(uri) and all(map(is_word, words)) and all(map(leads_inside, paths))
+    if not able or len(found.sources) >= MOST:
         found.unknown.append(f"{shown} cannot be fetched from elsewhere.")
         return
     if secret:
@@ -120,13 +120,3 @@ def _take(path: str, entry: _Entry, found: SourceFiles) -> None:
             trusted=entry.options.get("trusted", "") in ("yes", "true", "1"),
         )
     )
-
-
-def without_secrets(uri: str) -> tuple[str, bool]:
-    """`uri` without name, password, query and fragment; and whether there was one of them.
-
-    Everything before the last "@" goes: a password may hold a slash that nobody has quoted.
-    """
-    scheme, apart, rest = uri.partition("://")
-    bare = re.split(r"[?#]", rest.rpartition("@")[2])[0]
-    return f"{scheme}{apart}{bare}", bare != rest

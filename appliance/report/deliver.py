@@ -66,6 +66,7 @@ PLAN = Cargo(
     "Keep the command line: it asks for the same.",
 )
 WANTED = Cargo("list of wanted packages", "Nothing half-written was left behind.", "Use another stick.")
+BUNDLE = Cargo("bundle", "What was fetched so far stays.", "Run the same command again: it goes on.")
 
 
 def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: Tell) -> Path:

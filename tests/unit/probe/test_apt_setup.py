@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.model.wanted import AptSetup, Source
+from appliance.model.wanted import AptSetup, Source, without_secrets
 from appliance.probe.apt_keys import is_public
 from appliance.probe.apt_lists import Lists, release_fields, release_time
 from appliance.probe.apt_setup import read_setup
-from appliance.probe.apt_sources import fields_of, read_sources, without_secrets
+from appliance.probe.apt_sources import fields_of, read_sources
 from appliance.probe.tree import Tree
 
 NOW = 1_700_000_000.0
