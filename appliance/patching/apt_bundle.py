@@ -40,7 +40,7 @@ done
 
 # The keyrings this guest trusts: apt's folder, and every file that one of its sources names.
 _KEYS = rf"""
-mkdir -p {FOLDER}/keys && cd {FOLDER}/keys || exit 1
+rm -rf {FOLDER}/keys; mkdir -p {FOLDER}/keys && cd {FOLDER}/keys || exit 1
 n=0
 sources="/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources"
 named=$(cat $sources 2>/dev/null | sed -n -e 's/^[^#]*[[ ]signed-by=\(\/[^] ,]*\).*/\1/p' \
