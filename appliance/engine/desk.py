@@ -140,7 +140,15 @@ class Desk:
         machine, descent = self.machine(STILL_TRUE), self.descent()
         if request.verb in (Verb.REHEARSE, Verb.REPAIR):
             sizes = self.packages.sizes(request.system, machine)
-            return catalogue.build_plan(machine, request, descent, self.host, self.places, sizes)
+            return catalogue.build_plan(
+                machine,
+                request,
+                descent,
+                self.host,
+                self.places,
+                sizes,
+                lambda system: self.packages.setup(system, machine),
+            )
         going = self.runs.going
         twin = going is not None and going.at_hand  # its volumes are in use while a person works in it
         if twin or not self.runs.disks.acquire(timeout=DISKS_WAIT):

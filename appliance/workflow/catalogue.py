@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,10 +26,12 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.messages import RecordOf
 from appliance.model.plan import Plan, Request, Verb, fingerprint
+from appliance.model.wanted import AptSetup
 from appliance.twin.sizing import available_memory
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow import data_back, elsewhere, promote, rehearse, repair, stick, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
+from appliance.workflow.bundle_check import Finding, Owner, check_bundle
 from appliance.workflow.descent import Descent, descend
 from appliance.workflow.losses import losses
 from appliance.workflow.naming import next_run, with_every_name
@@ -36,6 +39,7 @@ from appliance.workflow.places import Places
 from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.room import Known
 from appliance.workflow.runner import Step
+from appliance.workflow.selection import choose_system
 from appliance.workflow.standing import stand
 from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import data_back as data_steps
@@ -87,17 +91,23 @@ def build_plan(
     host: Host,
     places: Places,
     sizes: Mapping[str, int] | None = None,
+    setup: Callable[[str], AptSetup] | None = None,
 ) -> Plan:
     """A plan for `request`; `sizes` are what installed packages take, in bytes, where somebody has looked.
 
-    Raises Refused with every reason at once.
+    `setup` reads what decides what a system's apt would fetch, where a bundle has to fit it. Raises Refused
+    with every reason at once.
     """
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
+        fits = Finding()
+        if request.patch.bundle and setup is not None and not missing:
+            fits = bundle_fits(host, machine, request, descent, places, setup)
         known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
         free = stick.free_bytes(places.data)
         there = elsewhere.offers(machine, free, available_memory(), request.memory)
-        return rehearse.build_plan(machine, request, descent.lineage, missing, known, there)
+        reasons = (*missing, *fits.reasons)
+        return rehearse.build_plan(machine, request, descent.lineage, reasons, known, there, fits.warnings)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.UNDO:
@@ -127,6 +137,26 @@ def build_plan(
     if request.verb is Verb.ROLLBACK and seen is not None and has_run(seen):
         return msgspec.structs.replace(made, losses=losses(host, ground_of(made, machine, places)))
     return made
+
+
+def bundle_fits(
+    host: Host,
+    machine: Machine,
+    request: Request,
+    descent: Descent,
+    places: Places,
+    setup: Callable[[str], AptSetup],
+) -> Finding:
+    """Sentences on the request's bundle. Raises Refused where the request names no one system."""
+    system = choose_system(machine, request, descent.lineage).id
+    try:
+        apt = setup(system)
+    except ApplianceError as error:
+        return Finding((), (f"Whether the bundle fits could not be checked: {error.what}",))
+    if not apt.installed:
+        return Finding()
+    folder = stick.bundle_folder(places.data, request.patch.bundle)
+    return check_bundle(host, folder, Owner(machine.identity, system, apt), request.patch, time.time())
 
 
 def on_disk(host: Host, ground: Ground, request: Request) -> tuple[str, ...]:

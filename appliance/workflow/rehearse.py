@@ -46,16 +46,17 @@ def build_plan(
     missing: tuple[str, ...] = (),
     known: Known = NOTHING_KNOWN,
     offers: tuple[Offer, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> Plan:
     """What a rehearsal will do on `machine`; `missing` says what the stick has not got, `offers` where a copy
-    can lie that is only rehearsed.
+    can lie that is only rehearsed, `notes` what is to be read of the stick before starting.
 
     Raises Refused with every reason at once.
     """
     system = choose_system(machine, request, lineage)
     expected = expected_bytes(system, request, known)
     reasons = (*refusals(machine, system, request), *missing)
-    warnings = warnings_of(machine, system)
+    warnings = (*warnings_of(machine, system), *notes)
     if request.rehearse_only:
         reasons += elsewhere.why_not(machine, system, request, expected, offers)
     elif no_room := why_no_room(machine, system, expected):
