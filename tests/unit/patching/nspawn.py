@@ -116,7 +116,8 @@ class Container:
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                    if "systemd" in Path(f"/proc/{child}/comm").read_text():
+                    # Until it becomes the container's init it is a copy of systemd-nspawn, by that name.
+                    if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                         return int(child)
             time.sleep(0.2)
         raise LabError(f"The container's systemd did not start within 30 s.\n{self._said()}")
