@@ -37,6 +37,9 @@ class Storage(enum.Enum):
 REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root volume may be kept: each has been seen to go round on a machine."""
 
+PATCHED_WITH = frozenset({"apt"})
+"""The package managers that a machine has been seen to go round with; the others are only recognised."""
+
 
 class LoaderKind(enum.Enum):
     GRUB = "GRUB"

@@ -50,9 +50,11 @@ class RepairKind(enum.Enum):
     BY_HAND = "by-hand"
 
 
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+](:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?")
-"""A package as apt takes it: NAME[:ARCHITECTURE][=VERSION] (deb-control(5), Package). One that ends with "-"
-would mean a removal (apt-get(8)): no name does."""
+PACKAGE = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9+._-]*[A-Za-z0-9+_]+(:[a-z0-9-]+)?(=[A-Za-z0-9][A-Za-z0-9._+:~^-]*)?"
+)
+"""A package as apt takes it, NAME[:ARCHITECTURE][=VERSION] (deb-control(5), Package), or as rpm names it,
+NAME[.ARCHITECTURE]. One that ends with "-" would mean a removal (apt-get(8)): no name does."""
 
 
 def not_packages(names: Iterable[str]) -> tuple[str, ...]:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from appliance.errors import PatchFailed
 from appliance.patching.apt_text import QUERY, Package, parse_packages, unfinished
 from appliance.patching.base import Guest
+from appliance.patching.locks import holders, looking
 
-_LOCKS = """
-for f in /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend /var/lib/apt/lists/lock /var/cache/apt/archives/lock
-do [ -e $f ] && stat -c 'file %i %n' $f; done
-while read -r n kind mode rw pid where rest; do
-    [ "$kind" = POSIX ] || continue
-    name=; read -r name 2>/dev/null </proc/$pid/comm
-    echo "lock ${where##*:} $pid $name"
-done </proc/locks
+_FILES = "/var/lib/dpkg/lock /var/lib/dpkg/lock-frontend /var/lib/apt/lists/lock /var/cache/apt/archives/lock"
+_LOCKS = f"""
+{looking(_FILES)}
 echo audit
 dpkg --audit
 exit 0
@@ -32,16 +28,7 @@ def audit(guest: Guest, packages: tuple[Package, ...]) -> tuple[str, ...]:
     """Sentences on held package locks (fcntl locks, from /proc/locks) and packages not fully installed."""
     out = guest.exec(("sh", "-c", _LOCKS), timeout=120).stdout.decode(errors="replace")
     head, _, audited = out.partition("\naudit\n")
-    files: dict[str, str] = {}
-    holders: list[str] = []
-    for line in head.splitlines():
-        word, _, rest = line.partition(" ")
-        parts = rest.split(" ", 2)
-        if word == "file" and len(parts) == 2:
-            files[parts[0]] = parts[1]
-        elif word == "lock" and len(parts) == 3 and parts[0] in files:
-            holders.append(f"{files[parts[0]]} is held by {parts[2] or 'a program'} (process {parts[1]}).")
-    found = [*holders, *unfinished(packages)]
+    found = [*holders(head), *unfinished(packages)]
     if not found and audited.strip():
         found.append(f"dpkg --audit says: {audited.strip().splitlines()[0]}")
     return tuple(found)

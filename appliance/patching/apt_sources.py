@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from appliance.patching.base import Sources
+from appliance.patching.sites import allowed
 
 # apt itself parses its files (one-line and deb822, options, architectures); --no-release-info names the
 # sources whose lists were never fetched as well.
@@ -18,28 +17,7 @@ exit 0
 
 
 def parse_sources(text: str) -> Sources:
-    """Output of SITES. Hosts are sorted and lower case; a port stands only where the entry names one."""
-    hosts: set[str] = set()
-    unreachable: list[str] = []
-    upstream = ""
-    for line in text.splitlines():
-        if line.startswith("proxy "):
-            upstream = upstream or line[6:].strip()
-        elif line.strip():
-            _sort_in(line.strip(), hosts, unreachable)
-    return Sources(tuple(sorted(hosts)), upstream, tuple(unreachable))
-
-
-def _sort_in(uri: str, hosts: set[str], unreachable: list[str]) -> None:
-    try:
-        parts = urlsplit(uri)
-        host, port, scheme = parts.hostname or "", parts.port, parts.scheme
-    except ValueError:
-        unreachable.append(f"{uri} is not an address.")
-        return
-    # apt's wrappers keep the transport last: mirror+https, tor+http.
-    kind = scheme.rpartition("+")[2]
-    if kind in ("http", "https", "mirror") and host:
-        hosts.add(f"{host}:{port}" if port else host)
-    elif kind not in ("file", "copy"):
-        unreachable.append(f"{uri} cannot be reached from a rehearsal.")
+    """Output of SITES."""
+    proxies = [line[6:].strip() for line in text.splitlines() if line.startswith("proxy ")]
+    uris = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("proxy ")]
+    return allowed(uris, next(filter(None, proxies), ""))

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from appliance.model.machine import (
     BOOTED,
+    PATCHED_WITH,
     REHEARSED,
     Firmware,
     InstalledSystem,
@@ -45,7 +46,7 @@ def with_trouble(
     ]
     if system.init != "systemd":
         why.append(trouble.not_systemd(system.init))
-    if system.package_manager != "apt":
+    if system.package_manager not in PATCHED_WITH:
         why.append(trouble.other_packages(system.package_manager))
     if not any(kernel.initrd for kernel in system.kernels):
         why.append(trouble.no_kernel())

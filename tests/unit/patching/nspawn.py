@@ -43,10 +43,14 @@ class Output:
 
 @dataclass(slots=True)
 class Container:
-    """A Guest over nsenter. `folder` is its root tree, `served` what its proxy serves: served/HOST/path."""
+    """A Guest over nsenter. `folder` is its root tree, `served` what its proxy serves: served/HOST/path.
+
+    One that does not boot runs nothing of its own: for a tree without systemd.
+    """
 
     folder: Path
     served: Path
+    boots: bool = True
     leader: int = 0
     _nspawn: subprocess.Popen[bytes] | None = None
     _proxy: subprocess.Popen[bytes] | None = None
@@ -64,16 +68,17 @@ class Container:
             "--keep-unit",
             "--private-network",
             "--console=pipe",
-            "-b",
             "-D",
         )
+        words = ("-b",) if self.boots else ("--as-pid2", "sleep", "infinity")
         self.log.unlink(missing_ok=True)
         with self.log.open("wb") as log:
             self._nspawn = subprocess.Popen(
-                (*argv, str(self.folder)), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                (*argv, str(self.folder), *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.leader = self._find_leader(self._nspawn.pid)
-        self._wait_for_systemd()
+        if self.boots:
+            self._wait_for_systemd()
         server = Path(__file__).with_name("proxy.py")
         self._proxy = subprocess.Popen(
             (
@@ -112,15 +117,16 @@ class Container:
         self.start()
 
     def _find_leader(self, pid: int) -> int:
+        wanted = "systemd" if self.boots else "(sd-stubinit)"  # systemd-nspawn(1), --as-pid2
         end = time.monotonic() + 30
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
                 for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
                     # Until it becomes the container's init it is a copy of systemd-nspawn, by that name.
-                    if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    if Path(f"/proc/{child}/comm").read_text().strip() == wanted:
                         return int(child)
             time.sleep(0.2)
-        raise LabError(f"The container's systemd did not start within 30 s.\n{self._said()}")
+        raise LabError(f"The container did not start within 30 s.\n{self._said()}")
 
     def _wait_for_systemd(self) -> None:
         end = time.monotonic() + 120

@@ -9,7 +9,7 @@ import pytest
 from appliance.errors import Refused
 from appliance.patching.apt import Apt
 from appliance.patching.base import Setting
-from appliance.patching.choose import choose
+from appliance.patching.choose import choose, recognise
 
 
 @dataclass
@@ -58,3 +58,20 @@ def test_apt() -> None:
 def test_others_are_refused_by_name(found: bytes, words: str) -> None:
     with pytest.raises(Refused, match=words):
         choose(Has(found), Setting())
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        (b"id fedora\n/usr/bin/dnf\n", "dnf"),
+        (b"id rhel\nid centos fedora\n/usr/bin/apt-get\n/usr/bin/dnf\n/usr/bin/zypper\n", "dnf"),
+        (b"id opensuse-leap\nid suse opensuse\n/usr/bin/dnf\n/usr/bin/zypper\n", "zypper"),
+        (b"id sles\n/usr/bin/zypper\n", "zypper"),
+        (b"id debian\n/usr/bin/apt-get\n/usr/bin/dnf\n", "apt"),
+        (b"id ubuntu\nid debian\n/usr/bin/apt-get\n", "apt"),
+        (b"id unknown\n/usr/bin/zypper\n", "zypper"),
+        (b"id fedora\n/usr/bin/zypper\n", "zypper"),
+    ],
+)
+def test_the_distribution_decides_before_the_programs_do(found: bytes, name: str) -> None:
+    assert recognise(Has(found), Setting()).name == name
