@@ -77,10 +77,10 @@ async def test_other_names_are_typed_beside_those_marked_and_must_be_names(engin
         await opened(here)
         await here.press("space", "end", "enter")
         await here.sees("Package names, with spaces between:")
-        await here.press("space", *"Htop", "enter")
-        await here.sees("'Htop' is not a package name.")
+        await here.press("space", *"-htop", "enter")
+        await here.sees("'-htop' is not a package name.")
         assert asked(engine) == []
-        await here.press(*["backspace"] * 4, *"htop", "enter")
+        await here.press(*["backspace"] * 5, *"htop", "enter")
         await here.sees("nothing stands in the way")
     assert asked(engine) == [chosen("openssl", "htop")]
 
