@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from appliance.model.verdict import CheckResult, Facts, Outcome
+from appliance.model.verdict import AGENT_UNIT, CheckResult, Facts, Outcome
 
 # What systemd itself needs for a boot, and what comes and goes with logins, ttys and devices: only a new
 # failure of these is told. systemd's own daemons (network, names, time, devices, journal) count as services.
@@ -28,7 +28,7 @@ def services(control: Facts, patched: Facts) -> list[CheckResult]:
         *(u for u in (*control.failed_units, *patched.failed_units) if u.endswith(".service")),
         *(u for u in (*control.quiet_units, *patched.quiet_units) if u.endswith(".service")),
     }
-    checks = (_service(name, control, patched) for name in sorted(names))
+    checks = (_service(name, control, patched) for name in sorted(names - {AGENT_UNIT}))
     return [c for c in checks if c and (c.outcome is Outcome.WORSE or not is_plumbing(_unit(c)))]
 
 

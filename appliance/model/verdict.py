@@ -49,6 +49,10 @@ class SiteCheck(msgspec.Struct, frozen=True, kw_only=True):
     output: str = ""
 
 
+AGENT_UNIT = "twinboot-agent.service"
+"""Our hand in the twin: no service of the machine, gone before the seal, and never judged."""
+
+
 class Outcome(enum.Enum):
     WORSE = "worse"
     SAME = "same"

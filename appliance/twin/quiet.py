@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from appliance.errors import TwinFailed
+from appliance.model.verdict import AGENT_UNIT
 from appliance.twin.domain import AGENT_CHANNEL, TOOLS_PATH
 from appliance.twin.guest import Guest
 
 TOOLS_MOUNT = "/run/twinboot/tools"
 UNITS = "/etc/systemd/system"
-AGENT_UNIT = "twinboot-agent.service"
 SETTLE_UNIT = "twinboot-settle.service"
 DROP_IN = "50-twinboot-quiet.conf"
 

@@ -240,3 +240,15 @@ def test_real_services_are_no_plumbing(unit: str) -> None:
 )
 def test_plumbing(unit: str) -> None:
     assert is_plumbing(unit)
+
+
+@pytest.mark.parametrize("change", ["restarts", "failed_units"])
+def test_our_own_agent_is_no_service_of_the_machine(change: str) -> None:
+    """On a slow machine it may be started again before its channel is there: no doing of the patch."""
+    running = msgspec.structs.replace(
+        CONTROL, active_services=(*CONTROL.active_services, "twinboot-agent.service")
+    )
+    was = {"restarts": (("twinboot-agent.service", 1),), "failed_units": ("twinboot-agent.service",)}[change]
+    checks = with_control(running, msgspec.structs.replace(running, **{change: was}))
+    assert "service twinboot-agent" not in checks
+    assert {c.outcome for c in checks.values()} == {Outcome.SAME}
