@@ -36,7 +36,7 @@ PROGRAMS = {
 }
 GRUB_FOLDERS = {"i386-pc": "grub-pc-bin", "x86_64-efi": "grub-efi-amd64-bin"}
 SQUASHFS_LIMIT, STICK_LIMIT = 180, 240  # MB; the disc holds what the stick does
-RELEASE_LEVEL, FAST_LEVEL = 15, 3
+RELEASE_LEVEL, FAST_LEVEL = 15, 6
 
 
 @dataclass(frozen=True, slots=True)

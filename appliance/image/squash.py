@@ -20,7 +20,7 @@ sys.exit({function}())
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """zstd at `level`: 15 for a release, 3 where the build must be quick."""
+    """zstd at `level`: 15 for a release, 6 where the build must be quick."""
 
     level: int
 
