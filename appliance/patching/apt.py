@@ -9,7 +9,7 @@ from __future__ import annotations
 from appliance.errors import PatchFailed, Refused
 from appliance.model.events import Line
 from appliance.model.plain import plain
-from appliance.model.plan import PatchKind, PatchRequest, not_packages
+from appliance.model.plan import PatchKind, PatchRequest
 from appliance.model.verdict import PackageChange
 from appliance.patching import apt_setup, apt_text
 from appliance.patching.apt_audit import audit, state
@@ -18,7 +18,7 @@ from appliance.patching.apt_progress import AptProgress
 from appliance.patching.apt_sources import SITES, parse_sources
 from appliance.patching.base import Applied, Guest, Mark, Preview, Setting, Sources, Tell
 from appliance.patching.job import FOLDER, Job
-from appliance.patching.script import run_script
+from appliance.patching.patcher import Patcher
 
 # Both questions in one call of the agent: what would change, and what would be fetched. apt-get ends with
 # 100 where it cannot do what is asked, and says why on lines that begin with "E: ".
@@ -30,44 +30,16 @@ exit 0
 """
 
 
-class Apt:
+class Apt(Patcher):
     """A PackageManager over apt-get, apt-cache and dpkg of the guest itself."""
 
     name = "apt"
 
     def __init__(self, guest: Guest, setting: Setting) -> None:
-        self._guest = guest
-        self._setting = setting
+        super().__init__(guest, setting)
         self._found: Bundle | None = None
-        self._sources: Sources | None = None
-        self._previews: dict[PatchRequest, Preview] = {}
 
     # what it is asked before anything changes
-
-    def why_not(self, request: PatchRequest) -> tuple[str, ...]:
-        reasons: list[str] = []
-        if request.kind is PatchKind.PACKAGES:
-            reasons += _bad_names(request.packages)
-        if request.kind is PatchKind.SCRIPT and not self._setting.script.startswith(b"#!"):
-            reasons.append("The script does not begin with #!, so nothing says which program runs it.")
-        if not self._setting.bundle or request.kind in (PatchKind.NOTHING, PatchKind.BY_HAND):
-            return tuple(reasons)
-        try:
-            bundle = self._bundle()
-        except Refused as refused:
-            return (*reasons, *refused.reasons)
-        if not bundle.signed and not request.allow_unsigned:
-            reasons.append(
-                "The bundle is not signed by anyone this system trusts; allow unsigned packages to use it."
-            )
-        if bundle.debs and request.kind is PatchKind.SECURITY:
-            reasons.append("Plain .deb files do not say which of them are security updates.")
-        return tuple(reasons)
-
-    def sources(self) -> Sources:
-        if self._sources is None:
-            self._sources = parse_sources(self._text("sh", "-c", SITES))
-        return self._sources
 
     def refresh(self, request: PatchRequest, tell: Tell) -> tuple[str, ...]:
         if self._setting.bundle:
@@ -88,11 +60,6 @@ class Apt:
             return ()
         return tuple(f"Package source not read: {said}" for said in self._update(tell))
 
-    def preview(self, request: PatchRequest) -> Preview:
-        if request not in self._previews:
-            self._previews[request] = self._preview(request)
-        return self._previews[request]
-
     def installed(self) -> tuple[tuple[str, str], ...]:
         return apt_text.versions(self._packages())
 
@@ -109,43 +76,28 @@ class Apt:
         hosts = self.sources().hosts if self._setting.proxy else ()
         return apt_setup.by_hand(self._guest, self._setting, hosts)
 
-    def collect(self, mark: Mark) -> Applied:
-        return self._collect(mark, Preview(()), "")
-
-    def apply(self, request: PatchRequest, tell: Tell) -> Applied:
-        if request.kind in (PatchKind.NOTHING, PatchKind.BY_HAND):
-            return Applied(())
-        if request.kind is PatchKind.SCRIPT:
-            return self._script(tell)
-        preview = self.preview(request)
-        mark = self.begin()
-        if not preview.changes:
-            return self._collect(mark, preview, "")
-        progress = AptProgress(
-            tell, self._setting.step, len(preview.changes), preview.download, self._setting.clock
-        )
-        argv = self._apt("apt-get", "-y", "-q", "-o", "APT::Status-Fd=3", *apt_setup.CONFFILES)
-        try:
-            apt_setup.write_preferences(self._guest, security=_security(request))
-            status = Job(self._guest, self._setting).run(
-                (*argv, *self._action(request)), progress.heard, "apt-get"
-            )
-        finally:
-            self._clean()
-        failure = _why(status, progress.errors) if status else ""
-        applied = self._collect(mark, preview, failure)
-        if failure and not applied.changes and not self.audit():
-            raise PatchFailed(failure)
-        return applied
-
     # inside
 
-    def _preview(self, request: PatchRequest) -> Preview:
-        if request.kind in (PatchKind.NOTHING, PatchKind.SCRIPT, PatchKind.BY_HAND):
-            return Preview(())
-        refused = self.why_not(request)
-        if refused:
-            raise Refused(refused)
+    def _why_loader(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return apt_text.why_loader(names)
+
+    def _why_not_bundle(self, request: PatchRequest) -> tuple[str, ...]:
+        bundle, reasons = self._bundle(), []
+        if not bundle.signed and not request.allow_unsigned:
+            reasons.append(
+                "The bundle is not signed by anyone this system trusts; allow unsigned packages to use it."
+            )
+        if bundle.debs and request.kind is PatchKind.SECURITY:
+            reasons.append("Plain .deb files do not say which of them are security updates.")
+        return tuple(reasons)
+
+    def _look_at_sources(self) -> Sources:
+        return parse_sources(self._text("sh", "-c", SITES))
+
+    def _environment(self) -> tuple[str, ...]:
+        return apt_setup.environment(self._setting.proxy)
+
+    def _ask(self, request: PatchRequest) -> Preview:
         apt_setup.write_preferences(self._guest, security=_security(request))
         if request.kind is PatchKind.PACKAGES and not (self._setting.bundle and self._bundle().debs):
             self._refuse_unknown(request.packages)
@@ -189,12 +141,16 @@ class Apt:
             return ("install", *(f"{self._setting.bundle.rstrip('/')}/{d.file}" for d in debs))
         return ("install", *wanted) if request.kind is PatchKind.PACKAGES else apt_text.UPGRADE
 
-    def _script(self, tell: Tell) -> Applied:
-        mark = self.begin()
-        prefix = apt_setup.environment(self._setting.proxy)
-        status = run_script(self._guest, self._setting, prefix, tell)
-        failure = f"The script ended with status {status}." if status else ""
-        return self._collect(mark, Preview(()), failure)
+    def _change(self, request: PatchRequest, preview: Preview, tell: Tell) -> str:
+        progress = AptProgress(
+            tell, self._setting.step, len(preview.changes), preview.download, self._setting.clock
+        )
+        argv = self._apt("apt-get", "-y", "-q", "-o", "APT::Status-Fd=3", *apt_setup.CONFFILES)
+        apt_setup.write_preferences(self._guest, security=_security(request))
+        status = Job(self._guest, self._setting).run(
+            (*argv, *self._action(request)), progress.heard, "apt-get"
+        )
+        return _why(status, progress.errors) if status else ""
 
     def _collect(self, mark: Mark, preview: Preview, failure: str) -> Applied:
         security = frozenset(apt_text.bare(c.name) for c in preview.changes if c.security)
@@ -262,11 +218,6 @@ class Apt:
             last = plain(said.splitlines()[-1])
             raise PatchFailed(f"{argv[0]} in the twin ended with status {out.status}: {last}")
         return text
-
-
-def _bad_names(names: tuple[str, ...]) -> list[str]:
-    reasons = [] if names else ["No package was named."]
-    return [*reasons, *not_packages(names), *apt_text.why_loader(names)]
 
 
 def _security(request: PatchRequest) -> bool:

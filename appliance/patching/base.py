@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -121,6 +122,15 @@ class Mark:
 
     packages: tuple[tuple[str, str], ...]
     conffiles: tuple[tuple[str, str], ...] = ()
+
+
+def outside_the_snapshot(names: Iterable[str], loader: re.Pattern[str]) -> tuple[str, ...]:
+    """A sentence for each of `names` that is a package of the boot loader, as `loader` matches them."""
+    return tuple(
+        f"{name} is a boot loader package: its work lies outside the snapshot."
+        for name in names
+        if loader.match(name)
+    )
 
 
 class PackageManager(Protocol):

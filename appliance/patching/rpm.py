@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
-from appliance.errors import PatchFailed, Refused
-from appliance.model.plan import PatchKind, PatchRequest, not_packages
+from appliance.errors import Refused
+from appliance.model.plan import PatchKind, PatchRequest
 from appliance.patching import rpm_setup, rpm_state, rpm_text
-from appliance.patching.base import Applied, Guest, Mark, Preview, Setting, Sources, Tell
+from appliance.patching.base import Applied, Guest, Mark, Preview, Setting, Tell
 from appliance.patching.job import FOLDER
+from appliance.patching.patcher import Patcher
 from appliance.patching.rpm_bundle import RpmBundle, look
-from appliance.patching.script import run_script
-
-NO_WORK = frozenset({PatchKind.NOTHING, PatchKind.SCRIPT, PatchKind.BY_HAND})
 
 
-class OverRpm(ABC):
+class OverRpm(Patcher):
     """A PackageManager over rpm's database; how to ask and how to change is the subclass's."""
 
     name: str
@@ -23,44 +21,32 @@ class OverRpm(ABC):
     """sh that removes the downloaded packages."""
 
     def __init__(self, guest: Guest, setting: Setting) -> None:
-        self._guest = guest
-        self._setting = setting
+        super().__init__(guest, setting)
         self._found: RpmBundle | None = None
-        self._sources: Sources | None = None
-        self._previews: dict[PatchRequest, Preview] = {}
-
-    @abstractmethod
-    def _look_at_sources(self) -> Sources: ...
 
     @abstractmethod
     def refresh(self, request: PatchRequest, tell: Tell) -> tuple[str, ...]: ...
 
     @abstractmethod
-    def _ask(self, request: PatchRequest) -> Preview:
-        """The simulation. Raises Refused where it cannot be done."""
-
-    @abstractmethod
-    def _change(self, request: PatchRequest, preview: Preview, tell: Tell) -> str:
-        """Do it; a sentence where it did not end well, else empty."""
-
-    @abstractmethod
     def by_hand(self) -> tuple[tuple[str, str], ...]: ...
 
-    # what it is asked before anything changes
+    def installed(self) -> tuple[tuple[str, str], ...]:
+        return rpm_text.versions(rpm_state.packages_of(self._guest))
 
-    def why_not(self, request: PatchRequest) -> tuple[str, ...]:
-        reasons: list[str] = []
-        if request.kind is PatchKind.PACKAGES:
-            reasons += [] if request.packages else ["No package was named."]
-            reasons += [*not_packages(request.packages), *rpm_text.why_loader(request.packages)]
-        if request.kind is PatchKind.SCRIPT and not self._setting.script.startswith(b"#!"):
-            reasons.append("The script does not begin with #!, so nothing says which program runs it.")
-        if not self._setting.bundle or request.kind in (PatchKind.NOTHING, PatchKind.BY_HAND):
-            return tuple(reasons)
-        try:
-            bundle = self._bundle()
-        except Refused as refused:
-            return (*reasons, *refused.reasons)
+    def audit(self) -> tuple[str, ...]:
+        return rpm_state.audit(self._guest)
+
+    def begin(self) -> Mark:
+        packages, leftovers = rpm_state.state(self._guest)
+        return Mark(rpm_text.versions(packages), leftovers)
+
+    # inside
+
+    def _why_loader(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return rpm_text.why_loader(names)
+
+    def _why_not_bundle(self, request: PatchRequest) -> tuple[str, ...]:
+        bundle, reasons = self._bundle(), []
         if bundle.untrusted and not request.allow_unsigned:
             more = f" and {len(bundle.untrusted) - 1} more" if len(bundle.untrusted) > 1 else ""
             reasons.append(
@@ -71,60 +57,8 @@ class OverRpm(ABC):
             reasons.append("Plain .rpm files do not say which of them are security updates.")
         return tuple(reasons)
 
-    def sources(self) -> Sources:
-        if self._sources is None:
-            self._sources = self._look_at_sources()
-        return self._sources
-
-    def preview(self, request: PatchRequest) -> Preview:
-        if request.kind in NO_WORK:
-            return Preview(())
-        if request not in self._previews:
-            if refused := self.why_not(request):
-                raise Refused(refused)
-            self._previews[request] = self._ask(request)
-        return self._previews[request]
-
-    def installed(self) -> tuple[tuple[str, str], ...]:
-        return rpm_text.versions(rpm_state.packages_of(self._guest))
-
-    def audit(self) -> tuple[str, ...]:
-        return rpm_state.audit(self._guest)
-
-    # the change
-
-    def begin(self) -> Mark:
-        packages, leftovers = rpm_state.state(self._guest)
-        return Mark(rpm_text.versions(packages), leftovers)
-
-    def collect(self, mark: Mark) -> Applied:
-        return self._collect(mark, Preview(()), "")
-
-    def apply(self, request: PatchRequest, tell: Tell) -> Applied:
-        if request.kind in (PatchKind.NOTHING, PatchKind.BY_HAND):
-            return Applied(())
-        if request.kind is PatchKind.SCRIPT:
-            return self._script(tell)
-        preview = self.preview(request)
-        mark = self.begin()
-        if not preview.changes:
-            return self._collect(mark, preview, "")
-        try:
-            failure = self._change(request, preview, tell)
-        finally:
-            self._clean()
-        applied = self._collect(mark, preview, failure)
-        if failure and not applied.changes and not self.audit():
-            raise PatchFailed(failure)
-        return applied
-
-    # inside
-
-    def _script(self, tell: Tell) -> Applied:
-        mark = self.begin()
-        status = run_script(self._guest, self._setting, rpm_setup.environment(self._setting.proxy), tell)
-        failure = f"The script ended with status {status}." if status else ""
-        return self._collect(mark, Preview(()), failure)
+    def _environment(self) -> tuple[str, ...]:
+        return rpm_setup.environment(self._setting.proxy)
 
     def _collect(self, mark: Mark, preview: Preview, failure: str) -> Applied:
         security = frozenset(c.name for c in preview.changes if c.security)

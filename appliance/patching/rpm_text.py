@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.model.verdict import PackageChange
+from appliance.patching.base import outside_the_snapshot
 
 LOADER = re.compile(r"^(grub(?!by)|shim|systemd-boot|sdubby)")
 LOADER_GLOBS = ("grub", "grub-*", "grub2*", "shim*", "systemd-boot*", "sdubby*")
@@ -129,11 +130,7 @@ def not_signed(packages: Iterable[Package], changes: Iterable[PackageChange]) ->
 
 def why_loader(names: Iterable[str]) -> tuple[str, ...]:
     """A sentence for each of `names` that a rehearsal does not touch."""
-    return tuple(
-        f"{name} is a boot loader package: its work lies outside the snapshot."
-        for name in names
-        if LOADER.match(name)
-    )
+    return outside_the_snapshot(names, LOADER)
 
 
 def split_version(wanted: str) -> tuple[str, str]:
