@@ -93,14 +93,10 @@ sdboot_own() {
     [ -n "$keep_found" ]
 }
 
-# The book follows the variable: file $1 of this run is a sector prepared when it was staged.
-sdboot_book() {
-    dd if="$keep_folder/$1" of="$CONFIRM_BOOT/twinboot/env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null
-    confirm_settle
-}
-
-# keep RUN, where systemd-boot started the trial; the lock is held.
+# keep RUN, where systemd-boot started the trial; the lock is held. $2 is the run's folder on the ESP, $3 its
+# root, $4 how many seconds kernel-install may take.
 sdboot_keep() {
+    keep_folder=$2 keep_root=$3 keep_limit=$4
     keep_default=$(sdboot_variable LoaderEntryDefault)
     if [ "$keep_default" != "twinboot-previous-$1.conf" ]; then
         [ "$(confirm_env tb_run)" = "$1" ] && [ "$(confirm_env tb_state)" = kept ] && return 0
@@ -121,7 +117,8 @@ sdboot_keep() {
     fi
     : >"$CONFIRM_RUN/decided"
     confirm_say "trial $1: kept"
-    sdboot_book env.kept || confirm_say "keep: twinboot/env could not be written"
+    # The book follows the variable.
+    { keep_sector && confirm_settle; } || confirm_say "keep: twinboot/env could not be written"
     rm -f "$CONFIRM_BOOT/loader/entries/twinboot-new-$1.conf"
     confirm_result "$1" good yes "$CONFIRM_RUN/sentences"
 }

@@ -86,10 +86,14 @@ keep_raw() {
     cmp -s "$CONFIRM_RUN/raw" "$1"
 }
 
-# (c) The flip: one sector, prepared when this run was staged.
+# The sector that says kept, prepared when this run was staged.
+keep_sector() {
+    dd if="$keep_folder/env.kept" of="$CONFIRM_BOOT/twinboot/env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null
+}
+
+# (c) The flip: that one sector.
 keep_flip() {
-    dd if="$keep_folder/env.kept" of="$CONFIRM_BOOT/twinboot/env" bs=512 count=1 conv=notrunc,fsync \
-        2>/dev/null || return 1
+    keep_sector || return 1
     confirm_settle
     keep_raw "$CONFIRM_BOOT/twinboot/env" && [ "$(confirm_env tb_state)" = kept ]
 }
@@ -137,12 +141,10 @@ verb_keep() {
 
 keep_alone() {
     keep_conf=$CONFIRM_HOME/$1/conf
-    keep_loader=grub
-    ! confirm_loader "$1" || keep_loader=systemd-boot
     keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')
-    if [ "$keep_loader" = systemd-boot ]; then
-        sdboot_keep "$1"
+    if confirm_loader "$1"; then
+        sdboot_keep "$1" "$keep_folder" "$keep_root" "$keep_limit"
         return
     fi
     [ "$(confirm_env tb_run)" = "$1" ] || { keep_fail "/boot/twinboot/env names another run"; return 1; }
