@@ -25,7 +25,7 @@ machines. One bundle serves all of them; the archives' signatures are checked he
 examples:
   twinboot bundle make /media/*/TWINBOOT/wanted/*.json --stick june    onto the stick, bundles/june
   twinboot bundle make web1.json db1.json --output /srv/june    into a folder; copy it to bundles/ later
-  twinboot bundle make web1.json --output june --mirror http://deb.debian.org=http://mirror.office
+  twinboot bundle make web1.json --output june --mirror http://archive.example=http://mirror.office
 
 Stopped, it is run again with the same words and goes on. Run later, it brings the bundle up to date.
 
