@@ -17,15 +17,13 @@ from pathlib import Path
 
 from appliance.boot.base import Variables
 from appliance.errors import BootConfigFailed
+from appliance.probe.efi import LOADER_ATTRIBUTES, LOADER_DEFAULT, LOADER_GUID, loader_data, loader_text
 
 EFIVARS = Path("/sys/firmware/efi/efivars")
-GUID = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 ONE_SHOT = "LoaderEntryOneShot"
-DEFAULT = "LoaderEntryDefault"
+DEFAULT = LOADER_DEFAULT
 LAST = "LoaderEntryLastBooted"
 TIMEOUT = "LoaderConfigTimeout"
-ATTRIBUTES = 7
-"""Non-volatile, boot service access, run-time access."""
 LARGEST = 1024
 """Bytes of a value; the loader's own names are far shorter."""
 _VALUE = re.compile(r"[A-Za-z0-9._+~-]+\Z")
@@ -36,12 +34,7 @@ def encode(value: str) -> bytes:
     """A value as the loader reads it. Raises BootConfigFailed for what could not name an entry."""
     if not _VALUE.match(value):
         raise BootConfigFailed(f"{value!r} is no name of a boot entry.")
-    return value.encode("utf-16-le") + b"\0\0"
-
-
-def decode(data: bytes) -> str:
-    """The text of a value; what is no UTF-16 becomes a name that no entry bears."""
-    return data.decode("utf-16-le", "replace").partition("\0")[0]
+    return loader_data(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ class EfiVariables:
     folder: Path = EFIVARS
 
     def _at(self, name: str) -> Path:
-        return self.folder / f"{name}-{GUID}"
+        return self.folder / f"{name}-{LOADER_GUID}"
 
     def why_not(self) -> tuple[str, ...]:
         if not self.folder.is_dir() or not any(self.folder.iterdir()):
@@ -65,11 +58,11 @@ class EfiVariables:
 
     def read(self, name: str) -> str | None:
         with _said(name, "read"), contextlib.suppress(FileNotFoundError):
-            return decode(self._at(name).read_bytes()[4 : 4 + LARGEST])
+            return loader_text(self._at(name).read_bytes()[4 : 4 + LARGEST])
         return None
 
     def write(self, name: str, value: str) -> None:
-        content = struct.pack("<I", ATTRIBUTES) + encode(value)
+        content = struct.pack("<I", LOADER_ATTRIBUTES) + encode(value)
         at = self._at(name)
         with _said(name, "written"):
             _mutable(at)

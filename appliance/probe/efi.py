@@ -1,4 +1,4 @@
-"""The firmware's boot entries, from `efibootmgr -v`."""
+"""The firmware's boot entries, from `efibootmgr -v`, and the form of a boot loader's own variables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import re
 from appliance.errors import DamagedData
 from appliance.host.run import Command, read
 from appliance.model.machine import BootEntry, BootOrder
+
+LOADER_GUID = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+LOADER_DEFAULT = "LoaderEntryDefault"
+LOADER_ATTRIBUTES = 7
+"""Non-volatile, boot service access, run-time access. Source of all three: systemd's LOADER_INTERFACE."""
 
 _NUMBER = re.compile(r"[0-9A-F]{4}")
 _ENTRY = re.compile(r"Boot([0-9A-F]{4})([* ]) ?(.*)")
@@ -45,6 +50,16 @@ def _entry(number: str, star: str, rest: str) -> BootEntry:
     """A tab stands between label and device path; optional data may follow the path's last node."""
     label, _, path = rest.partition("\t")
     return BootEntry(number=number, label=label.strip(), path=path.strip(), active=star == "*")
+
+
+def loader_data(value: str) -> bytes:
+    """A value of a loader's variable: UTF-16 with its closing zero."""
+    return value.encode("utf-16-le") + b"\0\0"
+
+
+def loader_text(data: bytes) -> str:
+    """The text of such a value; what is no UTF-16 becomes a name that no entry bears."""
+    return data.decode("utf-16-le", "replace").partition("\0")[0]
 
 
 def partition_of(entry: BootEntry) -> str:

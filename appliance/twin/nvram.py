@@ -14,13 +14,13 @@ from virt.firmware.varstore import edk2
 
 from appliance.errors import TwinFailed
 from appliance.model.machine import InstalledSystem, Machine
-from appliance.twin.variables import GUID, TwinVariables
+from appliance.probe.efi import LOADER_DEFAULT, LOADER_GUID, loader_text
+from appliance.twin.variables import TwinVariables
 
 TEMPLATE = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 EFIVARS = Path("/sys/firmware/efi/efivars")
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ACTIVE = 1
-CHOICE = "LoaderEntryDefault"
 
 
 def write_vars(
@@ -56,10 +56,9 @@ def write_vars(
 
 def _copy_choice(target: Path, efivars: Path) -> None:
     """What the machine's systemd-boot is told to start for good: its twin starts the same."""
-    file = efivars / f"{CHOICE}-{GUID}"
+    file = efivars / f"{LOADER_DEFAULT}-{LOADER_GUID}"
     if file.is_file():
-        value = file.read_bytes()[4:].decode("utf-16-le", "replace").partition("\0")[0]
-        TwinVariables(target).write(CHOICE, value)
+        TwinVariables(target).write(LOADER_DEFAULT, loader_text(file.read_bytes()[4:]))
 
 
 def _machine_entries(machine: Machine, system: InstalledSystem, efivars: Path) -> list[tuple[str, bytes]]:

@@ -1,7 +1,4 @@
-"""The boot loader's own variables in a twin's variable store: what leads its systemd-boot, while it is off.
-
-Source: systemd's LOADER_INTERFACE; values are UTF-16 with a closing zero.
-"""
+"""The boot loader's own variables in a twin's store: what leads its systemd-boot, while it is off."""
 
 from __future__ import annotations
 
@@ -12,10 +9,7 @@ from virt.firmware.efi import efivar, guids, ucs16
 from virt.firmware.varstore import edk2
 
 from appliance.errors import TwinFailed
-
-GUID = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-ATTRIBUTES = 7
-"""Non-volatile, boot service access, run-time access."""
+from appliance.probe.efi import LOADER_ATTRIBUTES, LOADER_GUID, loader_data, loader_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +26,14 @@ class TwinVariables:
             return None
         _, variables = self._open()
         found = variables.get(name)
-        return None if found is None else bytes(found.data).decode("utf-16-le", "replace").partition("\0")[0]
+        return None if found is None else loader_text(bytes(found.data))
 
     def write(self, name: str, value: str) -> None:
         store, variables = self._open()
-        variable = efivar.EfiVar(ucs16.from_string(name), guid=guids.parse_str(GUID), attr=ATTRIBUTES)
-        variable.data = value.encode("utf-16-le") + b"\0\0"
+        variable = efivar.EfiVar(
+            ucs16.from_string(name), guid=guids.parse_str(LOADER_GUID), attr=LOADER_ATTRIBUTES
+        )
+        variable.data = loader_data(value)
         variables[name] = variable
         self._close(store, variables)
 

@@ -8,10 +8,11 @@ import pytest
 
 from appliance.boot import efivars
 from appliance.boot.base import Boot, BootState, NoVariables
-from appliance.boot.efivars import EfiVariables, RecordingVariables, decode, encode
+from appliance.boot.efivars import EfiVariables, RecordingVariables, encode
 from appliance.boot.flip import turn
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, Refused
+from appliance.probe.efi import LOADER_GUID, loader_text
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted
 from tests.crash.modeldisk import ModelDisk, Place
@@ -125,7 +126,7 @@ def test_a_variable_is_whole_read_back_and_removed(tmp_path: Path) -> None:
     variables = EfiVariables(tmp_path)
     assert variables.read(efivars.ONE_SHOT) is None
     variables.write(efivars.ONE_SHOT, "twinboot-new-tb1.conf")
-    file = tmp_path / f"LoaderEntryOneShot-{efivars.GUID}"
+    file = tmp_path / f"LoaderEntryOneShot-{LOADER_GUID}"
     assert file.read_bytes() == b"\7\0\0\0" + "twinboot-new-tb1.conf".encode("utf-16-le") + b"\0\0"
     assert variables.read(efivars.ONE_SHOT) == "twinboot-new-tb1.conf" and variables.why_not() == ()
     variables.remove(efivars.ONE_SHOT)
@@ -135,7 +136,7 @@ def test_a_variable_is_whole_read_back_and_removed(tmp_path: Path) -> None:
     assert variables.read(efivars.ONE_SHOT) != ""
     with pytest.raises(BootConfigFailed, match="no name of a boot entry"):
         encode("a b\0")
-    assert decode("x.conf\0junk".encode("utf-16-le")) == "x.conf"
+    assert loader_text("x.conf\0junk".encode("utf-16-le")) == "x.conf"
 
 
 def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path) -> None:

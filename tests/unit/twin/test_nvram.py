@@ -10,8 +10,8 @@ import pytest
 from virt.firmware.varstore import edk2
 
 from appliance.errors import TwinFailed
+from appliance.probe.efi import LOADER_GUID
 from appliance.twin.nvram import TEMPLATE, write_vars
-from appliance.twin.variables import GUID as LOADER_GUID
 from appliance.twin.variables import TwinVariables
 from tests.unit.twin.machines import recorded
 
