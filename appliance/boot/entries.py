@@ -99,6 +99,20 @@ def previous_entry(wanted: StagedSystem, own: Entry) -> Entry:
     )
 
 
+def settling_entry(own: Entry, base: str, id: str, fsuuid: str) -> Entry:
+    """The kept system by its root's UUID, from copies of the loader's own kernel and initrds in `base`."""
+    kernel, *initrds = (f"{base}/{path.rpartition('/')[2]}" for path in (own.kernel, *own.initrds))
+    return Entry(
+        id=id,
+        title="This system, while its root volume gets its name back",
+        kernel=kernel,
+        initrds=tuple(initrds),
+        options=with_root(own.options, f"UUID={fsuuid}"),
+        root=f"UUID={fsuuid}",
+        prelude=own.prelude,
+    )
+
+
 def entries_cfg(run: str, trial: Entry, previous: Entry) -> str:
     """The text of /boot/twinboot/<run>/entries.cfg."""
     inside = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]

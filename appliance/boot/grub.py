@@ -16,13 +16,16 @@ from appliance.boot.flip import flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
 from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, unread
 from appliance.boot.laid import (
+    OLD_BOOTS,
     as_it_is,
+    files_lost,
     in_state,
+    is_of,
     manifest_of,
     needed,
-    not_as_written,
     pin_old,
     put,
+    sector,
     sha256,
     text_of,
 )
@@ -32,7 +35,6 @@ from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
 
-OLD_BOOTS = "The old system boots; the next start of the appliance finishes or removes the rest."
 EITHER_BOOTS = "The old or the new system boots, whichever the sector says."
 WORDS = LoaderWords(
     flip="one sector",
@@ -73,11 +75,7 @@ class Grub:
 
     def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
         manifest = manifest_of(boot, wanted.run)
-        if manifest is None or manifest.root != wanted.root:
-            return False
-        if {(f.name, f.sha256) for f in manifest.files} != {
-            (f.name, f.sha256) for f in wanted.artifacts.files
-        }:
+        if manifest is None or not is_of(manifest, wanted, wanted.artifacts.files):
             return False
         found = look(boot)
         return found.custom == "ours" and bool(found.run) and not _not_whole(boot, manifest)
@@ -119,8 +117,8 @@ class Grub:
         for file in wanted.artifacts.files:
             put(boot, file, f"{base}/files/{file.name}")
         for state in (BootState.KEPT, BootState.ROLLED_BACK):
-            sector = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
-            disk.create(f"{base}/env.{state.value}", sector)
+            block = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
+            disk.create(f"{base}/env.{state.value}", block)
         disk.create(f"{base}/entries.cfg", text.encode())
         if found.custom == "absent" or disk.read(env.PATH) is None:
             disk.create(env.PATH, fresh)
@@ -224,8 +222,7 @@ def _decides_nothing(found: LoaderView) -> bool:
 def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
     """Files of a run that the loader does not read as they were written."""
     base = f"{FOLDER}/{manifest.run}"
-    wrong = not_as_written(boot, f"{base}/files", manifest.files)
-    wrong += not_as_written(boot, f"{base}/old", manifest.old)
+    wrong = files_lost(boot, manifest)
     written = manifest.entries or sha256(
         entries.entries_cfg(manifest.run, manifest.trial, manifest.previous).encode()
     )
@@ -247,9 +244,7 @@ def _make_read(boot: Boot, found: LoaderView) -> None:
 
 
 def _flip(boot: Boot, run: str, state: BootState, *, keep: bool = False) -> None:
-    known = env.values_of(boot.raw.read(f"{FOLDER}/{run}/env.kept"))
-    block = env.block(state, run, known.get("tb_esp", ""), known.get("tb_loader", ""), keep)
-    flip(boot, env.PATH, block[: env.SECTOR])
+    flip(boot, env.PATH, sector(boot, run, state, keep=keep))
 
 
 def _forget(boot: Boot, run: str, *, last: bool) -> None:

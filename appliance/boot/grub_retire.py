@@ -7,15 +7,12 @@ import re
 from appliance.boot import entries, env, grubcfg
 from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.flip import replace
+from appliance.boot.laid import BESIDE, text_of
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
 
 # What belongs to one kernel in /boot on Debian: the package's files and the initrd made for it.
 _OF_KERNEL = re.compile(r"(?:vmlinuz|initrd\.img|config|System\.map)-(.+)\Z")
-
-BESIDE = ".twinboot"
-"""Ends the name that a file of /boot has while it takes another's place; keep.sh uses it as well. A cut
-leaves it, and update-grub would take it for a kernel."""
 
 
 def _own(boot: Boot, text: bytes) -> Entry | None:
@@ -80,7 +77,7 @@ def remove_kernels(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> No
     Without `owned` a kernel that grub.cfg names stays: the old system may have installed the same one since.
     """
     mine = {file.name for file in manifest.files}
-    text = (boot.disk.read(f"{boot.place.folder}/grub.cfg") or b"").decode("utf-8", "replace")
+    text = text_of(boot.disk.read(f"{boot.place.folder}/grub.cfg"))
     menu = grubcfg.read_entries(text, boot.place.prefix)
     named = {entry.kernel.removeprefix("vmlinuz-") for entry in menu}
     for name in boot.disk.names(""):
@@ -103,15 +100,7 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> str:
     names = [path.rpartition("/")[2] for path in (own.kernel, *own.initrds)]
     for path, name in zip((own.kernel, *own.initrds), names, strict=True):
         boot.disk.link(path, f"{base}/{name}")
-    entry = Entry(
-        id="twinboot-settle",
-        title="This system, while its root volume gets its name back",
-        kernel=f"{base}/{names[0]}",
-        initrds=tuple(f"{base}/{name}" for name in names[1:]),
-        options=entries.with_root(own.options, f"UUID={fsuuid}"),
-        root=f"UUID={fsuuid}",
-        prelude=own.prelude,
-    )
+    entry = entries.settling_entry(own, base, "twinboot-settle", fsuuid)
     text = entries.settle_cfg(f"{run}{SETTLE}", entry)
     boot.disk.create(f"{base}/env.kept", boot.disk.read(f"{entries.FOLDER}/{run}/env.kept") or b"")
     boot.disk.create(f"{base}/entries.cfg", text.encode())

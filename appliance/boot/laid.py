@@ -7,11 +7,19 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView
+from appliance.boot import env
+from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.entries import FOLDER
 from appliance.boot.manifest import Manifest
 from appliance.errors import Refused
 from appliance.model.codec import from_json
+
+OLD_BOOTS = "The old system boots; the next start of the appliance finishes or removes the rest."
+"""What a cut at any write but the deciding one leaves."""
+
+BESIDE = ".twinboot"
+"""Ends the name of a file while it takes another's place; keep.sh uses it as well. A cut leaves it, and
+update-grub would take it for a kernel; systemd-boot passes over what does not end in .conf."""
 
 SPARE = 8 << 20
 """Bytes that keep and the machine's own next kernel update still need in /boot."""
@@ -59,6 +67,26 @@ def not_as_written(boot: Boot, folder: str, files: tuple[BootFile, ...]) -> list
     """Files in `folder` that the loader does not read as they were written."""
     paths = ((f"{folder}/{file.name}", file.sha256) for file in files)
     return [path for path, wanted in paths if boot.raw.sha256(path) != wanted]
+
+
+def files_lost(boot: Boot, manifest: Manifest) -> list[str]:
+    """Files of a run, the new system's and the old one's, that the loader does not read as written."""
+    base = f"{FOLDER}/{manifest.run}"
+    wrong = not_as_written(boot, f"{base}/files", manifest.files)
+    return wrong + not_as_written(boot, f"{base}/old", manifest.old)
+
+
+def is_of(manifest: Manifest, wanted: StagedSystem, files: tuple[BootFile, ...]) -> bool:
+    """Whether the manifest is of this very system, with these very files."""
+    there, here = ({(f.name, f.sha256) for f in each} for each in (manifest.files, files))
+    return manifest.root == wanted.root and there == here
+
+
+def sector(boot: Boot, run: str, state: BootState, of: str = "", *, keep: bool = False) -> bytes:
+    """The sector for `state` of `run`, with what the stick needs to hand over as run `of` was staged with."""
+    known = env.values_of(boot.raw.read(f"{FOLDER}/{of or run}/env.kept"))
+    block = env.block(state, run, known.get("tb_esp", ""), known.get("tb_loader", ""), keep)
+    return block[: env.SECTOR]
 
 
 def as_it_is(boot: Boot, now: Entry) -> Entry:

@@ -12,49 +12,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.boot import efivars, entries, env, kernel_cmdline
-from appliance.boot.base import (
-    SETTLE,
-    Boot,
-    BootFile,
-    BootState,
-    Entry,
-    LoaderView,
-    LoaderWords,
-    StagedSystem,
-)
+from appliance.boot import efivars, env, kernel_cmdline
+from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, StagedSystem
 from appliance.boot.entries import FOLDER
-from appliance.boot.flip import flip, remove_tree, turn
-from appliance.boot.laid import (
-    as_it_is,
-    in_state,
-    manifest_of,
-    needed,
-    not_as_written,
-    pin_old,
-    put,
-    sha256,
-)
+from appliance.boot.flip import flip, turn
+from appliance.boot.laid import OLD_BOOTS, files_lost, in_state, is_of, manifest_of, needed, sector
 from appliance.boot.manifest import Manifest
-from appliance.boot.systemd_entries import (
-    NEW,
-    PREVIOUS,
-    SETTLING,
-    id_of,
-    names_of,
-    ours,
-    path_of,
-    text_for,
+from appliance.boot.systemd_entries import NEW, PREVIOUS, SETTLING, id_of, ours, path_of, text_for
+from appliance.boot.systemd_files import (
+    drop,
+    entries_lost,
+    files_of,
+    forget,
+    lay_down,
+    put_entries,
+    put_entry,
 )
 from appliance.boot.systemd_retire import put_back, settle_entry, take_over
 from appliance.boot.systemd_view import look, reasons_against
 from appliance.errors import BootConfigFailed, Refused
-from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
-from appliance.probe.bls import ENTRIES
 
-OLD_BOOTS = "The old system boots; the next start of the appliance finishes or removes the rest."
 EITHER_BOOTS = "The old or the new system boots, whichever the variable says."
 WORDS = LoaderWords(
     flip="one boot variable",
@@ -103,9 +82,9 @@ class SystemdBoot:
 
     def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
         manifest = manifest_of(boot, wanted.run)
-        if manifest is None or not _is_of(manifest, wanted):
+        if manifest is None or not is_of(manifest, wanted, files_of(wanted)):
             return False
-        return bool(look(boot).run) and not _not_whole(boot, manifest) and not _entries_lost(boot, manifest)
+        return bool(look(boot).run) and not files_lost(boot, manifest) and not entries_lost(boot, manifest)
 
     def stage(self, boot: Boot, wanted: StagedSystem) -> None:
         if self.staged(boot, wanted):
@@ -117,12 +96,12 @@ class SystemdBoot:
         if before is None:
             raise Refused(("What this machine boots next could not be told.",))
         manifest = manifest_of(boot, wanted.run)
-        if manifest is None or not _is_of(manifest, wanted) or _not_whole(boot, manifest):
-            manifest = _lay_down(boot, wanted, before, manifest)
-        if wrong := _not_whole(boot, manifest):
+        if manifest is None or not is_of(manifest, wanted, files_of(wanted)) or files_lost(boot, manifest):
+            manifest = lay_down(boot, wanted, before, manifest)
+        if wrong := files_lost(boot, manifest):
             raise BootConfigFailed(f"The loader does not read as written: {', '.join(wrong)}.")
         # What they name is in place: only now may the loader see the entries.
-        _put_entries(boot, manifest)
+        put_entries(boot, manifest)
         if look(boot).next_boot != before:
             raise BootConfigFailed("With the new entries in place systemd-boot would start another system.")
         if not self.staged(boot, wanted):
@@ -161,9 +140,9 @@ class SystemdBoot:
     def roll_back(self, boot: Boot, run: str) -> None:
         found, manifest = look(boot), needed(boot, run)
         in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
-        if wrong := [path for path in _not_whole(boot, manifest) if "/files/" not in path]:
+        if wrong := [path for path in files_lost(boot, manifest) if "/files/" not in path]:
             raise BootConfigFailed(f"There is no way back, the loader does not read: {', '.join(wrong)}.")
-        _put_entry(boot, path_of(PREVIOUS, run), text_for(manifest.previous))
+        put_entry(boot, path_of(PREVIOUS, run), text_for(manifest.previous))
         turn(boot, efivars.ONE_SHOT, None)
         turn(boot, efivars.DEFAULT, id_of(PREVIOUS, run))
         _write_book(boot, run, BootState.ROLLED_BACK)
@@ -179,7 +158,7 @@ class SystemdBoot:
             _back_from(boot, found, manifest)
         elif manifest is None and ours(boot.variables.read(efivars.DEFAULT) or "")[1] == run:
             turn(boot, efivars.DEFAULT, None)
-        _forget(boot, run, last=alone and found.whose in ("", run))
+        forget(boot, run, last=alone and found.whose in ("", run))
 
     def settle(self, boot: Boot, run: str, fsuuid: str) -> None:
         found = look(boot)
@@ -187,9 +166,9 @@ class SystemdBoot:
             return
         in_state(found, run, BootState.KEPT)
         # Its files are not needed any more, and the ESP is small.
-        _drop(boot, path_of(NEW, run), f"{FOLDER}/{run}/files")
+        drop(boot, path_of(NEW, run), f"{FOLDER}/{run}/files")
         entry = settle_entry(boot, found, run, fsuuid)
-        _put_entry(boot, path_of(SETTLING, run), text_for(entry))
+        put_entry(boot, path_of(SETTLING, run), text_for(entry))
         turn(boot, efivars.DEFAULT, id_of(SETTLING, run))
         _write_book(boot, f"{run}{SETTLE}", BootState.SETTLING, run)
 
@@ -202,101 +181,16 @@ class SystemdBoot:
             _write_book(boot, found.run, BootState.PLAIN, run)
         elif not done:
             in_state(found, f"{run}{SETTLE}", BootState.PLAIN)
-        _forget(boot, run, last=True)
-
-
-def _files(wanted: StagedSystem) -> tuple[BootFile, ...]:
-    """What the loader needs of the new system: kernel and initrd. The rest of its /boot lies in its root."""
-    artifacts = wanted.artifacts
-    return tuple(artifacts.file(name) for name in (artifacts.kernel, *artifacts.initrds))
-
-
-def _is_of(manifest: Manifest, wanted: StagedSystem) -> bool:
-    there, here = ({(f.name, f.sha256) for f in files} for files in (manifest.files, _files(wanted)))
-    return manifest.root == wanted.root and there == here
-
-
-def _lay_down(boot: Boot, wanted: StagedSystem, now: Entry, known: Manifest | None) -> Manifest:
-    """Everything under names of ours, none of which the loader looks at.
-
-    `known` is an earlier manifest of this run: what was there before it is remembered once.
-    """
-    disk, base = boot.disk, f"{FOLDER}/{wanted.run}"
-    now = as_it_is(boot, now)
-    trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
-    for folder in (FOLDER, base, f"{base}/files", f"{base}/old", f"{base}/before"):
-        disk.make_folder(folder)
-    old = pin_old(boot, base, now)
-    before = known.before if known else _remember(boot, base)
-    for file in _files(wanted):
-        put(boot, file, f"{base}/files/{file.name}")
-    esp = (wanted.machine_esp, wanted.efi_loader)
-    for state in (BootState.KEPT, BootState.ROLLED_BACK):
-        disk.create(f"{base}/env.{state.value}", env.block(state, wanted.run, *esp))
-    fresh = env.block(BootState.STAGED, wanted.run, *esp)
-    book = disk.read(env.PATH)
-    if book is None or env.state_of(env.values_of(book)) in (BootState.STAGED, BootState.PLAIN):
-        disk.create(env.PATH, fresh)
-        book = fresh
-    manifest = Manifest(
-        run=wanted.run,
-        root=wanted.root,
-        old_root=wanted.old_root,
-        trial=trial,
-        previous=previous,
-        files=_files(wanted),
-        old=old,
-        before=before,
-        env_before=known.env_before if known else book[: env.SECTOR].hex(),
-        entries=sha256((text_for(trial) + text_for(previous)).encode()),
-        default_before=known.default_before if known else boot.variables.read(efivars.DEFAULT) or "",
-        versions=tuple(n.removeprefix("vmlinuz-") for n in _names(wanted) if n.startswith("vmlinuz-")),
-    )
-    disk.create(f"{base}/manifest.json", to_json(manifest))
-    disk.settle()
-    return manifest
-
-
-def _names(wanted: StagedSystem) -> tuple[str, ...]:
-    return tuple(file.name for file in wanted.artifacts.files)
-
-
-def _remember(boot: Boot, base: str) -> tuple[str, ...]:
-    """First-seen entries: a copy of each, and their names for keep on the metal."""
-    names = tuple(name for name in names_of(boot) if not ours(name)[0])
-    for name in names:
-        boot.disk.create(f"{base}/before/{name}", boot.disk.read(f"{ENTRIES}/{name}") or b"")
-    boot.disk.create(f"{base}/names", "".join(f"{name}\n" for name in names).encode())
-    return names
-
-
-def _put_entries(boot: Boot, manifest: Manifest) -> None:
-    for kind, entry in ((PREVIOUS, manifest.previous), (NEW, manifest.trial)):
-        _put_entry(boot, path_of(kind, manifest.run), text_for(entry))
-
-
-def _put_entry(boot: Boot, path: str, text: str) -> None:
-    """An entry under a name the loader passes over, read back, then under its own."""
-    if boot.raw.read(path) == text.encode():
-        return
-    fresh = f"{path}.new"
-    boot.disk.create(fresh, text.encode())
-    boot.disk.settle()
-    if boot.raw.read(fresh) != text.encode():
-        raise BootConfigFailed(f"{fresh} does not read back as written.")
-    boot.disk.rename(fresh, path)
-    boot.disk.settle()
-    if boot.raw.read(path) != text.encode():
-        raise BootConfigFailed(f"{path} does not read back as written.")
+        forget(boot, run, last=True)
 
 
 def _start_trial(boot: Boot, manifest: Manifest) -> None:
     """The two variables: the previous system for good, then, the flip, the trial once."""
     if reasons := boot.variables.why_not():
         raise Refused(reasons)
-    if wrong := _not_whole(boot, manifest):
+    if wrong := files_lost(boot, manifest):
         raise BootConfigFailed(f"Not armed, the loader does not read: {', '.join(wrong)}.")
-    _put_entries(boot, manifest)  # keep takes the trial's away, an admin may have
+    put_entries(boot, manifest)  # keep takes the trial's away, an admin may have
     turn(boot, efivars.DEFAULT, id_of(PREVIOUS, manifest.run))
     turn(boot, efivars.ONE_SHOT, id_of(NEW, manifest.run))
     found = look(boot)
@@ -305,23 +199,11 @@ def _start_trial(boot: Boot, manifest: Manifest) -> None:
         raise BootConfigFailed("Not armed: systemd-boot would not start the trial it was told to.")
 
 
-def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
-    base = f"{FOLDER}/{manifest.run}"
-    wrong = not_as_written(boot, f"{base}/files", manifest.files)
-    return (*wrong, *not_as_written(boot, f"{base}/old", manifest.old))
-
-
-def _entries_lost(boot: Boot, manifest: Manifest) -> bool:
-    pairs = ((NEW, manifest.trial), (PREVIOUS, manifest.previous))
-    return any(boot.raw.read(path_of(k, manifest.run)) != text_for(e).encode() for k, e in pairs)
-
-
 def _write_book(boot: Boot, run: str, state: BootState, of: str = "", *, keep: bool = False) -> None:
     """Remember what the variables say by now; the stick's own menu reads it as well."""
-    known = env.values_of(boot.raw.read(f"{FOLDER}/{of or run}/env.kept"))
-    block = env.block(state, run, known.get("tb_esp", ""), known.get("tb_loader", ""), keep)
-    if (boot.raw.read(env.PATH) or b"")[: env.SECTOR] != block[: env.SECTOR]:
-        flip(boot, env.PATH, block[: env.SECTOR])
+    book = sector(boot, run, state, of, keep=keep)
+    if (boot.raw.read(env.PATH) or b"")[: env.SECTOR] != book:
+        flip(boot, env.PATH, book)
 
 
 def _back_from(boot: Boot, found: LoaderView, manifest: Manifest) -> None:
@@ -336,23 +218,3 @@ def _back_from(boot: Boot, found: LoaderView, manifest: Manifest) -> None:
         flip(boot, env.PATH, was)
     else:
         _write_book(boot, manifest.run, BootState.PLAIN)
-
-
-def _drop(boot: Boot, entry: str, folder: str) -> None:
-    """An entry first, and once that is gone what it names."""
-    boot.disk.remove(entry)
-    boot.disk.settle()
-    remove_tree(boot.disk, folder)
-
-
-def _forget(boot: Boot, run: str, *, last: bool) -> None:
-    """Delete what is ours: first the entries, then, once those are gone, what they name."""
-    found = {name: ours(name.removesuffix(".new")) for name in boot.disk.names(ENTRIES)}
-    for name in (n for n, (kind, of) in found.items() if kind and (last or of == run)):
-        boot.disk.remove(f"{ENTRIES}/{name}")
-    boot.disk.settle()
-    if left := [n for n in names_of(boot) if ours(n)[0] and (last or ours(n)[1] == run)]:
-        raise BootConfigFailed(f"The loader still reads {', '.join(left)}.")
-    for folder in (FOLDER,) if last else (f"{FOLDER}/{run}", f"{FOLDER}/{run}{SETTLE}"):
-        remove_tree(boot.disk, folder)
-    boot.disk.settle()

@@ -59,14 +59,15 @@ def entry_of(found: BlsEntry) -> Entry:
     return Entry(
         id=found.id,
         title=found.shown,
-        kernel=_path(found.linux),
-        initrds=tuple(map(_path, found.initrds)),
+        kernel=path_in(found.linux),
+        initrds=tuple(map(path_in, found.initrds)),
         options=found.options,
         root=root[1] if root else "",
     )
 
 
-def _path(word: str) -> str:
+def path_in(word: str) -> str:
+    """A path of an entry as it is called on the file system."""
     return word.replace("\\", "/").lstrip("/")
 
 
@@ -76,9 +77,9 @@ def read_entries(boot: Boot) -> tuple[BlsEntry, ...]:
     One whose kernel is not there is left out, as it does (boot.c, config_entry_add_type1)."""
     texts = ((n, text_of(boot.raw.read(f"{ENTRIES}/{n}"))) for n in names_of(boot))
     found = [e for e in (bls.for_systemd_boot(name, text) for name, text in texts) if e is not None]
-    folders = {_path(e.linux or e.efi).rpartition("/")[0] for e in found}
+    folders = {path_in(e.linux or e.efi).rpartition("/")[0] for e in found}
     there = {f"{folder}/{name}".lower().lstrip("/") for folder in folders for name in boot.raw.names(folder)}
-    return (*(e for e in found if _path(e.linux or e.efi).lower() in there), *unified(boot))
+    return (*(e for e in found if path_in(e.linux or e.efi).lower() in there), *unified(boot))
 
 
 def names_of(boot: Boot) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ def kept_entry(own: BlsEntry, version: str) -> BlsEntry | None:
     if (
         not own.version
         or token == own.id
-        or _path(own.linux).lower() != f"{token}/{own.version.lower()}/linux"
+        or path_in(own.linux).lower() != f"{token}/{own.version.lower()}/linux"
     ):
         return None
     file = f"{own.name.stem.removesuffix(own.version)}{version}.conf"

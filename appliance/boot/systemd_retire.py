@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
-from appliance.boot.entries import FOLDER, with_root
+from appliance.boot.entries import FOLDER, settling_entry
 from appliance.boot.flip import remove_tree, replace
-from appliance.boot.laid import text_of
+from appliance.boot.laid import BESIDE, text_of
 from appliance.boot.manifest import Manifest
-from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, text_with_root
+from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, path_in, text_with_root
 from appliance.boot.systemd_view import see
 from appliance.errors import BootConfigFailed, Refused
-from appliance.probe.bls import ENTRIES
-
-BESIDE = ".twinboot"
-"""Ends the name of a file while it takes another's place; keep-systemd-boot.sh uses it as well. The loader
-passes over it, as it does not end in .conf."""
+from appliance.probe.bls import ENTRIES, parse_lines
 
 
 def put_back(boot: Boot, manifest: Manifest, *, pinned: bool) -> None:
@@ -71,9 +67,8 @@ def _put_text(boot: Boot, path: str, text: bytes, base: str) -> None:
 
 def _whole(boot: Boot, text: bytes) -> bool:
     """Whether the kernel an entry's text names is there."""
-    lines = (line.split(None, 1) for line in text_of(text).splitlines())
-    kernels = [rest[1] for rest in lines if len(rest) == 2 and rest[0] == "linux"]
-    return all(boot.disk.is_file(path.replace("\\", "/").lstrip("/")) for path in kernels)
+    kernels = (line.value for line in parse_lines(text_of(text)) if line.key == "linux")
+    return all(boot.disk.is_file(path_in(word)) for word in kernels)
 
 
 def _remove(boot: Boot, path: str, entry: Entry) -> None:
@@ -103,14 +98,7 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> Entry:
     for path, name in zip(paths, names, strict=True):
         if boot.raw.sha256(f"{base}/{name}") != boot.raw.sha256(path):
             raise BootConfigFailed(f"The loader does not read {base}/{name} as {path}.")
-    return Entry(
-        id=id_of(SETTLING, run),
-        title="This system, while its root volume gets its name back",
-        kernel=f"{base}/{names[0]}",
-        initrds=tuple(f"{base}/{name}" for name in names[1:]),
-        options=with_root(own.options, f"UUID={fsuuid}"),
-        root=f"UUID={fsuuid}",
-    )
+    return settling_entry(own, base, id_of(SETTLING, run), fsuuid)
 
 
 def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot import efivars, env, systemd_boot
+from appliance.boot import efivars, env, systemd_files
 from appliance.boot.base import Boot, BootState
 from appliance.boot.flip import flip, turn
 from appliance.errors import BootConfigFailed, Refused
@@ -324,7 +324,7 @@ def test_mutant_that_flips_before_it_stages_is_caught(tmp_path: Path) -> None:
     """The one-shot set before anything is staged: a cut may leave half a kernel behind it."""
     boot, disk = boot_on(installed(), {efivars.ONE_SHOT: "twinboot-new-tb1.conf"})
     want = wanted(tmp_path / "new")
-    systemd_boot._lay_down(boot, want, LOADER.view(boot).own or pytest.fail(), None)
+    systemd_files.lay_down(boot, want, LOADER.view(boot).own or pytest.fail(), None)
     boot.disk.create("loader/entries/twinboot-new-tb1.conf", b"linux /twinboot/tb1/files/vmlinuz\n")
     for name, data in (("vmlinuz", tiny_kernel(f"kernel {NEW}")),):
         boot.disk.create(f"twinboot/tb1/files/{name}", data)
