@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import TwinFailed
+from appliance.host import mapper
+from appliance.host.mapper import LIMIT
 from appliance.host.run import Command, Effect, Host, read, write
 from appliance.twin.pvheader import write_lvm_metadata
 from appliance.twin.segments import (
@@ -25,9 +27,6 @@ from appliance.twin.segments import (
     TwinPartition,
 )
 from appliance.twin.tables import Patch, lengthen_gpt, lengthen_mbr
-
-LIMIT = 120.0
-"""Seconds for any one device-mapper or loop command; emulated machines take up to ten."""
 
 
 def prefix_of(run: str, part: str) -> str:
@@ -110,7 +109,7 @@ class TwinDevices:
         # Users before what they use: whatever is on a disk, the disks, the copy-on-write runs, their stores.
         for rank in ("swap", "pv", "part-", "boot", "esp", "disk", "run", "cow", ""):
             for name in [n for n in names if n.removeprefix(self.prefix).startswith(rank)]:
-                self._remove(name)
+                mapper.remove(self.host, name)
                 names.remove(name)
         for loop in self._loops():
             self.host.run(write("losetup", "-d", loop, timeout=LIMIT))
@@ -119,21 +118,15 @@ class TwinDevices:
         """Drop what the appliance's page cache holds of the twin's disks: the twin writes past it."""
         for name in self._names():
             if name.removeprefix(self.prefix).startswith(("boot", "esp", "disk", "lv-", "part-")):
-                self.host.run(write("blockdev", "--flushbufs", f"/dev/mapper/{name}", timeout=LIMIT))
+                self.host.run(write("blockdev", "--flushbufs", mapper.node(name), timeout=LIMIT))
 
     # Steps.
 
     def _node(self, name: str) -> str:
-        return f"/dev/mapper/{self.prefix}{name}"
+        return mapper.node(f"{self.prefix}{name}")
 
     def _create(self, name: str, lines: list[str]) -> None:
-        argv = ("dmsetup", "create", f"{self.prefix}{name}")
-        table = "".join(f"{line}\n" for line in lines)
-        self.host.run(Command(argv, Effect.WRITE, timeout=LIMIT, stdin=table.encode()))
-
-    def _remove(self, name: str) -> None:
-        # --retry: udev may be looking at the device just then.
-        self.host.run(write("dmsetup", "remove", "--retry", name, timeout=LIMIT))
+        mapper.create(self.host, f"{self.prefix}{name}", lines)
 
     def _linear(self, name: str, length: int, device: str, offset: int) -> None:
         self._create(name, [f"0 {length} linear {device} {offset}"])
@@ -184,20 +177,19 @@ class TwinDevices:
             self._linear(name, pv.length, self.disk(pv.disk), pv.start)
         write_lvm_metadata(self.host, self.layout, [self._node(name) for name in names], self.folder)
         for name in names:
-            self._remove(f"{self.prefix}{name}")
+            mapper.remove(self.host, f"{self.prefix}{name}")
 
     def _write_swaps(self) -> None:
         for number, swap in enumerate(self.layout.swaps):
             self._linear(f"swap{number}", swap.length, self.scratch, swap.offset)
             uuid = ["-U", swap.uuid] if swap.uuid else []
             self.host.run(write("mkswap", *uuid, self._node(f"swap{number}"), timeout=LIMIT))
-            self._remove(f"{self.prefix}swap{number}")
+            mapper.remove(self.host, f"{self.prefix}swap{number}")
 
     # What the kernel says.
 
     def _names(self) -> list[str]:
-        listed = self.host.run(read("dmsetup", "info", "-c", "--noheadings", "-o", "name", timeout=LIMIT))
-        return [name for line in listed.stdout.splitlines() if (name := line.strip()).startswith(self.prefix)]
+        return sorted(name for name in mapper.names(self.host) if name.startswith(self.prefix))
 
     def _loops(self) -> Iterator[str]:
         """Loop devices with exactly our windows: same disk, offset and size, read-only."""

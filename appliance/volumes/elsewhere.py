@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import TwinFailed
+from appliance.host import mapper
 from appliance.host.files import sync_folder
 from appliance.host.run import Host, read, write
 from appliance.model.plan import FULL
 from appliance.probe.mappings import Mapping
-from appliance.volumes import mapper
 from appliance.volumes.base import Headroom, Snapshot, SnapshotRole, nobody_writes
 from appliance.volumes.cow import CHUNK, SECTOR, CowUse, parse_uses
 from appliance.volumes.file_room import FileRoom

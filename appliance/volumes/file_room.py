@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import CommandFailed, ExportFailed, OutOfSpace
+from appliance.host import mapper
+from appliance.host.mapper import LIMIT
 from appliance.host.run import Host, read, write
-from appliance.volumes import mapper
 from appliance.volumes.cow import SECTOR
-from appliance.volumes.mapper import LIMIT
 
 FOLDER = "twinboot-copies"
 """Where the files are, on whatever holds them. Whatever lies there is ours, and of no use after a restart."""

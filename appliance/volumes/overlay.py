@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.host import mapper
+from appliance.host.mapper import LIMIT
 from appliance.host.run import Host, read, write
-from appliance.volumes import mapper
 from appliance.volumes.cow import CHUNK, SECTOR
-from appliance.volumes.mapper import LIMIT
 
 EMPTY = 1 << 50
 """Bytes an overlay over nothing shows: more than any twin asks for. Only what is written takes room."""
