@@ -143,10 +143,9 @@ def _fill_new_partition(host: Host, disk: Path, growth: Growth, work: Path) -> N
     for folder in (old, new):
         folder.mkdir(parents=True, exist_ok=True)
     spare = partition_device(disk, SPARE_NUMBER)
-    host.run(write("delpart", str(disk), str(SPARE_NUMBER), ok=frozenset({0, 1})))
-    host.run(
-        write("addpart", str(disk), str(SPARE_NUMBER), str(growth.first), str(growth.last - growth.first + 1))
-    )
+    # By the kernel's own call: Debian 13's util-linux has no addpart, and the image no util-linux-extra.
+    forget_partition(disk, SPARE_NUMBER)
+    tell_partition(disk, SPARE_NUMBER, growth)
     try:
         host.run(write("mkfs.vfat", "-F", "32", "-n", "TWINBOOT", str(spare)))
         host.run(write("mount", "-t", "vfat", "-o", "ro", str(partition_device(disk, 1)), str(old)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import stat
@@ -94,6 +95,30 @@ def test_every_module_finds_what_it_depends_on(tree: Path) -> None:
     for line in (modules / "modules.dep").read_text().splitlines():
         for name in line.replace(":", "").split():
             assert (modules / name).exists(), name
+
+
+OF_THE_BUILD = ("image", "office")
+"""Folders whose programs run where images and bundles are made; of these, the stick alone grows elsewhere."""
+
+
+def programs_called() -> set[str]:
+    """Names of the programs that our code on the appliance starts by name."""
+    called = set()
+    for path in sorted((ROOT / "appliance").rglob("*.py")):
+        if path.parent.name in OF_THE_BUILD and path.name != "stick.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id="read" | "write"), args=[ast.Constant(value=str(name)), *_]):
+                    called.add(name)
+    return called
+
+
+def test_every_program_we_start_is_there(tree: Path) -> None:
+    called = programs_called()
+    assert {"losetup", "mkfs.vfat", "lvs", "efibootmgr"} <= called, "the search finds what it should"
+    there = {path.name for folder in ("usr/bin", "usr/sbin") for path in (tree / folder).iterdir()}
+    assert called - there == set()
 
 
 PROGRAMS = [
