@@ -21,6 +21,7 @@ from tests.lab.hardware import Hardware
 from tests.lab.installed import SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import LabError, run, stage
+from tests.lab.stick import unguarded
 
 GB = 1024
 SIZES = (4, 20)
@@ -61,7 +62,7 @@ def _debian(folder: Path) -> Start:
 
 def _console(folder: Path) -> Start:
     machine = Machine.with_system(installed_system(SystemSpec()), folder=folder)
-    machine.insert_stick(IMAGE)
+    machine.insert_stick(unguarded(IMAGE, folder / "stick.img"))
     with _watched(machine, "Twinboot's console, machine read", CONSOLE) as found:
         return found[0]
 

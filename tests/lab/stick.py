@@ -9,7 +9,10 @@ from tests.lab.native import LabError, run
 
 FIRST_PARTITION = "1:"
 
-EMULATED = ("kvm.min_timer_period_us=200000", "nohz=off", "highres=off", "mitigations=off")
+UNGUARDED = "mitigations=off"
+"""What the lab's Debian has on its kernel's command line as well: where both are measured, both have it."""
+
+EMULATED = ("kvm.min_timer_period_us=200000", "nohz=off", "highres=off", UNGUARDED)
 """For the appliance's kernel on an emulated machine.
 
 The first: OVMF's timer in the twin then ticks five times a second. QEMU up to 10 at least aborts when a guest
@@ -36,12 +39,23 @@ def prepare(image: Path, target: Path, files: dict[str, bytes], extra_args: str 
 
     `extra_args` are appended to the kernel command line of the image's own menu (twinboot/boot.cfg).
     """
+    arguments = " ".join(word for word in (extra_args, *EMULATED) if word)
+    return _with_files(image, target, {**files, **_settings("set timeout=0", arguments)})
+
+
+def unguarded(image: Path, target: Path) -> Path:
+    """Copy the raw `image` to `target`; it starts as a person's stick does, but like the lab's Debian."""
+    return _with_files(image, target, _settings("", UNGUARDED))
+
+
+def _settings(more: str, arguments: str) -> dict[str, bytes]:
+    return {"twinboot/boot.cfg": f'{more}\nset extra_args="{arguments}"\n'.encode()}
+
+
+def _with_files(image: Path, target: Path, files: dict[str, bytes]) -> Path:
     shutil.copyfile(image, target)
     where = f"{target}@@{data_offset(target)}"
-    everything = dict(files)
-    arguments = " ".join(word for word in (extra_args, *EMULATED) if word)
-    everything["twinboot/boot.cfg"] = f'set timeout=0\nset extra_args="{arguments}"\n'.encode()
-    for name, content in everything.items():
+    for name, content in files.items():
         source = target.with_suffix(".part")
         source.write_bytes(content)
         run("mcopy", "-o", "-i", where, source, f"::/{name}")
