@@ -63,9 +63,14 @@ def _make_room(host: Host, at: Path) -> None:
 
 
 @contextlib.contextmanager
-def mounted_readonly(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
-    """Mount without replaying the journal, so that not one sector is written (mount(8), ext4(5), xfs(5))."""
-    options = ",".join(filter(None, ("ro", "nodev", "nosuid", "noexec", NO_REPLAY.get(fstype, ""))))
+def mounted_readonly(
+    host: Host, device: str, fstype: str, at: Path, more: tuple[str, ...] = ()
+) -> Iterator[Path]:
+    """Mount without replaying the journal, so that not one sector is written (mount(8), ext4(5), xfs(5)).
+
+    `more` are options that say which part of the file system is meant: a subvolume (btrfs(5)).
+    """
+    options = ",".join(filter(None, ("ro", "nodev", "nosuid", "noexec", NO_REPLAY.get(fstype, ""), *more)))
     _make_room(host, at)
     host.run(read("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
     try:
@@ -75,13 +80,14 @@ def mounted_readonly(host: Host, device: str, fstype: str, at: Path) -> Iterator
 
 
 @contextlib.contextmanager
-def mounted(host: Host, device: str, fstype: str, at: Path) -> Iterator[Path]:
+def mounted(host: Host, device: str, fstype: str, at: Path, more: tuple[str, ...] = ()) -> Iterator[Path]:
     """Mount for writing: only volumes of our own, or /boot and the ESP inside a promotion.
 
-    Snapshots of one volume may be mounted side by side, which XFS accepts with nouuid only (xfs(5)).
+    Snapshots of one volume may be mounted side by side, which XFS accepts with nouuid only (xfs(5)). `more`
+    as in mounted_readonly.
     """
     _make_room(host, at)
-    options = "nodev,nosuid,noexec" + (",nouuid" if fstype == "xfs" else "")
+    options = ",".join(("nodev", "nosuid", "noexec", *(("nouuid",) if fstype == "xfs" else ()), *more))
     host.run(write("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
     try:
         yield at

@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from appliance.model.btrfs import BtrfsRoot
+
 SCHEMA = 1
 
 
@@ -221,7 +223,8 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     """One operating system found on the disks. `id` is stable: the root volume's device name.
 
-    `package_manager` is apt, dnf, zypper or empty where it is none of these.
+    `package_manager` is apt, dnf, zypper or empty where it is none of these. `btrfs` is what its root's file
+    system holds, where that is btrfs.
     """
 
     id: str
@@ -241,6 +244,7 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     default_target: str = ""
     packages: Packages = Packages()
     package_manager: str = ""
+    btrfs: BtrfsRoot | None = None
     trouble: tuple[Trouble, ...] = ()
 
     @property

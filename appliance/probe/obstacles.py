@@ -18,13 +18,17 @@ from appliance.model.machine import (
     VolumeGroup,
 )
 from appliance.probe import trouble
+from appliance.probe.btrfs import named_in
 from appliance.probe.fstab import Known
 from appliance.probe.ground import Ground
 from appliance.probe.loaders import Found
 from appliance.probe.superblock import Left, file_system_left, holds_hibernation, read_head
+from appliance.probe.tree import Tree
 
 SWAP_TYPES = frozenset({"swap", "swsuspend"})
 TABLES = frozenset({"", "gpt", "dos"})
+SNAPPER = ".snapshots"
+"""Where snapper keeps its snapshots of the root around it: no part of the system."""
 
 
 def with_trouble(
@@ -82,6 +86,23 @@ def of_storage(system: InstalledSystem) -> list[Trouble]:
     """Root on a storage that is not rehearsed, and package files elsewhere than in the root."""
     why = [] if system.root.storage in REHEARSED else [trouble.root_not_rehearsed(system.root)]
     return why + [trouble.set_outside(v) for v in system.volumes if v.role is Role.SET]
+
+
+def of_subvolumes(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:
+    """What keeps a root that is a btrfs subvolume from being taken round, beside its storage."""
+    found, root = system.btrfs, system.root
+    if found is None:
+        return ()
+    why = [trouble.btrfs_in_lvm(root)] if root.vg else []
+    if found.devices > 1:
+        why.append(trouble.several_devices(root.device, found.devices))
+    named = [named_in(found, e.options) for e in system.fstab if e.target == "/"]
+    others = {found.starts, *(id for id in named if id is not None)} - {found.root}
+    if others:
+        why.append(trouble.another_subvolume(root.device, found.path(found.root)))
+    mounted = {entry.target.strip("/") for entry in system.fstab}
+    left_out = (path for path in found.inside if path not in mounted and tree.names(f"/{path}"))
+    return (*why, *(trouble.left_out(path) for path in left_out if path != SNAPPER))
 
 
 def of_contents(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:

@@ -17,8 +17,8 @@ from appliance.probe.apt_setup import read_setup
 from appliance.probe.debversion import compare, version_key
 from appliance.probe.ground import lay
 from appliance.probe.machine import exclusive
+from appliance.probe.roots import part_of, tree_of
 from appliance.probe.shown import showing
-from appliance.probe.systems import root_in
 from appliance.probe.tree import Tree
 
 
@@ -65,8 +65,8 @@ def read_packages(
             known = next((k for k in ground.known if k.path == system.root.device and k.shown), None)
             if known is None:
                 raise ProbeFailed(f"The system {system.id} can not be looked into.")
-            with shown.tree(known.shown, known.fstype) as top:
-                tree = root_in(top, known.fstype)
+            with shown.tree(known.shown, known.fstype, part_of(known.fstype)) as top:
+                tree = tree_of(system, top)
                 if tree is None:
                     raise ProbeFailed(f"There is no installed system on {system.id} any more.")
                 return table(tree)

@@ -72,10 +72,10 @@ class Shown:
         return self.root / device.lstrip("/")
 
     @contextlib.contextmanager
-    def tree(self, device: str, fstype: str) -> Iterator[Tree]:
-        """Mount a shown device read-only without replaying its journal."""
+    def tree(self, device: str, fstype: str, more: tuple[str, ...] = ()) -> Iterator[Tree]:
+        """Mount a shown device read-only without replaying its journal; `more` names a part of it."""
         at = self.root / FOLDER / device.rpartition("/")[2]
-        with mounted_readonly(self.host, device, fstype, at) as base:
+        with mounted_readonly(self.host, device, fstype, at, more) as base:
             yield Tree(base)
 
 

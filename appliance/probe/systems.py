@@ -19,13 +19,14 @@ from appliance.model.machine import (
     Volume,
 )
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble
+from appliance.probe.btrfs import as_started
 from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
 from appliance.probe.loaders import Found, efi_loader, find_loader
+from appliance.probe.roots import Root, part_of, roots_in
 from appliance.probe.tree import Tree
 
 ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
-SUBVOLUMES = ("@", "@rootfs", "root")
 BOOT_TARGETS = frozenset({"/boot", "/boot/efi", "/efi"})
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 
@@ -63,20 +64,36 @@ def installed_systems(
         if candidate.fstype not in ROOT_TYPES or not candidate.shown or _is_copy(ground, candidate):
             continue
         with contextlib.ExitStack() as stack:
-            top = _enter(stack, ground, candidate)
+            top = _enter(stack, ground, candidate, part_of(candidate.fstype))
             if top is None:
                 unread.append(trouble.unreadable(candidate.path, f"its {candidate.fstype} does not mount"))
                 continue
-            tree = root_in(top, candidate.fstype)
-            system = None if tree is None else _describe(ground, firmly, candidate, tree)
+            try:
+                roots = roots_in(ground.shown.host, top, candidate.fstype)
+            except (CommandFailed, DamagedData) as error:
+                unread.append(trouble.unreadable(candidate.path, error.what.rstrip(".")))
+                continue
+            system = _likeliest(ground, firmly, candidate, roots)
             found += [] if system is None else [system]
     return tuple(found), tuple(unread)
 
 
-def _enter(stack: contextlib.ExitStack, ground: Ground, known: Known) -> Tree | None:
+def _likeliest(
+    ground: Ground, firmly: Firmly, known: Known, roots: tuple[Root, ...]
+) -> InstalledSystem | None:
+    """The system in the subvolume that is started; else the first there is. Elsewhere there is one root."""
+    described = (_describe(ground, firmly, known, root) for root in roots)
+    systems = [system for system in described if system is not None]
+    started = (s for s in systems if s.btrfs is None or s.btrfs.starts == s.btrfs.root)
+    return next(started, next(iter(systems), None))
+
+
+def _enter(
+    stack: contextlib.ExitStack, ground: Ground, known: Known, more: tuple[str, ...] = ()
+) -> Tree | None:
     """Mount a shown volume for the time of `stack`; None where it does not mount."""
     try:
-        return stack.enter_context(ground.shown.tree(known.shown, known.fstype))
+        return stack.enter_context(ground.shown.tree(known.shown, known.fstype, more))
     except CommandFailed:
         return None
 
@@ -90,18 +107,9 @@ def _is_copy(ground: Ground, candidate: Known) -> bool:
     return any(k.fsuuid == candidate.fsuuid for k in origins)
 
 
-def root_in(top: Tree, fstype: str) -> Tree | None:
-    """The tree that has os-release and fstab: the file system itself or, on btrfs, a usual subvolume."""
-    folders = ("", *(SUBVOLUMES if fstype == "btrfs" else ()))
-    for folder in folders:
-        tree = Tree(top.base / folder)
-        if tree.present("/etc/os-release") and tree.is_file("/etc/fstab"):
-            return tree
-    return None
-
-
-def _describe(ground: Ground, firmly: Firmly, root: Known, tree: Tree) -> InstalledSystem | None:
+def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> InstalledSystem | None:
     """None where its fstab says that "/" is another volume here: a copy of that system, not a system."""
+    tree = found.tree
     layout = _layout(ground, root, tree)
     if layout is None:
         return None
@@ -135,8 +143,10 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, tree: Tree) -> Instal
         default_target=osinfo.default_target(tree),
         packages=dpkg.summary(dpkg.parse_status(status)),
         package_manager=osinfo.package_manager(tree, release),
+        btrfs=as_started(found.btrfs, loader.arguments) if found.btrfs else None,
     )
     why = (*layout.trouble, *damage, *lost, *_loader_trouble(ground, firmly, layout, loader))
+    why += obstacles.of_subvolumes(system, tree)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
 
 

@@ -130,6 +130,38 @@ def root_not_rehearsed(volume: Volume) -> Trouble:
     )
 
 
+def btrfs_in_lvm(volume: Volume) -> Trouble:
+    return _refusal(
+        "btrfs-in-lvm",
+        f"The root volume {volume.device} holds btrfs inside LVM: two snapshots of it would be one file",
+        "system to the kernel, so that can not be rehearsed (yet).",
+    )
+
+
+def several_devices(device: str, count: int) -> Trouble:
+    return _refusal(
+        "btrfs-devices",
+        f"The btrfs file system of the root on {device} lies on {count} devices:",
+        "only one on a single device can be rehearsed (yet).",
+    )
+
+
+def another_subvolume(device: str, path: str) -> Trouble:
+    return _refusal(
+        "another-subvolume",
+        f"The system on {device} lies in {f'the subvolume {path}' if path else 'its top level'},",
+        "but its boot entry or its /etc/fstab names another one: put that right first.",
+    )
+
+
+def left_out(path: str) -> Trouble:
+    return _refusal(
+        "subvolume-inside",
+        f"/{path} is a subvolume of its own inside the root and holds files, which no snapshot of the root",
+        "has: mount it by /etc/fstab, or make it a plain folder.",
+    )
+
+
 def set_outside(volume: Volume) -> Trouble:
     return _refusal(
         "set-outside",

@@ -1,0 +1,59 @@
+"""Where in a volume a root may lie: all of it, or one of the subvolumes of a btrfs file system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from appliance.host.run import Host
+from appliance.model.btrfs import TOP, BtrfsRoot
+from appliance.model.machine import InstalledSystem
+from appliance.probe import btrfs
+from appliance.probe.tree import Tree
+
+BTRFS = "btrfs"
+USUAL = ("@", "@rootfs", "root")
+"""What Ubuntu, Debian and Fedora call the subvolume of their root."""
+
+OURS = "twinboot"
+"""The folder at the top level in which subvolumes of ours lie: a kept system starts from one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The files of one root; `btrfs` says in which subvolume of what they lie."""
+
+    tree: Tree
+    btrfs: BtrfsRoot | None = None
+
+
+def part_of(fstype: str) -> tuple[str, ...]:
+    """Mount options that show everything a volume holds."""
+    return btrfs.AT_TOP if fstype == BTRFS else ()
+
+
+def roots_in(host: Host, top: Tree, fstype: str) -> tuple[Root, ...]:
+    """Every tree with os-release and fstab in a volume mounted with `part_of`, the likeliest first.
+
+    Raises CommandFailed, DamagedData where its subvolumes can not be read.
+    """
+    if fstype != BTRFS:
+        return (Root(top),) if _is_root(top) else ()
+    found = btrfs.look(host, top.base)
+    ours = (s.id for s in found.subvolumes if s.path.startswith(f"{OURS}/") and not s.readonly)
+    ids = dict.fromkeys((found.default, *(found.at(path) for path in USUAL), TOP, *ours))
+    # What is not there has the id 0.
+    trees = ((id, Tree(top.base / found.path(id))) for id in ids if id)
+    return tuple(Root(tree, replace(found, root=id)) for id, tree in trees if _is_root(tree))
+
+
+def tree_of(system: InstalledSystem, top: Tree) -> Tree | None:
+    """The files of `system` in its volume, mounted with `part_of`; None where they are there no more."""
+    lies = system.btrfs.path(system.btrfs.root) if system.btrfs else ""
+    tree = Tree(top.base / lies)
+    return tree if _is_root(tree) else None
+
+
+def _is_root(tree: Tree) -> bool:
+    return tree.present("/etc/os-release") and tree.is_file("/etc/fstab")
