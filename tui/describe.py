@@ -55,9 +55,10 @@ def machine_facts(machine: Machine, width: int) -> list[Line]:
 
 def system_sentence(system: InstalledSystem) -> str:
     root = system.root
-    where = f"{root.vg}/{root.lv}" if root.vg else root.device
     version = "" if system.os_version in system.os_name else f" {system.os_version}"
-    return f"{system.hostname}: {system.os_name}{version} on {where} ({root.storage.value}, {root.fstype})"
+    return (
+        f"{system.hostname}: {system.os_name}{version} on {root.place} ({root.storage.value}, {root.fstype})"
+    )
 
 
 def boot_sentence(system: InstalledSystem, width: int) -> str:

@@ -39,6 +39,9 @@ class Storage(enum.Enum):
 REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root volume may be kept: each has been seen to go round on a machine."""
 
+ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.PARTITION})
+"""How one may be kept that is rehearsed only, its copy elsewhere. The way of it is the same for each."""
+
 PATCHED_WITH = frozenset({"apt"})
 """The package managers that a machine has been seen to go round with; the others are only recognised."""
 
@@ -157,6 +160,16 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
     vg: str = ""
     lv: str = ""
+
+    @property
+    def name(self) -> str:
+        """What our names for its snapshots begin with: that of its LV, or of its device ("sda2")."""
+        return self.lv or self.device.rpartition("/")[2]
+
+    @property
+    def place(self) -> str:
+        """What a person calls it: "vg0/root", or "/dev/sda2" where it is not LVM."""
+        return f"{self.vg}/{self.lv}" if self.vg else self.device
 
 
 class LoaderEntry(msgspec.Struct, frozen=True, kw_only=True):

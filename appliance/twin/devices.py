@@ -172,6 +172,8 @@ class TwinDevices:
 
     def _write_pvs(self) -> None:
         """The PVs stand as devices only while their metadata is written: nobody else is to find them."""
+        if not self.layout.pvs:
+            return
         names = [f"pv{number}" for number in range(len(self.layout.pvs))]
         for name, pv in zip(names, self.layout.pvs, strict=True):
             self._linear(name, pv.length, self.disk(pv.disk), pv.start)

@@ -4,7 +4,7 @@ For every disk that carries a physical volume (PV) of the root's volume group, /
 partition, the twin gets a disk with the same partition table. Where the metal has partitions, the twin has
 throw-away copy-on-write over them; where the metal has a PV, the twin has one with the same ids whose logical
 volumes (LVs) are plain linear ones, mapped onto snapshot volumes. No I/O here: `devices` builds what is
-planned here.
+planned here. Where the root is no LV, `plain_layout` plans.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from appliance.errors import Refused
-from appliance.model.machine import Disk, InstalledSystem, Machine, Partition, VolumeGroup
+from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
 from appliance.probe.lvm_metadata import MetaLv, VgMetadata, parse
+from appliance.twin.disks import blank, cow, disks_needed, twin_partition
 from appliance.twin.extents import Extent, PvRoom, lengthen, pack, pv_rooms
+from appliance.twin.plain_layout import plan_plain_layout
 from appliance.twin.segments import (
     ALIGN,
     SECTOR,
     Blank,
-    CowRun,
     FromVolume,
     PvPlace,
     Scratch,
@@ -31,8 +32,6 @@ from appliance.twin.segments import (
     SwapArea,
     TwinDisk,
     TwinLayout,
-    TwinPartition,
-    cow_store_length,
 )
 from appliance.twin.vgtext import TwinLv, TwinPv, vg_text
 
@@ -64,6 +63,8 @@ def why_no_layout(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
 
 def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
     """The twin's disks for `system`. Raises Refused with every reason, DamagedData for odd VG metadata."""
+    if not system.root.vg:
+        return plan_plain_layout(machine, system)
     group = machine.vg(system.root.vg)
     if group is None or not group.metadata:
         raise Refused((f"The volume group {system.root.vg!r} of the root volume could not be read.",))
@@ -72,7 +73,7 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
     scratch = Scratch()
     shown, left_out = _shown_volumes(system, group, metadata)
     blanks = {v.lv: v.fsuuid for v in system.swap if v.lv and v.vg == group.name}
-    disks = _disks_needed(machine, system, group)
+    disks = disks_needed(machine, system, frozenset(pv.path for pv in group.pvs))
     rooms = lengthen(pv_rooms(group, metadata, disks), sum(lv.extents for lv in shown), metadata, disks)
     extents = pack(rooms, [(lv.name, lv.extents) for lv in shown])
     swaps = tuple(_swap_area(lv, blanks[lv.name], metadata, scratch) for lv in shown if lv.name in blanks)
@@ -96,8 +97,8 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         sizes=tuple(lv.extents * metadata.extent_size for lv in snapped),
         linear=tuple(sorted(linear)),
         scratch_sectors=scratch.sectors,
-        boot=_twin_partition(system.boot, disks),
-        esp=_twin_partition(system.esp, disks),
+        boot=twin_partition(system.boot, disks),
+        esp=twin_partition(system.esp, disks),
         left_out=left_out,
     )
 
@@ -174,12 +175,6 @@ def _swap_area(lv: MetaLv, uuid: str, metadata: VgMetadata, scratch: Scratch) ->
     return SwapArea(lv.name, uuid, scratch.take(length), length)
 
 
-def _disks_needed(machine: Machine, system: InstalledSystem, group: VolumeGroup) -> tuple[Disk, ...]:
-    paths = {pv.path for pv in group.pvs} | {v.device for v in system.volumes}
-    paths |= {p.path for p in (system.boot, system.esp) if p is not None}
-    return tuple(d for d in machine.disks if d.path in paths or any(p.path in paths for p in d.partitions))
-
-
 def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
     disk = ground.disks[index]
     rooms = sorted((r for r in ground.rooms if r.disk == index), key=lambda room: room.start)
@@ -191,13 +186,13 @@ def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
     segments: list[Segment] = []
     at = 0
     for room in rooms:
-        segments += _cow(disk.path, at, at, room.start - at, ground.scratch)
+        segments += cow(disk.path, at, at, room.start - at, ground.scratch)
         segments += _pv_segments(room, ground)
         at = room.start + room.length
     if grown is not None:
-        segments += _blank(at, sectors - at, ground.scratch)
+        segments += blank(at, sectors - at, ground.scratch)
     else:
-        segments += _cow(disk.path, at, at, sectors - at, ground.scratch)
+        segments += cow(disk.path, at, at, sectors - at, ground.scratch)
     return TwinDisk(
         path=disk.path,
         sectors=sectors,
@@ -210,22 +205,11 @@ def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
     )
 
 
-def _cow(device: str, start: int, offset: int, length: int, scratch: Scratch) -> Iterator[Segment]:
-    if length > 0:
-        store_length = cow_store_length(length)
-        yield Segment(start, length, CowRun(device, offset, scratch.take(store_length), store_length))
-
-
-def _blank(start: int, length: int, scratch: Scratch) -> Iterator[Segment]:
-    if length > 0:
-        yield Segment(start, length, Blank(scratch.take(length)))
-
-
 def _pv_segments(room: PvRoom, ground: _Ground) -> Iterator[Segment]:
     """The PV's header, its extents in order, and what is left behind the last of them."""
     size = ground.metadata.extent_size
-    blank = {swap.lv: swap.offset for swap in ground.swaps}
-    yield from _blank(room.start, room.pe_start, ground.scratch)
+    blanks = {swap.lv: swap.offset for swap in ground.swaps}
+    yield from blank(room.start, room.pe_start, ground.scratch)
     at = room.start + room.pe_start
     for extent in sorted((e for e in ground.extents if e.pv == room.pv), key=lambda e: e.pv_start):
         length, offset = extent.count * size, extent.lv_start * size
@@ -233,9 +217,9 @@ def _pv_segments(room: PvRoom, ground: _Ground) -> Iterator[Segment]:
             yield from _linear_segments(at, extent, ground)
         else:
             source: Source = FromVolume(extent.lv, offset)
-            yield Segment(at, length, Blank(blank[extent.lv] + offset) if extent.lv in blank else source)
+            yield Segment(at, length, Blank(blanks[extent.lv] + offset) if extent.lv in blanks else source)
         at += length
-    yield from _blank(at, room.start + room.length - at, ground.scratch)
+    yield from blank(at, room.start + room.length - at, ground.scratch)
 
 
 def _linear_segments(at: int, extent: Extent, ground: _Ground) -> Iterator[Segment]:
@@ -253,13 +237,4 @@ def _linear_segments(at: int, extent: Extent, ground: _Ground) -> Iterator[Segme
         device, begin = real[stripe.pv]
         offset = begin + (stripe.start + first - piece.start) * size
         start = at + (first - extent.lv_start) * size
-        yield from _cow(device, start, offset, (last - first) * size, ground.scratch)
-
-
-def _twin_partition(part: Partition | None, disks: tuple[Disk, ...]) -> TwinPartition | None:
-    if part is None:
-        return None
-    for index, disk in enumerate(disks):
-        if any(p.path == part.path for p in disk.partitions):
-            return TwinPartition(index, part.number, part.start // SECTOR, part.size // SECTOR)
-    return None
+        yield from cow(device, start, offset, (last - first) * size, ground.scratch)

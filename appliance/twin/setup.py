@@ -55,7 +55,7 @@ def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, .
 
 def place_ours(host: Host, setup: TwinSetup, at: Path, *, slow: bool) -> None:
     """Our unit and the quiet rules, into the twin's root, which is mounted at `at` meanwhile."""
-    device = setup.volumes[setup.system.root.lv]
+    device = setup.volumes[setup.system.root.name]
     with mounted(host, device, setup.system.root.fstype, at) as root:
         quiet.place(root, patient=slow)
 

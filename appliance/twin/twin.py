@@ -106,7 +106,7 @@ class Twin:
     @property
     def root_device(self) -> str:
         """The twin's root while it is off, to be mounted like `boot_device`."""
-        return self.volume_device(self.setup.system.root.lv)
+        return self.volume_device(self.setup.system.root.name)
 
     def volume_device(self, lv: str) -> str:
         """The twin's volume `lv` while it is off: its snapshot itself is claimed by the twin's disk."""

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from appliance.errors import Refused
 from appliance.host.run import Host
-from appliance.model.machine import REHEARSED, InstalledSystem, Machine, Storage, VolumeGroup
+from appliance.model.machine import (
+    ELSEWHERE,
+    REHEARSED,
+    InstalledSystem,
+    Machine,
+    Storage,
+    VolumeGroup,
+)
 from appliance.probe.lvm import lvm_config
 from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable
@@ -16,9 +23,6 @@ from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_na
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.lvm_thick import LvmThickStore
 
-ELSEWHERE = frozenset({Storage.LVM_THICK})
-"""How a root volume may be kept whose copy lies elsewhere. The way of it is the same for every storage."""
-
 
 def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """Full sentences why no store fits this system; empty where one does. Pure."""
@@ -26,7 +30,7 @@ def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
         known = " or ".join(sorted(storage.value for storage in REHEARSED))
         return (
             f"The root volume {system.root.device} is kept as {system.root.storage.value}; "
-            f"rehearsals need one kept as {known}.",
+            f"what shall be promoted needs one kept as {known} (yet).",
         )
     group = machine.vg(system.root.vg)
     if group is None:

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from appliance.boot.base import BootState, LoaderView
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import LogicalVolume, Machine, VolumeGroup, mapper_path
+from appliance.model.machine import LogicalVolume, Machine, Volume, VolumeGroup, mapper_path
 from appliance.model.standing import Standing
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.choose import why_no_store
 from appliance.volumes.tags import read_tags
 
 STATES = {
@@ -63,7 +64,7 @@ def tag_value(lv: LogicalVolume, name: str) -> str:
 
 def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord, ...]) -> Descent:
     """Put the lineage together; `view` is None where /boot has nothing of ours or could not be read."""
-    nodes: list[Node] = []
+    nodes = [_plain(system.root, view) for system in machine.systems if not system.root.vg]
     for group in machine.volume_groups:
         nodes += _group_nodes(machine, group, view, {r.run: r for r in records})
     known = {node.run for node in nodes}
@@ -96,7 +97,7 @@ def _group_nodes(
     nodes = []
     for lv in group.lvs:
         if lv.name in roots and "twinboot" not in lv.tags:
-            nodes.append(_marked(Node(volume=lv.name, state=None), group.name, view))
+            nodes.append(_marked(Node(volume=lv.name, state=None), _names(group.name, lv.name), view))
     runs: dict[str, dict[str, LogicalVolume]] = {}
     for lv in group.lvs:
         if run := tag_value(lv, "run"):
@@ -143,12 +144,18 @@ def _run_node(
         retire_on=record.retire_on if record else "",
         finding=record.finding if record else "",
     )
-    return _marked(node, vg, view)
+    return _marked(node, _names(vg, node.volume), view)
 
 
 def _kept_before(view: LoaderView) -> frozenset[str]:
     """Roots that were kept before the run the sector names: its own previous system, GRUB's own default."""
     return frozenset(entry.root for entry in (view.fallback, view.own) if entry is not None)
+
+
+def _plain(root: Volume, view: LoaderView | None) -> Node:
+    """An installed root that is no logical volume: nothing of ours stands beside it."""
+    names = frozenset({root.device, f"UUID={root.fsuuid}"})
+    return _marked(Node(volume=root.name, state=None), names, view)
 
 
 def _failed(record: RunRecord) -> Node:
@@ -175,13 +182,17 @@ def _thrown_away(record: RunRecord) -> Node:
     )
 
 
-def _marked(node: Node, vg: str, view: LoaderView | None) -> Node:
-    device = mapper_path(vg, node.volume)
+def _names(vg: str, lv: str) -> frozenset[str]:
+    return frozenset({mapper_path(vg, lv)})
+
+
+def _marked(node: Node, names: frozenset[str], view: LoaderView | None) -> Node:
+    """With what boots it, `names` being what an entry may call its root."""
     own = view.own.root if view is not None and view.own is not None else ""
     following = view.next_boot.root if view is not None and view.next_boot is not None else own
     fallback = view.fallback.root if view is not None and view.fallback is not None else ""
-    boots_next = device == following or (view is None and node.state is None)
-    return replace(node, boots_next=boots_next, fallback=device == fallback)
+    boots_next = following in names or (view is None and node.state is None)
+    return replace(node, boots_next=boots_next, fallback=fallback in names)
 
 
 def _next_sentence(view: LoaderView | None) -> str:
@@ -239,7 +250,10 @@ def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today
     if not machine.systems:
         return "No installed system was found: look at the log (L)."
     if newest is not None and newest.rehearsed_only:
-        return f"{newest.run} was rehearsed only: its verdict says how to make room for one to promote (V)."
+        on = "its verdict says how to make room for one to promote (V)."
+        if all(why_no_store(machine, system) for system in machine.systems):
+            on = "nothing of this system can be promoted (yet); look at its verdict (V)."
+        return f"{newest.run} was rehearsed only: {on}"
     if newest is None or newest.state in (State.FAILED, State.RETIRED):
         return _before_a_rehearsal(machine, newest)
     if view is not None and view.state is BootState.ROLLED_BACK and view.whose == newest.run:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from appliance.model.machine import Bus, InstalledSystem, Machine, Partition
 from appliance.model.plan import Plan, Request
+from appliance.twin.layout import why_no_layout
 from appliance.twin.sizing import RESERVE
 from appliance.volumes import choose
 from appliance.volumes.elsewhere import bytes_for, free_bytes
@@ -65,7 +66,7 @@ def fitting(
     machine: Machine, system: InstalledSystem, expected: int, there: tuple[Offer, ...]
 ) -> tuple[Offer, ...]:
     """Where a run that writes `expected` bytes could have its copy. Pure."""
-    if choose.why_not_elsewhere(machine, system):
+    if _why_no_copy(machine, system):
         return ()
     return tuple(offer for offer in there if offer.free >= bytes_for(expected))
 
@@ -74,7 +75,7 @@ def why_not(
     machine: Machine, system: InstalledSystem, request: Request, expected: int, there: tuple[Offer, ...]
 ) -> tuple[str, ...]:
     """Full sentences why `request` can not have its copy where it says. Pure."""
-    if reasons := choose.why_not_elsewhere(machine, system):
+    if reasons := _why_no_copy(machine, system):
         return reasons
     words = ", ".join(offer.store for offer in there)
     if not request.store:
@@ -91,6 +92,11 @@ def why_not(
             "it: choose another place, or rehearse fewer patches at once.",
         )
     return ()
+
+
+def _why_no_copy(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Sentences why no copy of `system` can be made anywhere, or no twin's disks of it. Pure."""
+    return choose.why_not_elsewhere(machine, system) or why_no_layout(machine, system)
 
 
 def chosen(request: Request, there: tuple[Offer, ...]) -> Offer | None:
@@ -116,7 +122,7 @@ def with_copy(plan: Plan, machine: Machine, expected: int, there: tuple[Offer, .
         pool=offer.called,
         copy_bytes=size,
         ways=ways_to_room(machine, plan.system, lacking),
-        warnings=(*warnings(offer, stick), *plan.warnings),
+        warnings=(*warnings(offer, stick), *choose.why_no_store(machine, plan.system), *plan.warnings),
     )
 
 
@@ -146,8 +152,10 @@ def warnings(offer: Offer, stick: bool) -> tuple[str, ...]:
 
 def nothing_to_promote(plan: Plan) -> str:
     """Why no act on the run of `plan` is possible."""
+    then = "Its report says how to make room; rehearse again then."
+    if not plan.ways:
+        then = f"With its root kept as {plan.system.root.storage.value} none can be promoted (yet)."
     return (
         f"{plan.names.run} was rehearsed only: its copy lay on {plan.pool} and was thrown away, so there is "
-        "nothing to promote, keep, roll back or retire. Its report says how to make room; rehearse again "
-        "then."
+        f"nothing to promote, keep, roll back or retire. {then}"
     )

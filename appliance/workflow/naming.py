@@ -24,7 +24,7 @@ def next_run(machine: Machine, vg: str, lineage: Lineage) -> str:
 
 
 def choose_names(system: InstalledSystem, run: str) -> Names:
-    stem = OURS.sub("", system.root.lv)
+    stem = OURS.sub("", system.root.name)
     trial, one = f"{stem}-{run}", one_volume(system)
     data = [OURS.sub("", v.lv) for v in system.data if v.lv]
     return Names(
@@ -51,8 +51,8 @@ def throw_away_names(system: InstalledSystem, run: str) -> Names:
     """Those of a run whose copy lies elsewhere and is thrown away: nothing is sealed to be kept or proven."""
     return replace(
         choose_names(system, run),
-        work=f"{OURS.sub('', system.root.lv)}-{run}-work",
-        sealed=f"{OURS.sub('', system.root.lv)}-{run}-work",
+        work=f"{OURS.sub('', system.root.name)}-{run}-work",
+        sealed=f"{OURS.sub('', system.root.name)}-{run}-work",
         trial="",
         proof="",
         proof_scratch="",

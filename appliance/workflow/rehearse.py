@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from appliance.boot.choose import why_no_loader
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
@@ -19,7 +21,15 @@ from appliance.volumes.choose import lacking_bytes, one_volume, snapshots_in, wh
 from appliance.workflow import elsewhere
 from appliance.workflow.elsewhere import Offer
 from appliance.workflow.naming import choose_names, next_run, throw_away_names
-from appliance.workflow.room import LACKS_ROOM, NOTHING_KNOWN, Known, expected_bytes, why_no_room, with_room
+from appliance.workflow.room import (
+    NO_TROUBLE_ELSEWHERE,
+    NOTHING_KNOWN,
+    OF_THE_STORE,
+    Known,
+    expected_bytes,
+    why_no_room,
+    with_room,
+)
 from appliance.workflow.selection import choose_system
 from appliance.workflow.ways import ways_to_room
 
@@ -59,10 +69,9 @@ def build_plan(
     warnings = (*warnings_of(machine, system), *notes)
     if request.rehearse_only:
         reasons += elsewhere.why_not(machine, system, request, expected, offers)
-    elif no_room := why_no_room(machine, system, expected):
-        raise without_room(
-            machine, system, expected, (*reasons, *no_room), warnings, () if reasons else offers
-        )
+    elif nowhere := (*why_no_store(machine, system), *why_no_room(machine, system, expected)):
+        only = (*refusals(machine, system, replace(request, rehearse_only=True)), *missing)
+        raise without_room(machine, system, expected, (*reasons, *nowhere), warnings, () if only else offers)
     if reasons:
         raise Refused(reasons, warnings)
     run = next_run(machine, system.root.vg, lineage)
@@ -88,7 +97,10 @@ def without_room(
     warnings: tuple[str, ...],
     offers: tuple[Offer, ...],
 ) -> Refused:
-    """No room is no dead end: the refusal names the ways on. Nothing is chosen by itself."""
+    """No room, or no store for this storage, is no dead end: the refusal names the ways on.
+
+    Nothing is chosen by itself.
+    """
     fits = tuple(o.store for o in elsewhere.fitting(machine, system, expected, offers))
     on = (THIS_WAY.format(words=", ".join(fits)),) if fits else ()
     ways = ways_to_room(machine, system, lacking_bytes(machine, system, expected))
@@ -101,8 +113,8 @@ def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
 
 
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
-    """Every reason not to rehearse, as sentences."""
-    excused = LACKS_ROOM if request.rehearse_only else frozenset[str]()
+    """Every reason not to rehearse, as sentences, but those of the storage (`why_no_store`)."""
+    excused = NO_TROUBLE_ELSEWHERE if request.rehearse_only else OF_THE_STORE
     against = (t for t in (*machine.trouble, *system.trouble) if t.refuses and t.code not in excused)
     reasons = [t.sentence for t in against]
     reasons += why_no_kvm(machine, request)
@@ -114,8 +126,6 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
         reasons.append("No script was named: give --script a file on the stick.")
     if request.store and not request.rehearse_only:
         reasons.append("--store says where a copy lies that is only rehearsed: give --rehearse-only as well.")
-    if not request.rehearse_only:
-        reasons += why_no_store(machine, system)
     reasons += why_no_loader(machine, system)
     return tuple(dict.fromkeys(reasons))
 

@@ -1,8 +1,8 @@
-"""Installed systems: a Debian on LVM with GRUB or systemd-boot, on a disk image, as its installer leaves it.
+"""Installed systems: a Debian with GRUB or systemd-boot, on a disk image, as its installer leaves it.
 
-Everything forky is done natively; one short VM per system lays out LVM (this needs device-mapper), copies
-the root file system in and runs grub-install and update-grub, or bootctl and kernel-install, so that disk and
-variable store are what real tools wrote.
+Everything forky is done natively; one short VM per system lays out LVM, if any (this needs device-mapper),
+copies the root file system in and runs grub-install and update-grub, or bootctl and kernel-install, so that
+disk and variable store are what real tools wrote.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ PARTITIONS = (
     ("lvm", "V", 642, 0),
 )
 BOOT, LVM = PARTITIONS[2:]
+ROOT, SWAP = 4, 5
+"""Their numbers where there is no LVM: root and swap are partitions, and the rest of the disk is free."""
 WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
 """With systemd-boot kernels lie on the ESP, and /boot is a folder of the root volume, as Debian has it."""
 GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
 
-THIN, THICK = "thin", "thick"
+THIN, THICK, PARTITION = "thin", "thick", "partition"
 EXT4, XFS = "ext4", "xfs"
 
 
@@ -54,11 +56,11 @@ LOADER = {
 
 @dataclass(frozen=True, slots=True)
 class SystemSpec:
-    """What is installed: firmware ("bios" or "uefi"), how the root is kept on LVM, and sizes in MiB.
+    """What is installed: firmware ("bios" or "uefi"), how the root is kept, and sizes in MiB.
 
     The thin pool is over-provisioned by half: root + srv = 1.5 x pool. A thick root has no pool, and /srv
-    where `srv` is not 0. The rest of the disk stays free in the VG; where `swap` is 0, it is swap, and no
-    extent is free. `root_fs` is the file system of the root.
+    where `srv` is not 0; one that is a partition has neither. The rest of the disk stays free, on LVM in the
+    VG; where `swap` is 0, it is swap, and no extent is free. `root_fs` is the file system of the root.
     """
 
     firmware: str = BIOS
@@ -73,7 +75,21 @@ class SystemSpec:
 
     @property
     def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
+        if self.storage == PARTITION:
+            start = BOOT[2] + BOOT[3]
+            return (
+                *PARTITIONS[:3],
+                ("root", "L", start, self.root),
+                ("swap", "S", start + self.root, self.swap),
+            )
         return PARTITIONS if self.loader == GRUB else WITHOUT_BOOT
+
+    @property
+    def devices(self) -> tuple[str, str]:
+        """Those of root and swap, as the installed system has them on a virtio disk."""
+        if self.storage == PARTITION:
+            return f"/dev/vda{ROOT}", f"/dev/vda{SWAP}"
+        return "/dev/mapper/vg0-root", "/dev/mapper/vg0-swap"
 
     def __post_init__(self) -> None:
         if self.firmware not in (BIOS, UEFI):
@@ -98,6 +114,10 @@ THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
 
 THICK_FULL = SystemSpec(storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap=0, root_fs=XFS)
 """The commonest machine room: a linear root of XFS in a volume group without one free extent."""
+
+
+PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
+"""Root and swap as partitions, without LVM; room on the disk for a second root beside them."""
 
 
 ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
@@ -150,15 +170,19 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                     _without(tree, "/boot")
                 if spec.root_fs != EXT4:
                     _root_of(tree, spec.root_fs)
+                if spec.storage == PARTITION:
+                    _by_uuid(tree)
                 _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
         if spec.firmware == UEFI:
             shutil.copy(variables_template(), folder / "vars.fd")
-        with stage(f"{spec.firmware} system (LVM and {spec.loader}, in a VM)"):
+        with stage(f"{spec.firmware} system ({spec.storage} and {spec.loader}, in a VM)"):
             settings = {
                 "storage": spec.storage,
                 "loader": spec.loader,
                 "pv": f"/dev/vda{len(spec.partitions)}",
+                "root_dev": spec.devices[0],
+                "swap_dev": spec.devices[1],
                 "pool": spec.pool,
                 "root": spec.root,
                 "srv": spec.srv,
@@ -224,6 +248,24 @@ def _root_of(tree: Path, fs: str) -> None:
     old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} defaults        0       0"
     assert old in fstab.read_text()
     fstab.write_text(fstab.read_text().replace(old, new))
+
+
+def _by_uuid(tree: Path) -> None:
+    """Root and swap named as Debian's installer does without LVM.
+
+    The kernels' initrds are made beforehand and look for a sleeping system in the LVM's swap: the command
+    line says better.
+    """
+    fstab, grub = tree / "etc/fstab", tree / "etc/default/grub"
+    text = fstab.read_text()
+    for device, uuid in zip(SystemSpec().devices, (ROOT_UUID, SWAP_UUID), strict=True):
+        assert device in text
+        text = text.replace(device, f"UUID={uuid}")
+    fstab.write_text(text)
+    (tree / "etc/initramfs-tools/conf.d/resume").write_text(f"RESUME=UUID={SWAP_UUID}\n")
+    said = grub.read_text()
+    assert said.count('GRUB_CMDLINE_LINUX="') == 1
+    grub.write_text(said.replace('GRUB_CMDLINE_LINUX="', f'GRUB_CMDLINE_LINUX="resume=UUID={SWAP_UUID} '))
 
 
 def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:

@@ -169,7 +169,7 @@ def plan_lines(planned: Planned, width: int) -> list[Line]:
 def _name_lines(plan: Plan) -> list[Line]:
     names = plan.names
     if plan.request.rehearse_only:
-        root = f"{plan.system.root.vg}/{plan.system.root.lv}"
+        root = plan.system.root.place
         rows = [pair("Copy", f"of {root}, {size(plan.copy_bytes)} on {plan.pool}, thrown away after")]
         return [*rows, pair("Twin", f"VM {names.domain or names.run}")]
     rows = [pair("Snapshot", f"{names.vg}/{names.base} of {plan.system.root.vg}/{plan.system.root.lv}")]

@@ -82,7 +82,7 @@ class Ground:
         """The snapshot that plays `role` for the root volume in this run."""
         names = self.names
         lv, origin = {
-            SnapshotRole.BASE: (names.base, self.system.root.lv),
+            SnapshotRole.BASE: (names.base, self.system.root.name),
             SnapshotRole.WORK: (names.work, names.base),
             SnapshotRole.SEALED: (names.sealed, names.work),
             SnapshotRole.TRIAL: (names.trial, names.sealed),

@@ -92,7 +92,7 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
     machine, system = seen_by(host, ground, part)
     store, request = ground.copies(host), ground.whole.request
     root, *data, scratch = volumes_of(ground, part)
-    volumes = {system.root.lv: store.device(root)} | {s.origin: store.device(s) for s in data}
+    volumes = {system.root.name: store.device(root)} | {s.origin: store.device(s) for s in data}
     return TwinSetup(
         machine=machine,
         system=system,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# PID 1 of the short installation VM: lays out LVM on the prepared disk (vda), copies the prepared root file
+# PID 1 of the short installation VM: lays out LVM, if any, on the prepared disk (vda), copies the prepared root file
 # system (vdb) into the root volume, and lets the system's own tools install the loader, as Debian's installer and
 # package scripts do.
 set -e
@@ -35,41 +35,45 @@ chroot /stage /lib/systemd/systemd-udevd --daemon
 chroot /stage udevadm trigger --action=add
 chroot /stage udevadm settle
 
-echo "LAB-INSTALL lvm"
+echo "LAB-INSTALL $lab_storage"
 in_stage() { chroot /stage "$@"; }
-in_stage pvcreate -q "$lab_pv"
-in_stage vgcreate -q vg0 "$lab_pv"
-if [ "$lab_storage" = thick ]; then
-    in_stage lvcreate -y -L "${lab_root}m" -n root vg0
-    [ "$lab_srv" = 0 ] || in_stage lvcreate -y -L "${lab_srv}m" -n srv vg0
-else
-    in_stage lvcreate -y --type thin-pool -L "${lab_pool}m" --poolmetadatasize 16m -n pool vg0
-    in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
-    in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
-fi
-if [ "$lab_swap" = 0 ]; then
-    in_stage lvcreate -y -l 100%FREE -n swap vg0
-else
-    in_stage lvcreate -y -L "${lab_swap}m" -n swap vg0
+if [ "$lab_storage" != partition ]; then
+    in_stage pvcreate -q "$lab_pv"
+    in_stage vgcreate -q vg0 "$lab_pv"
+    if [ "$lab_storage" = thick ]; then
+        in_stage lvcreate -y -L "${lab_root}m" -n root vg0
+        [ "$lab_srv" = 0 ] || in_stage lvcreate -y -L "${lab_srv}m" -n srv vg0
+    else
+        in_stage lvcreate -y --type thin-pool -L "${lab_pool}m" --poolmetadatasize 16m -n pool vg0
+        in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
+        in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
+    fi
+    if [ "$lab_swap" = 0 ]; then
+        in_stage lvcreate -y -l 100%FREE -n swap vg0
+    else
+        in_stage lvcreate -y -L "${lab_swap}m" -n swap vg0
+    fi
 fi
 [ "$lab_srv" = 0 ] || in_stage mkfs.ext4 -q -U "$lab_srv_uuid" /dev/vg0/srv
-in_stage mkswap -U "$lab_swap_uuid" /dev/vg0/swap
+in_stage mkswap -U "$lab_swap_uuid" "$lab_swap_dev"
 
 echo "LAB-INSTALL copy"
 if [ "$lab_root_fs" = ext4 ]; then
     # Only the blocks in use, in place: a thin root maps nothing else.
-    in_stage e2image -ra /dev/vdb /dev/mapper/vg0-root
-    mount /dev/mapper/vg0-root /target
+    in_stage e2image -ra /dev/vdb "$lab_root_dev"
+    mount "$lab_root_dev" /target
 else
     chroot /stage modprobe "$lab_root_fs"
-    in_stage "mkfs.$lab_root_fs" -q -m "uuid=$lab_root_uuid" /dev/mapper/vg0-root
-    mount -t "$lab_root_fs" /dev/mapper/vg0-root /target
+    in_stage "mkfs.$lab_root_fs" -q -m "uuid=$lab_root_uuid" "$lab_root_dev"
+    mount -t "$lab_root_fs" "$lab_root_dev" /target
     # A second view of it, without what is mounted over the first.
     mkdir -p /copy
     mount -o ro /dev/vdb /copy
     cp -a /copy/. /target/
     umount /copy
 fi
+# The links by UUID, which the loader's tools look for.
+in_stage udevadm settle
 [ "$lab_loader" != grub ] || mount /dev/vda3 /target/boot
 mkdir -p /target/boot/efi
 mount -t vfat /dev/vda2 /target/boot/efi
@@ -89,7 +93,7 @@ if [ "$lab_loader" = systemd-boot ]; then
     chroot /target bootctl install --make-machine-id-directory=auto
     mkdir -p /target/run/kernel
     . /target/etc/default/grub
-    echo "root=/dev/mapper/vg0-root ro $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT" > /target/run/kernel/cmdline
+    echo "root=$lab_root_dev ro $GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT" > /target/run/kernel/cmdline
     for image in /target/boot/vmlinuz-*; do
         version=${image##*/vmlinuz-}
         KERNEL_INSTALL_CONF_ROOT=/run/kernel chroot /target kernel-install add "$version" "/boot/vmlinuz-$version"
@@ -103,7 +107,7 @@ else
     chroot /target grub-install /dev/vda
 fi
 [ "$lab_loader" != grub ] || chroot /target update-grub
-chroot /target vgcfgbackup -q vg0
+[ "$lab_storage" = partition ] || chroot /target vgcfgbackup -q vg0
 
 echo "LAB-INSTALL finish"
 for place in sys/firmware/efi/efivars run sys proc dev srv boot/efi boot; do
@@ -111,6 +115,6 @@ for place in sys/firmware/efi/efivars run sys proc dev srv boot/efi boot; do
 done
 umount /target
 sync
-vgchange -q -an vg0 || in_stage vgchange -q -an vg0
+[ "$lab_storage" = partition ] || vgchange -q -an vg0 || in_stage vgchange -q -an vg0
 trap - EXIT
 finish ok

@@ -130,6 +130,58 @@ def made(
     )  # fmt: skip
 
 
+def plain(*, root_mib: int = 2048, gap_mib: int = 1024, sector: int = 512, data: bool = False) -> Machine:
+    """One disk without LVM: ESP, /boot, root and swap, room between root and swap; with `data` a second disk
+    of one partition."""
+    at, parts = MIB, []
+    for number, (size, fstype) in enumerate(
+        ((128, "vfat"), (512, "ext4"), (0, ""), (root_mib, "ext4"), (256, "swap")), 1
+    ):
+        if fstype:
+            parts.append(
+                Partition(
+                    path=f"/dev/vda{number}", number=number, start=at, size=size * MIB, fstype=fstype,
+                    fsuuid=f"uuid-{number}",
+                )
+            )  # fmt: skip
+        at += (size + (gap_mib if number == 4 else 0)) * MIB
+    disks = [
+        Disk(
+            path="/dev/vda",
+            size=at + MIB,
+            bus=Bus.VIRTIO,
+            sector=sector,
+            table="gpt",
+            partitions=tuple(parts),
+        )
+    ]
+    esp, boot, root, swap = parts
+    volumes = [_on(root, Role.ROOT, "/"), _on(swap, Role.SWAP, "none")]
+    if data:
+        home = Partition(
+            path="/dev/vdb1", number=1, start=MIB, size=64 * MIB, fstype="ext4", fsuuid="uuid-home"
+        )
+        disks.append(
+            Disk(
+                path="/dev/vdb", size=70 * MIB, bus=Bus.VIRTIO, sector=sector, table="dos", partitions=(home,)
+            )
+        )
+        volumes.append(_on(home, Role.DATA, "/home"))
+    found = made({"root": 1}, {}, {}, [1])
+    (system,) = found.systems
+    described = msgspec.structs.replace(
+        system, id=root.path, root=volumes[0], volumes=tuple(volumes), boot=boot, esp=esp,
+    )  # fmt: skip
+    return msgspec.structs.replace(found, disks=tuple(disks), volume_groups=(), systems=(described,))
+
+
+def _on(part: Partition, role: Role, target: str) -> Volume:
+    return Volume(
+        device=part.path, role=role, target=target, fstype=part.fstype, fsuuid=part.fsuuid, size=part.size,
+        storage=Storage.PARTITION,
+    )  # fmt: skip
+
+
 def _volume(name: str, role: Role, extents: int, storage: Storage) -> Volume:
     return Volume(
         device=f"/dev/mapper/vg0-{name}", role=role, target=f"/{name}", fstype="ext4", fsuuid=f"uuid-{name}",

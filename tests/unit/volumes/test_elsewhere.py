@@ -18,6 +18,7 @@ from appliance.volumes.file_room import Place
 from appliance.volumes.thick_room import OVERLAY_LEAST
 from tests.contract.fake_elsewhere import ROOT, FakeElsewhere
 from tests.contract.stores import FakeElsewhereBench, fake_elsewhere
+from tests.unit.twin.machines import plain
 from tests.unit.workflow import thick
 
 MIB = 1 << 20
@@ -132,13 +133,23 @@ def test_the_root_is_read_from_its_own_extents(tmp_path: Path) -> None:
     assert shown.table == (f"0 {thick.ROOT * 8192} linear /dev/vda2 2048",)
 
 
+def test_a_root_that_is_a_partition_is_read_whole_where_it_lies(tmp_path: Path) -> None:
+    machine = plain()
+    host = FakeElsewhere()
+    store = choose.choose_elsewhere(host, machine, machine.systems[0], "tb1", Place(tmp_path), 512 * MIB)
+    (shown,) = store.view.mappings
+    assert shown.name == "twinboot-tb1-copy-view0" and not shown.writable
+    assert shown.table == (f"0 {machine.systems[0].root.size // 512} linear /dev/vda4 0",)
+    assert store.origin_stack == ()
+
+
 def test_what_the_way_elsewhere_is_not_known_for_is_refused(tmp_path: Path) -> None:
     machine = thick.machine()
     (system,) = machine.systems
     assert choose.why_not_elsewhere(machine, system) == ()
     plain = replace(system, root=replace(system.root, storage=Storage.BTRFS))
     (why,) = choose.why_not_elsewhere(machine, plain)
-    assert "with the copy elsewhere only one kept as LVM thick can be rehearsed (yet)" in why
+    assert "with the copy elsewhere only one kept as LVM thick or partition can be rehearsed (yet)" in why
     with pytest.raises(Refused, match="is a volume of its own"):
         other = thick.machine(srv=4)
         choose.choose_elsewhere(FakeElsewhere(), other, other.systems[0], "tb1", Place(tmp_path), MIB)

@@ -115,7 +115,7 @@ def test_a_root_on_another_storage_is_refused_and_told_which_are_not(storage: St
     found = machine()
     system = found.systems[0]
     other = replace(system, root=replace(system.root, storage=storage))
-    said = f"is kept as {storage.value}; rehearsals need one kept as LVM thick or LVM thin"
+    said = f"is kept as {storage.value}; what shall be promoted needs one kept as LVM thick or LVM thin"
     with pytest.raises(Refused, match=said):
         plan(replace(found, systems=(other,)))
 

@@ -1,0 +1,111 @@
+"""A root that is a partition, without LVM: rehearsed with the copy on the stick, and not one byte changes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_no_room import LEFT, STICK, rehearse_only, unchanged
+from tests.lab.appliance import Appliance
+from tests.lab.circle import machine_with_stick, played, stick_with_shell
+from tests.lab.console import Answer
+from tests.lab.installed import PLAIN, InstalledSystem, installed_system
+from tests.lab.machine import Machine
+from tests.lab.stick import fetch
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(10800)]
+
+
+@dataclass
+class Rehearsed:
+    """The machine after a rehearsal with its copy on the stick, off again; what was said on the way."""
+
+    machine: Machine
+    system: InstalledSystem
+    found: dict[str, Any]
+    refused: Answer
+    verdict: dict[str, Any]
+    node: dict[str, Any]
+    left: str
+    promote: Answer
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
+    story = played(_rehearse, tmp_path_factory.mktemp("plain"))
+    yield story
+    story.machine.close()
+
+
+def _rehearse(folder: Path) -> Rehearsed:
+    """Ledger 1.1 is on offer; the stick is larger than its image, as real ones are."""
+    with contextlib.ExitStack() as on_failure:
+        system = installed_system(PLAIN)
+        machine = machine_with_stick(system, folder, "1.1")
+        on_failure.callback(machine.close)
+        machine.pull_stick()
+        machine.insert_stick(stick_with_shell(folder), STICK)
+        appliance = Appliance.boot(machine)
+        (found,) = appliance.inspect()["systems"]
+        refused = appliance.twinboot("rehearse", "--packages", "ledger")
+        verdict = rehearse_only(appliance, "stick", "--packages", "ledger")
+        (node,) = [n for n in appliance.status()["lineage"]["nodes"] if n["run"]]
+        left = appliance.shell.run(LEFT).text
+        promote = appliance.twinboot("promote", "tb1", "--confirm", "0001")
+        appliance.power_off()
+        on_failure.pop_all()
+        return Rehearsed(machine, system, found, refused, verdict, node, left, promote)
+
+
+def test_the_system_is_known_for_what_it_is(rehearsed: Rehearsed) -> None:
+    root, _ = PLAIN.devices
+    assert (rehearsed.found["root"]["device"], rehearsed.found["root"]["storage"]) == (root, "partition")
+    (why,) = [t for t in rehearsed.found["trouble"] if t["refuses"]]
+    assert why["code"] == "root-not-rehearsed"
+
+
+def test_it_is_refused_with_the_way_on(rehearsed: Rehearsed) -> None:
+    said = rehearsed.refused
+    assert said.status == 3
+    assert "what shall be promoted needs one kept as LVM thick or LVM thin (yet)" in " ".join(
+        said.text.split()
+    )
+    assert "--rehearse-only --store with one of stick, ram" in " ".join(said.text.split())
+
+
+def test_the_verdict_is_full_and_says_that_there_is_nothing_to_promote(rehearsed: Rehearsed) -> None:
+    verdict = rehearsed.verdict
+    assert (verdict["result"], verdict["seal"], verdict["proof_boot"]) == ("PASS", "frozen", False)
+    assert verdict["rehearsed_only"] == "the stick"
+    assert verdict["ways"] == []
+    root, _ = PLAIN.devices
+    assert verdict["control"]["root"] == verdict["patched"]["root"] == root
+    assert [p["name"] for p in verdict["packages"]] == ["ledger"]
+    assert any(f["path"].endswith("ledger") and f["kind"] == "package" for f in verdict["files"])
+    assert [f["path"] for f in verdict["files"] if "twinboot" in f["path"]] == []
+
+
+def test_it_can_not_be_promoted_and_the_reason_is_said(rehearsed: Rehearsed) -> None:
+    assert rehearsed.promote.status == 3
+    assert "tb1 was rehearsed only" in rehearsed.promote.text
+    assert rehearsed.node["state"] == "TESTED" and rehearsed.node["rehearsed_only"]
+
+
+def test_not_one_byte_of_the_machines_disk_changed(rehearsed: Rehearsed) -> None:
+    unchanged(rehearsed.machine, rehearsed.system)
+
+
+def test_the_report_is_on_the_stick_and_nothing_else_of_the_run(rehearsed: Rehearsed, tmp_path: Path) -> None:
+    assert "twinboot-copies" not in rehearsed.left and "copy" not in rehearsed.left
+    stick = rehearsed.machine.pull_stick()
+    assert stick is not None
+    (report,) = fetch(stick, "reports", tmp_path).rglob("report.txt")
+    text = report.read_text()
+    assert "RESULT    PASS, REHEARSED ONLY" in text
+    assert "WAYS TO MAKE ROOM" not in text
+    assert "origin, /boot and ESP unchanged: held" in text
