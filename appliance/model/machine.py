@@ -46,6 +46,16 @@ PATCHED_WITH = frozenset({"apt"})
 """The package managers that a machine has been seen to go round with; the others are only recognised."""
 
 
+class LayerKind(enum.Enum):
+    """What may lie between the partitions of disks and a volume group."""
+
+    RAID1 = "MD RAID 1"
+
+
+BENEATH: frozenset[LayerKind] = frozenset()
+"""What may lie beneath the volume group of a system: none has been seen to go round on a machine."""
+
+
 class LoaderKind(enum.Enum):
     GRUB = "GRUB"
     SYSTEMD_BOOT = "systemd-boot"
@@ -135,6 +145,22 @@ class VolumeGroup(msgspec.Struct, frozen=True, kw_only=True):
 
     def lv(self, name: str) -> LogicalVolume | None:
         return next((lv for lv in self.lvs if lv.name == name), None)
+
+
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """A device made of those at `below`, which are partitions or whole disks.
+
+    `path` is where it is found while somebody looks at it; `name` is what a person calls it. What it holds
+    begins `offset` bytes into each of `below` and is `size` bytes long.
+    """
+
+    kind: LayerKind
+    path: str
+    uuid: str
+    name: str
+    below: tuple[str, ...]
+    offset: int
+    size: int
 
 
 class FstabEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,6 +334,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     ram: int = 0
     bmc: str = ""
     disks: tuple[Disk, ...] = ()
+    layers: tuple[Layer, ...] = ()
     volume_groups: tuple[VolumeGroup, ...] = ()
     systems: tuple[InstalledSystem, ...] = ()
     boot_order: BootOrder = BootOrder()
@@ -325,6 +352,19 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
             if path == disk.path or any(p.path == path for p in disk.partitions):
                 return disk
         return None
+
+
+def layers_under(layers: tuple[Layer, ...], paths: frozenset[str]) -> tuple[Layer, ...]:
+    """Those of `layers` that the devices at `paths` stand on, the uppermost first.
+
+    In `layers`, what stands on another comes after it.
+    """
+    found: list[Layer] = []
+    for layer in reversed(layers):
+        if layer.path in paths:
+            found.append(layer)
+            paths |= set(layer.below)
+    return tuple(found)
 
 
 def mapper_path(vg: str, lv: str) -> str:

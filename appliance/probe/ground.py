@@ -10,7 +10,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from appliance.host.run import Host
-from appliance.model.machine import Disk, Partition, Trouble, VolumeGroup, mapper_path
+from appliance.model.machine import (
+    Disk,
+    Layer,
+    Partition,
+    Trouble,
+    VolumeGroup,
+    layers_under,
+    mapper_path,
+)
 from appliance.probe import trouble
 from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.fstab import Known
@@ -47,15 +55,23 @@ class Ground:
     known: tuple[Known, ...]
     trouble: dict[str, tuple[Trouble, ...]]
     unread: tuple[Trouble, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
     def partition(self, path: str) -> Partition | None:
         return next((p for d in self.disks for p in d.partitions if p.path == path), None)
 
+    def under(self, known: Known) -> tuple[Layer, ...]:
+        """What lies between a volume (its volume group) and the disks, the uppermost first."""
+        return layers_under(self.layers, self._stands_on(known))
+
     def disks_of(self, known: Known) -> tuple[Disk, ...]:
         """The disks a volume lies on: all of its volume group's."""
-        group = next((g for g in self.groups if known.vg and g.name == known.vg), None)
-        paths = {pv.path for pv in group.pvs} if group else {known.path}
+        paths = self._stands_on(known) | {p for layer in self.under(known) for p in layer.below}
         return tuple(d for d in self.disks if paths & {d.path, *(p.path for p in d.partitions)})
+
+    def _stands_on(self, known: Known) -> frozenset[str]:
+        group = next((g for g in self.groups if known.vg and g.name == known.vg), None)
+        return frozenset(pv.path for pv in group.pvs) if group else frozenset({known.path})
 
 
 def pv_paths(devices: tuple[BlockDevice, ...]) -> tuple[str, ...]:
@@ -65,9 +81,17 @@ def pv_paths(devices: tuple[BlockDevice, ...]) -> tuple[str, ...]:
 
 
 def lay(
-    host: Host, root: Path, devices: tuple[BlockDevice, ...], disks: tuple[Disk, ...], shown: Shown
+    host: Host,
+    root: Path,
+    devices: tuple[BlockDevice, ...],
+    disks: tuple[Disk, ...],
+    shown: Shown,
+    layers: tuple[Layer, ...] = (),
 ) -> Ground:
-    """Read volume groups and make every volume visible. Raises ProbeFailed, DamagedData."""
+    """Read volume groups and make every volume visible. Raises ProbeFailed, DamagedData.
+
+    `devices` are the machine's disks and what stands on `layers`, which are up.
+    """
     read = read_groups(host, pv_paths(devices), root / FOLDER)
     parts = _partitions(shown.count, devices)
     mappings = [mapping for mapping, _ in parts]
@@ -97,6 +121,7 @@ def lay(
         known=tuple(known),
         trouble=troubles,
         unread=tuple(t for several in unread for t in several),
+        layers=layers,
     )
 
 

@@ -12,7 +12,7 @@ from appliance.errors import CommandFailed
 from appliance.host.lock import locked
 from appliance.host.run import Host
 from appliance.model.machine import BootOrder, Bus, Disk, Firmware, InstalledSystem, Machine, Trouble
-from appliance.probe import hardware, lsblk, raid, trouble
+from appliance.probe import beneath, hardware, lsblk, trouble
 from appliance.probe.efi import efibootmgr, parse_efibootmgr
 from appliance.probe.ground import lay
 from appliance.probe.shown import FOLDER, showing
@@ -49,9 +49,10 @@ def probe(host: Host, root: Path = Path("/")) -> Machine:
         devices = lsblk.machine_disks(lsblk.parse_lsblk(host.run(lsblk.lsblk()).stdout))
         disks = tuple(_disk(host, device) for device in devices)
         with showing(host, root) as shown:
-            ground = lay(host, root, devices, disks, shown)
+            below = beneath.show(shown, devices)
+            ground = lay(host, root, (*devices, *below.rows), disks, shown, below.layers)
             systems, unread = installed_systems(ground, Firmly(board.firmware, board.order))
-    own = _board_trouble(root, board) + raid.arrays(host, devices)
+    own = _board_trouble(root, board) + below.trouble
     return Machine(
         vendor=hardware.dmi(root, "sys_vendor"),
         product=hardware.dmi(root, "product_name"),
@@ -68,6 +69,7 @@ def probe(host: Host, root: Path = Path("/")) -> Machine:
         ram=hardware.parse_meminfo(hardware.sys_text(root / "proc/meminfo")),
         bmc=board.bmc,
         disks=disks,
+        layers=below.layers,
         volume_groups=ground.groups,
         systems=systems,
         boot_order=board.order,

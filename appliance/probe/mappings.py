@@ -11,6 +11,8 @@ import msgspec
 from appliance.probe.lvm_metadata import MetaLv, Segment, VgMetadata
 
 PREFIX = "twinboot-probe-"
+BELOW = "twinboot-below-"
+"""What lies beneath a volume group has one name for ever, since LVM and plans know it by that."""
 SECTOR = 512
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from appliance.model.machine import (
+    BENEATH,
     BOOTED,
     PATCHED_WITH,
     REHEARSED,
@@ -43,6 +44,7 @@ def with_trouble(
     why = [
         *of_disks(ground, tuple(used)),
         *of_groups(ground, system),
+        *of_layers(ground, tuple(used)),
         *of_storage(system),
         *of_contents(ground, tuple(used)),
         *of_sleep(ground, system),
@@ -80,6 +82,16 @@ def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, 
     lvs = (group.lv(v.lv) for v in system.volumes if v.vg == group.name)
     names = dict.fromkeys(lv.pool for lv in lvs if lv is not None and lv.pool)
     return tuple(pool for name in names if (pool := group.lv(name)) is not None)
+
+
+def of_layers(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
+    """Arrays and the like beneath what the system uses."""
+    return [
+        trouble.lies_on(known.vg, layer)
+        for known in used
+        for layer in ground.under(known)
+        if layer.kind not in BENEATH
+    ]
 
 
 def of_storage(system: InstalledSystem) -> list[Trouble]:

@@ -13,7 +13,7 @@ from appliance.errors import CommandFailed
 from appliance.host.files import mounted_readonly
 from appliance.host.run import Command, Effect, Host, read
 from appliance.probe.hardware import sys_text
-from appliance.probe.mappings import PREFIX, Mapping
+from appliance.probe.mappings import BELOW, PREFIX, Mapping
 from appliance.probe.tree import Tree
 
 FOLDER = Path("run/twinboot/probe")
@@ -51,6 +51,15 @@ class Shown:
             self.host.run(_create((mapping,)))
         except CommandFailed as error:
             self.failed[mapping.path] = error.what
+
+    def show_below(self, path: str, table: tuple[str, ...]) -> bool:
+        """Show one device under a name that stays; whether it is there. One that is up for writing is used
+        as it is."""
+        name = path.removeprefix("/dev/mapper/")
+        if name in _below(self.root, readonly=False):
+            return True
+        self._show_one(Mapping(name=name, table=table))
+        return path not in self.failed
 
     def cow(self, name: str) -> str:
         """A loop device over a sparse file in RAM; it takes writes that must not reach the disk."""
@@ -105,8 +114,9 @@ def remove_all(host: Host, root: Path, only: frozenset[str] | None = None) -> No
         for at in _mounts(root):
             host.run(read("umount", at, timeout=60))
     names = [n for n in _device_names(root) if only is None or n in only]
-    if names:
-        latest_first = sorted(names, key=_number, reverse=True)
+    below = [] if only is not None else _below(root, readonly=True)
+    if names or below:
+        latest_first = [*sorted(names, key=_number, reverse=True), *below]
         host.run(_dmsetup("remove", "--retry", *latest_first))
     if only is None:
         for loop in _loops(root):
@@ -136,6 +146,12 @@ def _mounts(root: Path) -> list[str]:
 def _device_names(root: Path) -> list[str]:
     names = (sys_text(file) for file in (root / "sys/block").glob("dm-*/dm/name"))
     return [name for name in names if name.startswith(PREFIX)]
+
+
+def _below(root: Path, *, readonly: bool) -> list[str]:
+    """Devices beneath volume groups: read-only ones are a probe's, the others a run has up."""
+    files = [f for f in (root / "sys/block").glob("dm-*/dm/name") if sys_text(f).startswith(BELOW)]
+    return sorted(sys_text(f) for f in files if (sys_text(f.parent.parent / "ro") == "1") is readonly)
 
 
 def _loops(root: Path) -> list[str]:

@@ -251,7 +251,7 @@ def _loader_trouble(ground: Ground, firmly: Firmly, layout: Layout, found: Found
     why = obstacles.of_loader(found, has_esp=_esp(ground, firmly, layout) is not None, firmware=firmly.kind)
     if layout.boot is None and found.loader.kind is not LoaderKind.SYSTEMD_BOOT:
         why += (trouble.boot_in_root(layout.root.path),)
-    elif layout.boot is not None and layout.boot.vg:
+    elif layout.boot is not None and ground.partition(layout.boot.path) is None:
         why += (trouble.boot_not_partition(layout.boot.path),)
     named = grub.root_argument(found.arguments)
     target = find_device(named, ground.known, layout.root) if named else None

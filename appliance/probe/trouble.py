@@ -5,7 +5,7 @@ The codes are stable. A missing KVM refuses nothing here: the request says wheth
 
 from __future__ import annotations
 
-from appliance.model.machine import ELSEWHERE, Disk, LogicalVolume, Trouble, Volume, VolumeGroup
+from appliance.model.machine import ELSEWHERE, Disk, Layer, LogicalVolume, Trouble, Volume, VolumeGroup
 from appliance.model.plan import FULL
 
 NO_KVM = "no-kvm"
@@ -60,6 +60,29 @@ def missing_pv(group: VolumeGroup) -> Trouble:
 def degraded_raid(name: str, present: int, wanted: int) -> Trouble:
     return _refusal(
         "degraded-raid", f"The RAID array {name} is degraded: {present} of {wanted} members are here."
+    )
+
+
+def raid_not_settled(name: str) -> Trouble:
+    return _refusal(
+        "raid-not-settled",
+        f"The RAID array {name} was not stopped cleanly, or is still being put in step: start the machine,",
+        "let it finish, and shut it down.",
+    )
+
+
+def raid_bad_blocks(name: str) -> Trouble:
+    return _refusal(
+        "raid-bad-blocks", f"The RAID array {name} has recorded bad blocks: replace that disk first."
+    )
+
+
+def lies_on(vg: str, layer: Layer) -> Trouble:
+    what = f"The volume group {vg}" if vg else "A volume of the system"
+    return _refusal(
+        "lies-on",
+        f"{what} lies on {layer.kind.value} ({layer.name}):",
+        "that can not be rehearsed (yet).",
     )
 
 

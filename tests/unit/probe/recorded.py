@@ -34,7 +34,8 @@ def swap_head(signature: bytes = b"SWAPSPACE2") -> bytes:
 
 @dataclass
 class RecordedMachine:
-    """Plays back `name` below `root`. `answers` replaces what a command prints, by its first words.
+    """Plays back `name` below `root`. `answers` replaces what a command prints, by its first words, or by
+    those and its last one.
 
     `heads` are the first bytes of shown devices by number, `fails` commands (by first words) that end badly.
     `ran` lists every command; writes are an error, since a probe makes none.
@@ -87,7 +88,8 @@ class RecordedMachine:
         }.get(key)
         if acted is not None:
             acted(command.argv)
-        answer = self.answers.get(key, self.outputs.get(key))
+        whole = self.answers.get(f"{key} {command.argv[-1]}")
+        answer = whole if whole is not None else self.answers.get(key, self.outputs.get(key))
         if answer is None:
             raise CommandFailed(f"{command.argv[0]} could not be started: not in the recording.")
         return Output(0, answer)
@@ -104,23 +106,29 @@ class RecordedMachine:
 
     def _create(self, argv: tuple[str, ...]) -> None:
         for device in argv[-1].split(";"):
-            name = device.split(",")[0]
-            number = int(name.rpartition("-")[2])
-            if not name.startswith("twinboot-probe-"):
+            name, mode = device.split(",")[0], device.split(",")[3]
+            if not name.startswith(("twinboot-probe-", "twinboot-below-")):
                 raise AssertionError(f"{name} is not a name of the probe's.")
+            number = name.removeprefix("twinboot-probe-")
             if f"create {number}" in self.fails:
                 raise CommandFailed(f"device-mapper refused {name}.")
-            folder = self.root / f"sys/block/dm-{number}/dm"
-            folder.mkdir(parents=True)
-            (folder / "name").write_text(name)
-            (self.root / "dev/mapper" / name).write_bytes(self.heads.get(number, bytes(HEAD)))
+            head = self.heads.get(int(number), bytes(HEAD)) if number.isdigit() else bytes(HEAD)
+            self.up(name, readonly=mode == "ro", head=head)
+
+    def up(self, name: str, *, readonly: bool, head: bytes = b"") -> None:
+        """A device as the kernel shows it."""
+        block = self.root / f"sys/block/dm-{name.removeprefix('twinboot-probe-')}"
+        (block / "dm").mkdir(parents=True)
+        (block / "dm/name").write_text(name)
+        (block / "ro").write_text(f"{int(readonly)}\n")
+        (self.root / "dev/mapper" / name).write_bytes(head)
 
     def _remove(self, argv: tuple[str, ...]) -> None:
         busy = [line for line in self._mountinfo().read_text().splitlines() if line]
         assert not busy, f"removed while mounted: {busy}"
         for name in argv[3:]:
             (self.root / "dev/mapper" / name).unlink()
-            shutil.rmtree(self.root / f"sys/block/dm-{name.rpartition('-')[2]}")
+            shutil.rmtree(self.root / f"sys/block/dm-{name.removeprefix('twinboot-probe-')}")
 
     def _attach(self, argv: tuple[str, ...]) -> None:
         folder = self.root / "sys/block/loop1/loop"

@@ -381,15 +381,6 @@ def test_reports_that_do_not_read_are_errors_with_words(recorded: RecordedMachin
         look(recorded)
 
 
-def test_a_degraded_array_is_named(recorded: RecordedMachine) -> None:
-    report = json.loads(recorded.outputs["lsblk"])
-    disk = next(d for d in report["blockdevices"] if d["name"] == "vda")
-    disk["children"][0] |= {"fstype": "linux_raid_member"}
-    recorded.answers["lsblk"] = json.dumps(report)
-    recorded.answers["mdadm"] = "MD_DEVICES=2\nMD_NAME=host:data\nMD_UUID=1:2\n"
-    assert codes(recorded) == ["degraded-raid"]
-
-
 def test_luks_refuses_only_where_nothing_else_was_found(recorded: RecordedMachine) -> None:
     report = json.loads(recorded.outputs["lsblk"])
     disk = next(d for d in report["blockdevices"] if d["name"] == "vda")

@@ -12,7 +12,7 @@ from appliance.probe.efi import file_of, parse_efibootmgr, partition_of
 from appliance.probe.hardware import parse_cpuinfo, parse_ipmi_lan, parse_meminfo, parse_smartctl
 from appliance.probe.lvm import parse_fullreport
 from appliance.probe.osinfo import installed_version, kernels, parse_os_release
-from appliance.probe.raid import Member, parse_examine
+from appliance.probe.raid import parse_examine
 from appliance.probe.thin_status import PoolUsage, pool_usage, thin_percent
 
 ESP = "HD(2,GPT,4629c560-f6f4-a546-87ab-8910523756ab,0x1000,0x40000)"
@@ -88,13 +88,6 @@ def test_pool_and_thin_status() -> None:
     assert thin_percent("0 6291456 thin 3481600 3481599") == 55.34
     assert thin_percent("0 6291456 thin 0 -") == 0.0
     assert thin_percent("0 6291456 thin Fail") == 0.0
-
-
-def test_mdadm_examine() -> None:
-    text = "MD_LEVEL=raid1\nMD_DEVICES=2\nMD_NAME=any:root\nMD_UUID=1:2:3:4\n"
-    assert parse_examine(text) == Member(uuid="1:2:3:4", name="any:root", devices=2)
-    with pytest.raises(DamagedData, match="MD_UUID"):
-        parse_examine("MD_DEVICES=2\n")
 
 
 def test_smartctl_and_ipmitool() -> None:

@@ -1,0 +1,214 @@
+"""MD RAID: what mdadm says of members, which arrays are read by one leg, a machine whose VG lies on one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import DamagedData
+from appliance.model.machine import LayerKind, Machine
+from appliance.probe import hardware
+from appliance.probe.machine import probe
+from appliance.probe.raid import Member, parse_examine, why_not
+from tests.unit.probe.recorded import RecordedMachine
+from tests.unit.probe.test_machine import play
+
+SAID = Path(__file__).parents[2] / "fixtures/recorded/mdadm"
+UUID = "00010203:04050607:08090a0b:0c0d0e0f"
+ARRAY = "/dev/mapper/twinboot-below-md-000102030405060708090a0b0c0d0e0f"
+BAD_BLOCKS = "  Bad Block Log : 512 entries available at offset 16 sectors - bad blocks present."
+
+
+def said(name: str) -> str:
+    return (SAID / f"{name}.txt").read_text()
+
+
+def member(name: str, path: str = "") -> Member:
+    return parse_examine(said(name), path)
+
+
+def codes(*names: str) -> list[str]:
+    return [t.code for t in why_not([member(name, f"/dev/{name}") for name in names])]
+
+
+def test_a_leg_says_where_the_arrays_content_lies_in_it() -> None:
+    assert member("leg1", "/dev/vdb1") == Member(
+        path="/dev/vdb1",
+        uuid=UUID,
+        name="ledger:0",
+        devices=2,
+        level="raid1",
+        version="1.2",
+        offset=1 << 20,
+        size=5632000 << 10,
+        role=1,
+        here=frozenset({0, 1}),
+        clean=True,
+        events=19,
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (("leg0", "leg1"), []),
+        (("leg1", "leg0", "spare"), []),
+        (("leg0",), ["degraded-raid"]),
+        (("leg0", "spare"), ["degraded-raid"]),
+        (("leg0", "leg0"), ["degraded-raid"]),
+        (("alone", "leg1"), ["degraded-raid"]),
+        (("alone",), ["degraded-raid"]),
+        (("dirty0", "dirty1"), ["raid-not-settled"]),
+        (("leg0", "dirty1"), ["raid-not-settled"]),
+        (("leg0", "damaged1"), ["raid-not-settled"]),
+        (("leg0", "recovering"), ["raid-not-settled"]),
+        (("raid5", "leg1"), ["raid"]),
+    ],
+)
+def test_only_a_whole_mirror_with_legs_in_step_is_read(names: tuple[str, ...], refused: list[str]) -> None:
+    assert codes(*names) == refused
+    assert codes(*reversed(names)) in (refused, [])
+
+
+def test_legs_that_saw_each_other_go_are_no_mirror() -> None:
+    """The count of events alone would not tell: each leg ran by itself, and as often."""
+    one, other = member("alone"), parse_examine(said("leg1").replace("Events : 19", "Events : 31"))
+    assert [t.code for t in why_not([one, other])] == ["degraded-raid"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("Version : 1.2", "Version : 0.90.00", "raid"),
+        ("Data Offset : 2048", "Data Offset : 4096", "raid"),
+        ("Array Size : 5632000", "Array Size : 5631000", "raid"),
+        ("Feature Map : 0x0", "Feature Map : 0x200", "raid"),
+        ("Feature Map : 0x0", "Feature Map : 0x4", "raid-not-settled"),
+        ("Events : 19", "Events : 18", "degraded-raid"),
+        ("    Update Time", f"{BAD_BLOCKS}\n    Update Time", "raid-bad-blocks"),
+    ],
+)
+def test_what_one_leg_says_is_enough_to_refuse(old: str, new: str, code: str) -> None:
+    odd = said("leg1").replace(old, new)
+    assert odd != said("leg1")
+    found = {t.code for t in why_not([member("leg0"), parse_examine(odd)])}
+    assert found == {code}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("Array UUID", "Some UUID", "UUID"),
+        ("Raid Devices : 2", "Raid Devices : two", "Raid Devices"),
+        ("Data Offset : 2048 sectors", "Data Offset : 99999999999999999999 sectors", "Data Offset"),
+        ("Feature Map : 0x0", "Feature Map : odd", "Feature Map"),
+    ],
+)
+def test_a_report_that_does_not_read_is_an_error_that_names_the_field(old: str, new: str, named: str) -> None:
+    with pytest.raises(DamagedData, match=named):
+        parse_examine(said("leg0").replace(old, new))
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedMachine:
+    """The recorded machine, its volume group on a mirror of its fourth partition and one of a second disk."""
+    monkeypatch.setattr(hardware, "kvm_answers", lambda _: True)
+    machine = play("thin-bios", tmp_path)
+    on_mirror(machine)
+    return machine
+
+
+def on_mirror(machine: RecordedMachine) -> None:
+    report = json.loads(machine.outputs["lsblk"])
+    disk = next(d for d in report["blockdevices"] if d["name"] == "vda")
+    part = disk["children"][3]
+    part |= {"fstype": "linux_raid_member", "uuid": UUID}
+    second = disk | {"name": "vdb", "path": "/dev/vdb", "serial": "LAB-DISK-2", "ptuuid": "2"}
+    second["children"] = [
+        part | {"name": "vdb1", "path": "/dev/vdb1", "partn": 1, "start": 2048, "partuuid": "2"}
+    ]
+    report["blockdevices"].append(second)
+    machine.answers["lsblk"] = json.dumps(report)
+    machine.answers["mdadm /dev/vda4"], machine.answers["mdadm /dev/vdb1"] = said("leg0"), said("leg1")
+    holds = "TYPE=LVM2_member\nUUID=Od8IOI-Ko9Y-ubU9-97lc-SPBo-8a6O-5czoKm\n"
+    machine.answers[f"blkid {ARRAY}"] = f"DEVNAME={ARRAY}\n{holds}"
+    machine.answers["lvm fullreport"] = machine.outputs["lvm fullreport"].replace("/dev/vda4", ARRAY)
+
+
+def look(machine: RecordedMachine) -> Machine:
+    found = probe(machine, machine.root)
+    assert machine.left() == []
+    return found
+
+
+def refused(machine: Machine) -> list[str]:
+    return [t.code for t in (*machine.trouble, *(t for s in machine.systems for t in s.trouble)) if t.refuses]
+
+
+def test_a_system_on_a_mirror_is_seen_by_one_leg_and_refused(mirrored: RecordedMachine) -> None:
+    machine = look(mirrored)
+    (system,) = machine.systems
+    assert (system.hostname, system.root.device) == ("ledger", "/dev/mapper/vg0-root")
+    assert refused(machine) == ["lies-on"]
+    assert system.trouble[0].sentence == (
+        "The volume group vg0 lies on MD RAID 1 (ledger:0): that can not be rehearsed (yet)."
+    )
+    (layer,) = machine.layers
+    assert (layer.kind, layer.path, layer.below) == (LayerKind.RAID1, ARRAY, ("/dev/vda4", "/dev/vdb1"))
+    (group,) = machine.volume_groups
+    assert [pv.path for pv in group.pvs] == [ARRAY]
+
+
+def test_nothing_is_assembled_and_the_array_is_shown_by_a_device_that_can_not_write(
+    mirrored: RecordedMachine,
+) -> None:
+    look(mirrored)
+    assert {line for line in mirrored.ran if line.startswith("mdadm")} == {
+        "mdadm --examine /dev/vda4",
+        "mdadm --examine /dev/vdb1",
+    }
+    name = ARRAY.rpartition("/")[2]
+    (made,) = (line for line in mirrored.ran if line.startswith("dmsetup create") and f"'{name}," in line)
+    assert made == f"dmsetup create --concise '{name},,,ro,0 11264000 linear /dev/vda4 2048'"
+
+
+def test_a_failing_disk_under_either_leg_is_named(mirrored: RecordedMachine) -> None:
+    mirrored.answers["lsblk"] = mirrored.answers["lsblk"].replace('"tran": "virtio"', '"tran": "sata"')
+    mirrored.answers["smartctl /dev/vda"] = '{"smart_status": {"passed": true}}'
+    mirrored.answers["smartctl /dev/vdb"] = '{"smart_status": {"passed": false}}'
+    assert refused(look(mirrored)) == ["failing-disk", "lies-on"]
+
+
+def test_a_degraded_mirror_is_not_looked_into(mirrored: RecordedMachine) -> None:
+    mirrored.answers["mdadm /dev/vda4"] = said("alone")
+    machine = look(mirrored)
+    assert (machine.systems, machine.layers) == ((), ())
+    assert [t.sentence for t in machine.trouble if t.refuses] == [
+        "The RAID array ledger:0 is degraded: 1 of 2 members are here."
+    ]
+
+
+def test_a_member_that_can_not_be_examined_is_named(mirrored: RecordedMachine) -> None:
+    mirrored.answers["mdadm /dev/vda4"] = "mdadm: No md superblock detected\n"
+    assert [(t.code, t.refuses) for t in look(mirrored).trouble] == [("raid", False), ("degraded-raid", True)]
+
+
+def test_a_mirror_that_the_kernel_refuses_is_named(mirrored: RecordedMachine) -> None:
+    mirrored.fails.add(f"create {ARRAY.rpartition('/')[2]}")
+    machine = look(mirrored)
+    assert (machine.systems, [t.code for t in machine.trouble]) == ((), ["raid"])
+
+
+def test_one_that_a_run_has_up_is_used_and_left(mirrored: RecordedMachine) -> None:
+    name = ARRAY.rpartition("/")[2]
+    mirrored.up(name, readonly=False)
+    machine = probe(mirrored, mirrored.root)
+    assert len(machine.systems) == 1
+    assert mirrored.left() == [name]
+
+
+def test_what_a_killed_probe_left_is_made_anew(mirrored: RecordedMachine) -> None:
+    mirrored.up(ARRAY.rpartition("/")[2], readonly=True)
+    assert len(look(mirrored).systems) == 1
