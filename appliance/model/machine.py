@@ -39,7 +39,7 @@ class Storage(enum.Enum):
 REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root volume may be kept: each has been seen to go round on a machine."""
 
-ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.PARTITION})
+ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How one may be kept that is rehearsed only, its copy elsewhere. The way of it is the same for each."""
 
 PATCHED_WITH = frozenset({"apt"})
@@ -285,6 +285,11 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     package_manager: str = ""
     btrfs: BtrfsRoot | None = None
     trouble: tuple[Trouble, ...] = ()
+
+    @property
+    def root_part(self) -> tuple[str, ...]:
+        """Mount options that show the root alone, where its volume holds more: a subvolume (btrfs(5))."""
+        return (f"subvolid={self.btrfs.root}",) if self.btrfs else ()
 
     @property
     def volume_set(self) -> tuple[Volume, ...]:

@@ -49,14 +49,17 @@ class TwinSetup:
 
 def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, ...]:
     """Pack the run-time state of the untouched root into `archive`; what is too big for it."""
-    with mounted_readonly(host, setup.base, setup.system.root.fstype, archive.parent / "base") as root:
+    system = setup.system
+    at = archive.parent / "base"
+    with mounted_readonly(host, setup.base, system.root.fstype, at, system.root_part) as root:
         return restore.archive_runtime(host, root, archive)
 
 
 def place_ours(host: Host, setup: TwinSetup, at: Path, *, slow: bool) -> None:
     """Our unit and the quiet rules, into the twin's root, which is mounted at `at` meanwhile."""
-    device = setup.volumes[setup.system.root.name]
-    with mounted(host, device, setup.system.root.fstype, at) as root:
+    system = setup.system
+    device = setup.volumes[system.root.name]
+    with mounted(host, device, system.root.fstype, at, system.root_part) as root:
         quiet.place(root, patient=slow)
 
 

@@ -1,4 +1,4 @@
-"""A root that is a partition, without LVM: rehearsed with the copy on the stick, and not one byte changes."""
+"""A root on a partition, ext4 or btrfs: rehearsed with the copy on the stick, and not one byte changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.test_no_room import LEFT, STICK, rehearse_only, unchanged
 from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, played, stick_with_shell
 from tests.lab.console import Answer
-from tests.lab.installed import PLAIN, InstalledSystem, installed_system
+from tests.lab.installed import BTRFS, PLAIN, PLAIN_BTRFS, InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.stick import fetch
 
@@ -35,17 +35,19 @@ class Rehearsed:
     promote: Answer
 
 
-@pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
-    story = played(_rehearse, tmp_path_factory.mktemp("plain"))
+@pytest.fixture(scope="module", params=[PLAIN, PLAIN_BTRFS], ids=["ext4", "btrfs"])
+def rehearsed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rehearsed]:
+    story = played(lambda folder: _rehearse(folder, request.param), tmp_path_factory.mktemp("plain"))
     yield story
     story.machine.close()
 
 
-def _rehearse(folder: Path) -> Rehearsed:
+def _rehearse(folder: Path, spec: SystemSpec) -> Rehearsed:
     """Ledger 1.1 is on offer; the stick is larger than its image, as real ones are."""
     with contextlib.ExitStack() as on_failure:
-        system = installed_system(PLAIN)
+        system = installed_system(spec)
         machine = machine_with_stick(system, folder, "1.1")
         on_failure.callback(machine.close)
         machine.pull_stick()
@@ -63,8 +65,9 @@ def _rehearse(folder: Path) -> Rehearsed:
 
 
 def test_the_system_is_known_for_what_it_is(rehearsed: Rehearsed) -> None:
-    root, _ = PLAIN.devices
-    assert (rehearsed.found["root"]["device"], rehearsed.found["root"]["storage"]) == (root, "partition")
+    (root, _), spec = PLAIN.devices, rehearsed.system.spec
+    kept = "btrfs" if spec.root_fs == BTRFS else "partition"
+    assert (rehearsed.found["root"]["device"], rehearsed.found["root"]["storage"]) == (root, kept)
     (why,) = [t for t in rehearsed.found["trouble"] if t["refuses"]]
     assert why["code"] == "root-not-rehearsed"
 

@@ -44,7 +44,7 @@ WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
 GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
 
 THIN, THICK, PARTITION = "thin", "thick", "partition"
-EXT4, XFS = "ext4", "xfs"
+EXT4, XFS, BTRFS = "ext4", "xfs", "btrfs"
 
 
 LOADER = {
@@ -120,6 +120,10 @@ PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
 """Root and swap as partitions, without LVM; room on the disk for a second root beside them."""
 
 
+PLAIN_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0, root_fs=BTRFS)
+"""The same with a root of btrfs, in the subvolume that Debian's installer makes."""
+
+
 ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
 """A thin root with /boot inside, started by systemd-boot from the ESP at /boot/efi."""
 
@@ -134,7 +138,8 @@ class InstalledSystem:
     offers: Offers
 
 
-FS_TOOLS: dict[str, tuple[str, ...]] = {EXT4: (), XFS: ("xfsprogs",)}
+FS_TOOLS: dict[str, tuple[str, ...]] = {EXT4: (), XFS: ("xfsprogs",), BTRFS: ("btrfs-progs",)}
+FS_OPTIONS = {XFS: "defaults", BTRFS: "defaults,subvol=@rootfs"}
 SOURCES = ("installed.py", "installer.py", "firmware.py")
 
 
@@ -245,7 +250,7 @@ def _without(tree: Path, target: str) -> None:
 def _root_of(tree: Path, fs: str) -> None:
     """The root's line in fstab, as Debian's installer writes it for `fs`."""
     fstab = tree / "etc/fstab"
-    old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} defaults        0       0"
+    old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} {FS_OPTIONS[fs]:<15} 0       0"
     assert old in fstab.read_text()
     fstab.write_text(fstab.read_text().replace(old, new))
 

@@ -92,9 +92,9 @@ class StopTwin(OnGround):
         here, boot = ground.work.scratch, ground.system.boot
         if boot is None:
             return  # they lie in the root volume, and are sealed with it
-        fstype = ground.system.root.fstype
+        fstype, part = ground.system.root.fstype, ground.system.root_part
         with (
-            mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root") as root,
+            mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root", part) as root,
             mounted_readonly(ctx.host, twin.boot_device, boot.fstype, here / "twin-boot") as files,
         ):
             copy_boot_files(root, files, boot_files(ground))

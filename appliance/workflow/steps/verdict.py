@@ -129,11 +129,11 @@ class ReachVerdict(OnGround):
         ground = self.ground
         store, fstype = ground.copies(ctx.host), ground.system.root.fstype
         base, sealed = ground.snapshot(SnapshotRole.BASE), ground.snapshot(SnapshotRole.SEALED)
-        here = ground.work.scratch
+        here, part = ground.work.scratch, ground.system.root_part
         try:
             with (
-                mounted_readonly(ctx.host, store.activate(base), fstype, here / "base") as before,
-                mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed") as after,
+                mounted_readonly(ctx.host, store.activate(base), fstype, here / "base", part) as before,
+                mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed", part) as after,
             ):
                 files = changed_files(before, after, known.changes)
                 if ground.names.sealed_is_trial:

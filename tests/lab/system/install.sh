@@ -64,8 +64,18 @@ if [ "$lab_root_fs" = ext4 ]; then
     mount "$lab_root_dev" /target
 else
     chroot /stage modprobe "$lab_root_fs"
-    in_stage "mkfs.$lab_root_fs" -q -m "uuid=$lab_root_uuid" "$lab_root_dev"
-    mount -t "$lab_root_fs" "$lab_root_dev" /target
+    if [ "$lab_root_fs" = btrfs ]; then
+        in_stage mkfs.btrfs -q -U "$lab_root_uuid" "$lab_root_dev"
+        mount -t btrfs "$lab_root_dev" /target
+        mount --bind /target /stage/mnt
+        in_stage btrfs subvolume create /mnt/@rootfs
+        umount /stage/mnt
+        umount /target
+        mount -t btrfs -o subvol=@rootfs "$lab_root_dev" /target
+    else
+        in_stage "mkfs.$lab_root_fs" -q -m "uuid=$lab_root_uuid" "$lab_root_dev"
+        mount -t "$lab_root_fs" "$lab_root_dev" /target
+    fi
     # A second view of it, without what is mounted over the first.
     mkdir -p /copy
     mount -o ro /dev/vdb /copy

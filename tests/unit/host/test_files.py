@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -108,3 +110,39 @@ def test_what_a_killed_engine_left_mounted_is_in_nobodys_way(
     with how(host, volume, "ext4", at):
         assert (at / "lost+found").is_dir()
     assert not at.is_mount()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_btrfs_file_system_and_its_copy_are_mounted_side_by_side_by_their_subvolume(tmp_path: Path) -> None:
+    """As the verdict compares them: two devices with one file-system UUID."""
+    host, root = RealHost(), tmp_path / "root"
+    (root / "@rootfs").mkdir(parents=True)
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(128 << 20)
+    host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
+    with contextlib.ExitStack() as stack:
+        device = _looped(stack, host, image)
+        with mounted(host, device, "btrfs", tmp_path / "made") as made:
+            host.run(write("btrfs", "subvolume", "create", str(made / "@rootfs"), timeout=60))
+            (made / "@rootfs/there").touch()
+        copy = tmp_path / "copy"
+        shutil.copy(image, copy)
+        was, part = image.read_bytes(), ("subvolid=256",)
+        other = _looped(stack, host, copy)
+        with (
+            mounted_readonly(host, device, "btrfs", tmp_path / "before", part) as before,
+            mounted(host, other, "btrfs", tmp_path / "after", part) as after,
+        ):
+            (after / "new").touch()
+            assert os.listdir(before) == ["there"]
+            assert sorted(os.listdir(after)) == ["new", "there"]
+        host.run(write("blockdev", "--flushbufs", device, timeout=60))
+        assert image.read_bytes() == was
+
+
+def _looped(stack: contextlib.ExitStack, host: RealHost, image: Path) -> str:
+    made = host.run(write("losetup", "-f", "--show", str(image), timeout=60)).stdout.strip()
+    stack.callback(host.run, write("losetup", "-d", made, timeout=60))
+    return made

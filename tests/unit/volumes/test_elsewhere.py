@@ -147,9 +147,9 @@ def test_what_the_way_elsewhere_is_not_known_for_is_refused(tmp_path: Path) -> N
     machine = thick.machine()
     (system,) = machine.systems
     assert choose.why_not_elsewhere(machine, system) == ()
-    plain = replace(system, root=replace(system.root, storage=Storage.BTRFS))
-    (why,) = choose.why_not_elsewhere(machine, plain)
-    assert "with the copy elsewhere only one kept as LVM thick or partition can be rehearsed (yet)" in why
+    thin = replace(system, root=replace(system.root, storage=Storage.LVM_THIN))
+    (why,) = choose.why_not_elsewhere(machine, thin)
+    assert "with the copy elsewhere only one kept as LVM thick or btrfs or partition can be rehearsed" in why
     with pytest.raises(Refused, match="is a volume of its own"):
         other = thick.machine(srv=4)
         choose.choose_elsewhere(FakeElsewhere(), other, other.systems[0], "tb1", Place(tmp_path), MIB)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from appliance.boot.base import BootState, Entry, LoaderView
 from appliance.errors import Refused
+from appliance.model.btrfs import BtrfsRoot, Subvolume
 from appliance.model.lineage import Lineage, Node
 from appliance.model.machine import Machine, Role, Storage
 from appliance.model.plan import Plan
@@ -55,15 +56,19 @@ def test_what_stands_in_the_way_elsewhere_too_is_no_way_on() -> None:
         only(replace(machine, systems=(asleep,)))
 
 
-def test_btrfs_is_not_known_for_that_way_yet() -> None:
+def test_a_btrfs_root_is_taken_the_same_way_and_its_subvolume_named() -> None:
     machine = described()
     (system,) = machine.systems
-    root = replace(system.root, storage=Storage.BTRFS)
-    other = replace(machine, systems=(replace(system, root=root, trouble=()),))
-    assert refused(request(), found=other).elsewhere == ()
-    with pytest.raises(Refused, match="is kept as btrfs; with the copy elsewhere only one kept as"):
-        only(other)
-    assert "that can not be rehearsed (yet)" in trouble.root_not_rehearsed(root).sentence
+    root = replace(system.root, storage=Storage.BTRFS, fstype="btrfs")
+    held = BtrfsRoot(uuid="u", root=256, subvolumes=(Subvolume(id=256, path="@rootfs", uuid="s"),))
+    home = replace(root, role=Role.DATA, target="/home")
+    other = replace(system, root=root, volumes=(root, home, *system.swap), btrfs=held, trouble=())
+    found = replace(machine, systems=(other,))
+    assert refused(request(), found=found).elsewhere == ("stick", "ram")
+    plan = only(found)
+    assert (plan.system.root_part, system.root_part) == (("subvolid=256",), ())
+    assert plan.names.data_work == (), "what else the file system holds is in the copy"
+    assert "can only be rehearsed with the copy elsewhere" in trouble.root_not_rehearsed(root).sentence
 
 
 def test_the_plan_names_its_copies_after_the_device() -> None:
