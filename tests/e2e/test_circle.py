@@ -15,6 +15,7 @@ import pytest
 from tests.lab import side_effects
 from tests.lab.appliance import Appliance
 from tests.lab.circle import (
+    IMAGE,
     machine_with_stick,
     plan_file,
     planned_stick,
@@ -28,10 +29,13 @@ from tests.lab.console import Console
 from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
+from tests.lab.stick import data_size
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(5400)]
 
 OLD, NEW = "/dev/mapper/vg0-root", "/dev/mapper/vg0-root--tb1"
+STICK = 512
+"""MiB: larger than the image, as real sticks are, so that the first start grows the data partition."""
 QEMUS = (b"\x52\x55", b"\x52\x56")
 """First bytes of the addresses of QEMU's own gateway and servers, for IPv4 and IPv6."""
 
@@ -44,6 +48,7 @@ class Kept:
     system: InstalledSystem
     proof: ProofOfBoot
     report: str
+    data_partition: int
     senders: set[bytes]
     asked_by_the_twin: list[str]
     mail_before_the_trial: list[str]
@@ -67,7 +72,7 @@ def _go_round(folder: Path) -> Kept:
         on_failure.callback(machine.close)
         machine.pull_stick()
         _leave_work_undone(machine)
-        machine.insert_stick(planned_stick(folder, plan))
+        machine.insert_stick(planned_stick(folder, plan), STICK)
         rehearse_and_promote(machine)
         senders = {frame[6:12] for frame in machine.frames()}
         requests, mail = list(machine.site.requests), list(machine.mail)
@@ -77,8 +82,11 @@ def _go_round(folder: Path) -> Kept:
         machine.power_off()
         with machine.fork() as other:
             report = report_of(other, folder)
+        with machine.fork() as other:
+            stick = other.pull_stick()
+            data = data_size(stick) if stick else 0
         on_failure.pop_all()
-        return Kept(machine, system, proof, report, senders, requests, mail, done, verified)
+        return Kept(machine, system, proof, report, data, senders, requests, mail, done, verified)
 
 
 def _leave_work_undone(machine: Machine) -> None:
@@ -97,6 +105,12 @@ def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
     assert kept.proof.virtualisation == "qemu"
     assert kept.proof.failed_units == ()
     assert kept.verified == "", "the new kernel's files in /boot are the package's own"
+
+
+def test_the_data_partition_fills_the_stick(kept: Kept) -> None:
+    """Behind the image, whose own one is 16 MiB; the report of the same story lies in it."""
+    behind = (STICK << 20) - IMAGE.stat().st_size
+    assert behind - (4 << 20) < kept.data_partition <= behind
 
 
 def test_the_report_says_what_was_done(kept: Kept) -> None:

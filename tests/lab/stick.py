@@ -28,9 +28,24 @@ interrupts a second for 400), and without guards against Spectre it goes in and 
 
 def data_offset(image: Path) -> int:
     """Where the first partition (FAT, label TWINBOOT) begins, in bytes."""
+    return _data_partition(image)[0]
+
+
+def data_size(stick: Path) -> int:
+    """Bytes of the data partition of a pulled stick (qcow2)."""
+    raw = stick.with_suffix(".raw")
+    run("qemu-img", "convert", "-O", "raw", stick, raw)
+    size = _data_partition(raw)[1]
+    raw.unlink()
+    return size
+
+
+def _data_partition(image: Path) -> tuple[int, int]:
+    """Beginning and length of a raw image's first partition, in bytes."""
     for line in run("parted", "-sm", image, "unit", "B", "print").splitlines():
         if line.startswith(FIRST_PARTITION):
-            return int(line.split(":")[1].rstrip("B"))
+            begin, _, length = (int(field.rstrip("B")) for field in line.split(":")[1:4])
+            return begin, length
     raise LabError(f"{image} has no first partition.")
 
 
