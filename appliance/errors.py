@@ -92,6 +92,14 @@ class ProbeFailed(ApplianceError):
     code = "PROBE-01"
 
 
+class WrongPassphrase(ApplianceError):
+    """An encrypted device does not open with what was typed."""
+
+    code = "LUKS-01"
+    exit_code = 3
+    next_actions = ("Look at the keyboard layout, and type it again.",)
+
+
 class OutOfSpace(ApplianceError):
     """A pool, volume group, /boot or the stick has no room for what the plan needs."""
 

@@ -39,7 +39,7 @@ class Command:
     effect: Effect
     ok: frozenset[int] = frozenset({0})
     timeout: float = 300.0
-    stdin: bytes = b""
+    stdin: bytes = field(default=b"", repr=False)
     env: tuple[tuple[str, str], ...] = ()
     often: bool = False
 

@@ -50,6 +50,7 @@ class LayerKind(enum.Enum):
     """What may lie between the partitions of disks and a volume group."""
 
     RAID1 = "MD RAID 1"
+    LUKS = "LUKS"
 
 
 BENEATH: frozenset[LayerKind] = frozenset()
@@ -161,6 +162,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     below: tuple[str, ...]
     offset: int
     size: int
+
+
+class Locked(msgspec.Struct, frozen=True, kw_only=True):
+    """An encrypted device that nobody has unlocked; `name` is what a person calls it."""
+
+    path: str
+    uuid: str
+    name: str
 
 
 class FstabEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -340,6 +349,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     bmc: str = ""
     disks: tuple[Disk, ...] = ()
     layers: tuple[Layer, ...] = ()
+    locked: tuple[Locked, ...] = ()
     volume_groups: tuple[VolumeGroup, ...] = ()
     systems: tuple[InstalledSystem, ...] = ()
     boot_order: BootOrder = BootOrder()

@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from appliance.model.machine import Layer, Trouble
-from appliance.probe import raid, trouble
+from appliance.errors import CommandFailed, WrongPassphrase
+from appliance.host.passphrases import Passphrases
+from appliance.model.machine import Layer, LayerKind, Locked, Trouble
+from appliance.probe import luks, raid, trouble_below
 from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.lsblk import BlockDevice
-from appliance.probe.mappings import SECTOR
+from appliance.probe.mappings import BELOW, SECTOR
 from appliance.probe.shown import Shown
 
 
 @dataclass(frozen=True, slots=True)
 class Beneath:
-    """`layers` that are shown, what stands on another after it; `rows` are the same, as lsblk tells them."""
+    """`layers` that are shown, what stands on another after it; `rows` are the same, as lsblk tells them.
+
+    `unread` are encrypted devices whose header does not read.
+    """
 
     layers: tuple[Layer, ...] = ()
     rows: tuple[BlockDevice, ...] = ()
     trouble: tuple[Trouble, ...] = ()
+    locked: tuple[Locked, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    def locked_out(self, *, alone: bool) -> tuple[Trouble, ...]:
+        """A sentence for each device nobody could look into. `alone`: no system was found elsewhere."""
+        shut = (trouble_below.locked(one.name, alone=alone) for one in self.locked)
+        return (*shut, *(trouble_below.luks_unread(name, alone=alone) for name in self.unread))
 
 
-def show(shown: Shown, devices: tuple[BlockDevice, ...]) -> Beneath:
-    """Show what can be shown of the arrays on `devices`; a sentence for each that can not.
+def show(shown: Shown, devices: tuple[BlockDevice, ...], passphrases: Passphrases) -> Beneath:
+    """Show what can be shown of the arrays and encrypted devices on `devices`; a sentence for each other.
 
     A mirror whose legs are known to be the same is read by its first leg, past its super block.
     """
+    arrays = _arrays(shown, devices)
+    found = arrays
+    for row in [row for d in (*devices, *arrays.rows) for row in (d, *d.children)]:
+        if row.fstype == "crypto_LUKS":
+            name = next((layer.name for layer in arrays.layers if layer.path == row.path), row.path)
+            found = _with(found, _encrypted(shown, row, name, passphrases))
+    return found
+
+
+def _with(one: Beneath, other: Beneath) -> Beneath:
+    return Beneath(
+        one.layers + other.layers,
+        one.rows + other.rows,
+        one.trouble + other.trouble,
+        one.locked + other.locked,
+        one.unread + other.unread,
+    )
+
+
+def _arrays(shown: Shown, devices: tuple[BlockDevice, ...]) -> Beneath:
     found = raid.arrays(shown.host, devices)
     layers = tuple(layer for layer in found.layers if shown.show_below(layer.path, leg(layer)))
-    return Beneath(layers, _rows(shown, layers), found.trouble + _refused(shown, found.layers))
+    refused = (trouble_below.raid(layer.name) for layer in found.layers if layer not in layers)
+    return Beneath(layers, _rows(shown, layers), (*found.trouble, *refused))
 
 
 def leg(layer: Layer) -> tuple[str, ...]:
@@ -36,8 +69,39 @@ def leg(layer: Layer) -> tuple[str, ...]:
     return (f"0 {layer.size // SECTOR} linear {layer.below[0]} {layer.offset // SECTOR}",)
 
 
-def _refused(shown: Shown, layers: tuple[Layer, ...]) -> tuple[Trouble, ...]:
-    return tuple(trouble.raid(layer.name) for layer in layers if layer.path in shown.failed)
+def _encrypted(shown: Shown, row: BlockDevice, name: str, passphrases: Passphrases) -> Beneath:
+    """One encrypted device, shown where its passphrase is known."""
+    header = luks.header_of(shown.host, row.path)
+    if header is None:
+        return Beneath(unread=(name,))
+    locked = Beneath(locked=(Locked(path=row.path, uuid=header.uuid, name=name),))
+    passphrase = passphrases.of(header.uuid)
+    if passphrase is None:
+        return locked
+    layer = _layer(header, row, name)
+    try:
+        if not shown.is_up(layer.path):
+            luks.open_readonly(shown.host, row.path, layer.path.rpartition("/")[2], passphrase)
+    except WrongPassphrase:
+        passphrases.forget(header.uuid)
+        return locked
+    except CommandFailed:
+        return replace(locked, trouble=(trouble_below.luks_not_shown(name),))
+    why = (trouble_below.opened_by_itself(layer, header.opened_by),) if header.opened_by else ()
+    return Beneath((layer,), _rows(shown, (layer,)), why)
+
+
+def _layer(header: luks.Header, row: BlockDevice, name: str) -> Layer:
+    whole = (row.size or 0) - header.offset
+    return Layer(
+        kind=LayerKind.LUKS,
+        path=f"/dev/mapper/{BELOW}luks-{header.uuid}",
+        uuid=header.uuid,
+        name=name,
+        below=(row.path,),
+        offset=header.offset,
+        size=whole - whole % header.sector,
+    )
 
 
 def _rows(shown: Shown, layers: tuple[Layer, ...]) -> tuple[BlockDevice, ...]:

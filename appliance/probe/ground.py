@@ -64,6 +64,11 @@ class Ground:
         """What lies between a volume (its volume group) and the disks, the uppermost first."""
         return layers_under(self.layers, self._stands_on(known))
 
+    def names_of(self, layer: Layer) -> frozenset[str]:
+        """Every path under which crypttab may name what an encrypted device lies on."""
+        parts = [p for p in map(self.partition, layer.below) if p is not None]
+        return frozenset(layer.below) | {f"PARTUUID={p.partuuid}" for p in parts}
+
     def disks_of(self, known: Known) -> tuple[Disk, ...]:
         """The disks a volume lies on: all of its volume group's."""
         paths = self._stands_on(known) | {p for layer in self.under(known) for p in layer.below}

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from appliance.errors import CommandFailed
 from appliance.host.lock import locked
+from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.machine import BootOrder, Bus, Disk, Firmware, InstalledSystem, Machine, Trouble
 from appliance.probe import beneath, hardware, lsblk, trouble
@@ -35,12 +36,13 @@ class Board:
     order: BootOrder
 
 
-def probe(host: Host, root: Path = Path("/")) -> Machine:
+def probe(host: Host, root: Path = Path("/"), passphrases: Passphrases | None = None) -> Machine:
     """Read the machine: firmware, CPU, disks, volume groups and every installed system.
 
     `root` is where /sys, /proc, /dev and /run are found. Installed roots are read through private read-only
     mappings named twinboot-probe-*, which are removed again whatever happens; leftovers of an earlier probe
-    are removed first. Only the machine's own disks are looked at, never the appliance's medium.
+    are removed first. Only the machine's own disks are looked at, never the appliance's medium. Encrypted
+    devices are looked into where `passphrases` has what opens them.
     Raises ProbeFailed, DamagedData or CommandFailed when the machine cannot be read well enough, Busy while
     another probe runs; what stands in the way of a rehearsal is no error but a Trouble with `refuses` set.
     """
@@ -49,7 +51,7 @@ def probe(host: Host, root: Path = Path("/")) -> Machine:
         devices = lsblk.machine_disks(lsblk.parse_lsblk(host.run(lsblk.lsblk()).stdout))
         disks = tuple(_disk(host, device) for device in devices)
         with showing(host, root) as shown:
-            below = beneath.show(shown, devices)
+            below = beneath.show(shown, devices, passphrases or Passphrases())
             ground = lay(host, root, (*devices, *below.rows), disks, shown, below.layers)
             systems, unread = installed_systems(ground, Firmly(board.firmware, board.order))
     own = _board_trouble(root, board) + below.trouble
@@ -70,10 +72,15 @@ def probe(host: Host, root: Path = Path("/")) -> Machine:
         bmc=board.bmc,
         disks=disks,
         layers=below.layers,
+        locked=below.locked,
         volume_groups=ground.groups,
         systems=systems,
         boot_order=board.order,
-        trouble=own + _disk_trouble(devices, disks, systems) + ground.unread + unread,
+        trouble=own
+        + _disk_trouble(disks, systems)
+        + below.locked_out(alone=not systems)
+        + ground.unread
+        + unread,
     )
 
 
@@ -122,12 +129,9 @@ def _board_trouble(root: Path, board: Board) -> tuple[Trouble, ...]:
     return tuple(why)
 
 
-def _disk_trouble(
-    devices: tuple[lsblk.BlockDevice, ...], disks: tuple[Disk, ...], systems: tuple[InstalledSystem, ...]
-) -> tuple[Trouble, ...]:
-    """Failing disks no system lies on (a system names its own), and partitions nobody could look into."""
+def _disk_trouble(disks: tuple[Disk, ...], systems: tuple[InstalledSystem, ...]) -> tuple[Trouble, ...]:
+    """Failing disks no system lies on: a system names its own."""
     named = {t.sentence for s in systems for t in s.trouble}
     failing = (trouble.failing_disk(disk) for disk in disks if disk.smart == "failing")
     why = [replace(t, refuses=False) for t in failing if t.sentence not in named]
-    rows = [row for d in devices for row in (d, *d.children)]
-    return tuple(why + [trouble.locked(r.path, alone=not systems) for r in rows if r.fstype == "crypto_LUKS"])
+    return tuple(why)

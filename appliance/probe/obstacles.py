@@ -18,7 +18,7 @@ from appliance.model.machine import (
     Trouble,
     VolumeGroup,
 )
-from appliance.probe import trouble
+from appliance.probe import trouble, trouble_below
 from appliance.probe.btrfs import named_in
 from appliance.probe.fstab import Known
 from appliance.probe.ground import Ground
@@ -87,7 +87,7 @@ def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, 
 def of_layers(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
     """Arrays and the like beneath what the system uses."""
     return [
-        trouble.lies_on(known.vg, layer)
+        trouble_below.lies_on(known.vg, layer)
         for known in used
         for layer in ground.under(known)
         if layer.kind not in BENEATH

@@ -15,7 +15,7 @@ import msgspec
 from appliance.errors import CommandFailed, DamagedData
 from appliance.host.run import Host, read
 from appliance.model.machine import Layer, LayerKind, Trouble
-from appliance.probe import trouble
+from appliance.probe import trouble_below
 from appliance.probe.lsblk import BlockDevice
 from appliance.probe.mappings import BELOW
 
@@ -124,17 +124,17 @@ def why_not(members: Sequence[Member]) -> tuple[Trouble, ...]:
     legs = [m for m in members if m.role is not None and m.events == newest.events]
     present = len({m.role for m in legs}) if known else len(members)
     if present < newest.devices:
-        return (trouble.degraded_raid(newest.name, present, newest.devices),)
+        return (trouble_below.degraded_raid(newest.name, present, newest.devices),)
     same = len({(m.size, m.offset) for m in legs}) == 1 and len(legs) == newest.devices and newest.size
     if not mirror or not same:
-        return (trouble.raid(newest.name),)
+        return (trouble_below.raid(newest.name),)
     # A leg that was thrown out still says what it saw last; the others say that it is missing.
     here = frozenset(range(newest.devices)).intersection(*(m.here for m in legs))
     if len(here) < newest.devices:
-        return (trouble.degraded_raid(newest.name, len(here), newest.devices),)
+        return (trouble_below.degraded_raid(newest.name, len(here), newest.devices),)
     if any(m.features & UNFINISHED or not m.clean for m in legs):
-        return (trouble.raid_not_settled(newest.name),)
-    return (trouble.raid_bad_blocks(newest.name),) if any(m.bad_blocks for m in legs) else ()
+        return (trouble_below.raid_not_settled(newest.name),)
+    return (trouble_below.raid_bad_blocks(newest.name),) if any(m.bad_blocks for m in legs) else ()
 
 
 def _layer(members: Sequence[Member]) -> Layer:

@@ -55,11 +55,13 @@ class Shown:
     def show_below(self, path: str, table: tuple[str, ...]) -> bool:
         """Show one device under a name that stays; whether it is there. One that is up for writing is used
         as it is."""
-        name = path.removeprefix("/dev/mapper/")
-        if name in _below(self.root, readonly=False):
-            return True
-        self._show_one(Mapping(name=name, table=table))
+        if not self.is_up(path):
+            self._show_one(Mapping(name=path.removeprefix("/dev/mapper/"), table=table))
         return path not in self.failed
+
+    def is_up(self, path: str) -> bool:
+        """Whether a run has the device beneath a volume group at `path` up for writing."""
+        return path.removeprefix("/dev/mapper/") in _below(self.root, readonly=False)
 
     def cow(self, name: str) -> str:
         """A loop device over a sparse file in RAM; it takes writes that must not reach the disk."""

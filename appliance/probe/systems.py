@@ -11,6 +11,7 @@ from appliance.model.machine import (
     Firmware,
     FstabEntry,
     InstalledSystem,
+    LayerKind,
     LoaderKind,
     Partition,
     Role,
@@ -18,8 +19,9 @@ from appliance.model.machine import (
     Trouble,
     Volume,
 )
-from appliance.probe import dpkg, grub, obstacles, osinfo, trouble
+from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started
+from appliance.probe.crypttab import CryptLine, parse_crypttab
 from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
 from appliance.probe.loaders import Found, efi_loader, find_loader
@@ -167,7 +169,8 @@ def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
     volumes = [(root, _volume(ground, root, "/", Role.ROOT))]
     found: dict[str, Known] = {}
     why: list[Trouble] = []
-    crypttab = tree.text("/etc/crypttab", 1 << 20) or ""
+    crypttab = parse_crypttab(tree.text("/etc/crypttab", 1 << 20) or "")
+    why += _unlocked_by(ground, root, crypttab)
     for entry in filter(is_volume, entries):
         known = find_device(entry.spec, ground.known, root)
         role = role_of(entry)
@@ -179,8 +182,8 @@ def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
             why += [trouble.device_missing(entry.spec, entry.target)] if known is None else []
         elif known is not None:
             volumes.append((known, _volume(ground, known, entry.target, role)))
-        elif _encrypted(entry.spec, crypttab):
-            why.append(trouble.encrypted(entry.spec))
+        elif entry.spec.removeprefix("/dev/mapper/") in {line.name for line in crypttab}:
+            why.append(trouble_below.encrypted(entry.spec))
         elif "nofail" not in entry.options.split(","):
             why.append(trouble.device_missing(entry.spec, entry.target))
     return Layout(
@@ -193,10 +196,16 @@ def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
     )
 
 
-def _encrypted(spec: str, crypttab: str) -> bool:
-    """Whether crypttab opens the device under the name fstab uses."""
-    names = {line.split()[0] for line in crypttab.splitlines() if line.split() and not line.startswith("#")}
-    return spec.removeprefix("/dev/mapper/") in names
+def _unlocked_by(ground: Ground, root: Known, lines: tuple[CryptLine, ...]) -> list[Trouble]:
+    """How the system's own start opens the encrypted devices that its root lies on, where nobody types."""
+    why = []
+    for layer in (layer for layer in ground.under(root) if layer.kind is LayerKind.LUKS):
+        line = next((one for one in lines if one.means(layer.uuid, ground.names_of(layer))), None)
+        if line is None:
+            why.append(trouble_below.not_in_crypttab(layer))
+        elif line.opened_by:
+            why.append(trouble_below.opened_by_itself(layer, line.opened_by))
+    return why
 
 
 def _volume(ground: Ground, known: Known, target: str, role: Role) -> Volume:

@@ -5,7 +5,7 @@ The codes are stable. A missing KVM refuses nothing here: the request says wheth
 
 from __future__ import annotations
 
-from appliance.model.machine import ELSEWHERE, Disk, Layer, LogicalVolume, Trouble, Volume, VolumeGroup
+from appliance.model.machine import ELSEWHERE, Disk, LogicalVolume, Trouble, Volume, VolumeGroup
 from appliance.model.plan import FULL
 
 NO_KVM = "no-kvm"
@@ -55,50 +55,6 @@ def unknown_table(disk: Disk) -> Trouble:
 def missing_pv(group: VolumeGroup) -> Trouble:
     lost = "one physical volume is" if group.missing_pvs == 1 else f"{group.missing_pvs} physical volumes are"
     return _refusal("missing-pv", f"The volume group {group.name} is not complete: {lost} missing.")
-
-
-def degraded_raid(name: str, present: int, wanted: int) -> Trouble:
-    return _refusal(
-        "degraded-raid", f"The RAID array {name} is degraded: {present} of {wanted} members are here."
-    )
-
-
-def raid_not_settled(name: str) -> Trouble:
-    return _refusal(
-        "raid-not-settled",
-        f"The RAID array {name} was not stopped cleanly, or is still being put in step: start the machine,",
-        "let it finish, and shut it down.",
-    )
-
-
-def raid_bad_blocks(name: str) -> Trouble:
-    return _refusal(
-        "raid-bad-blocks", f"The RAID array {name} has recorded bad blocks: replace that disk first."
-    )
-
-
-def lies_on(vg: str, layer: Layer) -> Trouble:
-    what = f"The volume group {vg}" if vg else "A volume of the system"
-    return _refusal(
-        "lies-on",
-        f"{what} lies on {layer.kind.value} ({layer.name}):",
-        "that can not be rehearsed (yet).",
-    )
-
-
-def raid(name: str) -> Trouble:
-    return _warning("raid", f"What lies on the RAID array {name} was not looked at.")
-
-
-def locked(device: str, *, alone: bool) -> Trouble:
-    sentence = f"{device} is encrypted (LUKS): a system inside it can not be seen or rehearsed (yet)."
-    return Trouble(code="luks", sentence=sentence, refuses=alone)
-
-
-def encrypted(volume: str) -> Trouble:
-    return _refusal(
-        "luks", f"The system mounts {volume}, which is encrypted (LUKS): that can not be rehearsed (yet)."
-    )
 
 
 def unreadable(volume: str, why: str) -> Trouble:

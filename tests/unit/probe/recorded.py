@@ -38,7 +38,8 @@ class RecordedMachine:
     those and its last one.
 
     `heads` are the first bytes of shown devices by number, `fails` commands (by first words) that end badly.
-    `ran` lists every command; writes are an error, since a probe makes none.
+    `ran` lists every command; writes are an error, since a probe makes none. `opens` is the passphrase of
+    every encrypted device.
     """
 
     name: str
@@ -47,6 +48,7 @@ class RecordedMachine:
     heads: dict[int, bytes] = field(default_factory=dict)
     fails: set[str] = field(default_factory=set)
     ran: list[str] = field(default_factory=list)
+    opens: bytes = b"correct horse"
     on_run: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -77,6 +79,9 @@ class RecordedMachine:
         self.on_run(key)
         if key in self.fails:
             raise CommandFailed(f"{command} ended with status 1: made to fail.")
+        if key == "cryptsetup open" and command.stdin != self.opens:
+            assert 2 in command.ok
+            return Output(2, "", "No key available with this passphrase.")
         acted = {
             "dmsetup create": self._create,
             "dmsetup remove": self._remove,
@@ -85,6 +90,7 @@ class RecordedMachine:
             "mount": self._mount,
             "umount": self._unmount,
             "lvm vgcfgbackup": self._backup,
+            "cryptsetup open": self._unlock,
         }.get(key)
         if acted is not None:
             acted(command.argv)
@@ -122,6 +128,10 @@ class RecordedMachine:
         (block / "dm/name").write_text(name)
         (block / "ro").write_text(f"{int(readonly)}\n")
         (self.root / "dev/mapper" / name).write_bytes(head)
+
+    def _unlock(self, argv: tuple[str, ...]) -> None:
+        if "--test-passphrase" not in argv:
+            self.up(argv[-1], readonly="--readonly" in argv)
 
     def _remove(self, argv: tuple[str, ...]) -> None:
         busy = [line for line in self._mountinfo().read_text().splitlines() if line]
@@ -164,5 +174,5 @@ class RecordedMachine:
 
 def _key(argv: list[str] | tuple[str, ...]) -> str:
     """The program, with its subcommand where it has one."""
-    two = argv[0] in ("lvm", "dmsetup", "losetup")
+    two = argv[0] in ("lvm", "dmsetup", "losetup", "cryptsetup")
     return " ".join(argv[:2]) if two else re.sub(r".*/", "", argv[0])

@@ -381,16 +381,6 @@ def test_reports_that_do_not_read_are_errors_with_words(recorded: RecordedMachin
         look(recorded)
 
 
-def test_luks_refuses_only_where_nothing_else_was_found(recorded: RecordedMachine) -> None:
-    report = json.loads(recorded.outputs["lsblk"])
-    disk = next(d for d in report["blockdevices"] if d["name"] == "vda")
-    disk["children"][0] |= {"fstype": "crypto_LUKS"}
-    recorded.answers["lsblk"] = json.dumps(report)
-    assert codes(recorded) == [] and codes(recorded, refusing=False) == ["luks"]
-    recorded.fails.add(f"mount twinboot-probe-{ROOT}")
-    assert codes(recorded) == ["luks"]
-
-
 def test_a_failing_disk_and_a_strange_table_refuse(recorded: RecordedMachine) -> None:
     edit_answer(recorded, "lsblk", '"tran": "virtio"', '"tran": "sata"')
     edit_answer(recorded, "lsblk", '"pttype": "gpt"', '"pttype": "sun"')

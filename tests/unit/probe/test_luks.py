@@ -1,0 +1,248 @@
+"""Encrypted devices: headers, crypttab, and a machine whose volume group lies in one, locked and unlocked."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import DamagedData, WrongPassphrase
+from appliance.host.passphrases import Passphrases
+from appliance.host.run import Command, Effect
+from appliance.model.codec import to_json
+from appliance.model.machine import LayerKind, Locked, Machine
+from appliance.probe import hardware
+from appliance.probe.crypttab import parse_crypttab
+from appliance.probe.luks import Header, parse_dump, try_passphrase
+from appliance.probe.machine import probe
+from tests.unit.probe.recorded import RecordedMachine
+from tests.unit.probe.test_machine import ROOT, play
+from tests.unit.probe.test_raid import ARRAY, on_mirror
+
+SAID = Path(__file__).parents[2] / "fixtures/recorded/luks"
+UUID = "6c1b7f52-0d8e-4b39-9a64-f7e2c3d5a810"
+OPEN = f"/dev/mapper/twinboot-below-luks-{UUID}"
+SECRET = b"correct horse"
+PV = "TYPE=LVM2_member\nUUID=Od8IOI-Ko9Y-ubU9-97lc-SPBo-8a6O-5czoKm\n"
+
+
+def said(name: str) -> str:
+    return (SAID / f"{name}.txt").read_text()
+
+
+def test_headers() -> None:
+    assert parse_dump(said("luks2")) == Header(
+        uuid=UUID, version=2, cipher="aes-xts-plain64", offset=16 << 20, sector=512
+    )
+    assert parse_dump(said("luks1")) == Header(
+        uuid="e793eb1e-eb39-4b4a-8ad7-3f1bf265811a", version=1, cipher="aes-xts-plain64", offset=2 << 20
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("luks2", ()), ("luks2-tpm2", ("the TPM",)), ("luks2-clevis", ("Clevis (a TPM or a server)",))],
+)
+def test_what_opens_it_by_itself(name: str, words: tuple[str, ...]) -> None:
+    assert parse_dump(said(name)).opened_by == words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("Version:", "Fashion:", "Version"),
+        (UUID, "6c1b7f52", "UUID"),
+        ("offset: 16777216", "offset: many", "offset"),
+        ("sector: 512", "sector: 99999999999999999999", "sector"),
+    ],
+)
+def test_a_header_that_does_not_read_is_an_error_that_names_the_field(old: str, new: str, named: str) -> None:
+    with pytest.raises(DamagedData, match=named):
+        parse_dump(said("luks2").replace(old, new))
+
+
+def test_crypttab() -> None:
+    lines = parse_crypttab(
+        "# comment\n\n"
+        f"vda4_crypt UUID={UUID} none luks,discard\n"
+        f"two /dev/disk/by-uuid/{UUID.upper()} - \n"
+        'three PARTUUID=1-2 "" luks\n'
+        "four /dev/vda5 /etc/keys/four luks\n"
+        "five /dev/vda6 - tpm2-device=auto\n"
+        "six /dev/vda7 none luks,keyscript=decrypt_derived\n"
+        "seven /dev/vda8\n"
+        "eight\n"
+    )
+    assert [line.name for line in lines] == ["vda4_crypt", "two", "three", "four", "five", "six", "seven"]
+    assert [line.means(UUID, frozenset({"/dev/vda5"})) for line in lines[:4]] == [True, True, False, True]
+    assert [line.opened_by for line in lines[:3]] == [(), (), ('the key file ""',)]
+    assert lines[3].opened_by == ("the key file /etc/keys/four",)
+    assert [line.opened_by for line in lines[4:]] == [("the TPM",), ("a program (keyscript)",), ()]
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedMachine:
+    """The recorded machine with its volume group inside an encrypted fourth partition."""
+    monkeypatch.setattr(hardware, "kvm_answers", lambda _: True)
+    machine = play("thin-bios", tmp_path)
+    report = json.loads(machine.outputs["lsblk"])
+    disk = next(d for d in report["blockdevices"] if d["name"] == "vda")
+    disk["children"][3] |= {"fstype": "crypto_LUKS", "uuid": UUID}
+    machine.answers["lsblk"] = json.dumps(report)
+    machine.answers["lvm fullreport"] = machine.outputs["lvm fullreport"].replace("/dev/vda4", OPEN)
+    inside(machine)
+    return machine
+
+
+def inside(machine: RecordedMachine) -> None:
+    machine.answers["cryptsetup luksDump"] = said("luks2")
+    machine.answers["cryptsetup open"] = ""
+    machine.answers[f"blkid {OPEN}"] = f"DEVNAME={OPEN}\n{PV}"
+    crypttab(machine, f"vda4_crypt UUID={UUID} none luks,discard\n")
+
+
+def crypttab(machine: RecordedMachine, text: str) -> None:
+    (machine.trees / f"twinboot-probe-{ROOT}/etc/crypttab").write_text(text)
+
+
+def unlocked(machine: RecordedMachine, passphrase: bytes = SECRET) -> Machine:
+    passphrases = Passphrases()
+    passphrases.keep(UUID, passphrase)
+    found = probe(machine, machine.root, passphrases)
+    assert machine.left() == []
+    return found
+
+
+def refused(machine: Machine) -> list[str]:
+    return [t.code for t in (*machine.trouble, *(t for s in machine.systems for t in s.trouble)) if t.refuses]
+
+
+def test_locked_it_is_named_and_nothing_inside_is_read(encrypted: RecordedMachine) -> None:
+    machine = probe(encrypted, encrypted.root)
+    assert machine.locked == (Locked(path="/dev/vda4", uuid=UUID, name="/dev/vda4"),)
+    assert (machine.systems, machine.layers, refused(machine)) == ((), (), ["luks"])
+    assert not any("cryptsetup open" in line for line in encrypted.ran)
+
+
+def test_unlocked_the_system_is_seen_and_refused(encrypted: RecordedMachine) -> None:
+    machine = unlocked(encrypted)
+    (system,) = machine.systems
+    assert (system.hostname, machine.locked) == ("ledger", ())
+    (layer,) = machine.layers
+    assert (layer.kind, layer.path, layer.below) == (LayerKind.LUKS, OPEN, ("/dev/vda4",))
+    assert layer.offset + layer.size == 5768216576
+    assert refused(machine) == ["lies-on"]
+    assert system.trouble[0].sentence == (
+        "The volume group vg0 lies on LUKS (/dev/vda4): that can not be rehearsed (yet)."
+    )
+
+
+def test_it_is_opened_read_only_and_the_passphrase_is_in_nothing_that_is_said(
+    encrypted: RecordedMachine,
+) -> None:
+    machine = unlocked(encrypted)
+    (opened,) = (line for line in encrypted.ran if line.startswith("cryptsetup open"))
+    assert opened == (
+        "cryptsetup open --type luks --key-file - --readonly --disable-keyring /dev/vda4 "
+        f"{OPEN.rpartition('/')[2]}"
+    )
+    everything = "\n".join(encrypted.ran).encode() + to_json(machine)
+    assert SECRET not in everything
+
+
+def test_nothing_holds_a_passphrase_where_it_could_be_printed() -> None:
+    passphrases = Passphrases()
+    passphrases.keep(UUID, SECRET)
+    command = Command(("cryptsetup",), Effect.READ, stdin=SECRET)
+    for words in (repr(passphrases), str(passphrases), repr(command), str(command)):
+        assert SECRET.decode() not in words
+    with pytest.raises(TypeError, match="not written out"):
+        pickle.dumps(passphrases)
+
+
+def test_one_that_opens_no_more_is_forgotten(encrypted: RecordedMachine) -> None:
+    passphrases = Passphrases()
+    passphrases.keep(UUID, b"of yesterday")
+    machine = probe(encrypted, encrypted.root, passphrases)
+    assert encrypted.left() == []
+    assert [one.uuid for one in machine.locked] == [UUID]
+    assert passphrases.of(UUID) is None
+
+
+def test_a_wrong_passphrase_is_one_clear_error(encrypted: RecordedMachine) -> None:
+    try_passphrase(encrypted, "/dev/vda4", SECRET)
+    for wrong in (b"wrong", b"correct horse\n", b""):
+        with pytest.raises(WrongPassphrase) as error:
+            try_passphrase(encrypted, "/dev/vda4", wrong)
+        assert "/dev/vda4" in error.value.what and error.value.__cause__ is None
+    assert encrypted.left() == []
+
+
+def test_one_that_can_not_be_shown_stays_locked_and_says_so(encrypted: RecordedMachine) -> None:
+    encrypted.fails.add("cryptsetup open")
+    machine = unlocked(encrypted)
+    assert [one.uuid for one in machine.locked] == [UUID]
+    assert [t.code for t in machine.trouble] == ["luks", "luks"]
+
+
+def test_a_damaged_header_is_named(encrypted: RecordedMachine) -> None:
+    encrypted.fails.add("cryptsetup luksDump")
+    machine = unlocked(encrypted)
+    assert (machine.locked, refused(machine)) == ((), ["luks-unread"])
+
+
+@pytest.mark.parametrize("token", ["luks2-tpm2", "luks2-clevis"])
+def test_a_device_that_opens_by_itself_is_refused_with_the_reason(
+    encrypted: RecordedMachine, token: str
+) -> None:
+    encrypted.answers["cryptsetup luksDump"] = said(token)
+    machine = unlocked(encrypted)
+    assert refused(machine) == ["luks-key", "lies-on"]
+    assert machine.trouble[0].sentence.startswith("/dev/vda4 is unlocked by ")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (f"vda4_crypt UUID={UUID} /etc/keys/root luks\n", "luks-key"),
+        (f"vda4_crypt UUID={UUID} none tpm2-device=auto\n", "luks-key"),
+        ("vda4_crypt /dev/vda4 none keyscript=/lib/x\n", "luks-key"),
+        ("other UUID=1 none luks\n", "crypttab"),
+        ("", "crypttab"),
+    ],
+)
+def test_what_crypttab_says_of_the_roots_own_device(encrypted: RecordedMachine, line: str, code: str) -> None:
+    crypttab(encrypted, line)
+    assert sorted(refused(unlocked(encrypted))) == sorted([code, "lies-on"])
+
+
+def test_beside_another_system_a_locked_device_is_only_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "kvm_answers", lambda _: True)
+    machine = play("thin-bios", tmp_path)
+    report = json.loads(machine.outputs["lsblk"])
+    disk = next(d for d in report["blockdevices"] if d["name"] == "vda")
+    disk["children"][0] |= {"fstype": "crypto_LUKS"}
+    machine.answers |= {"lsblk": json.dumps(report), "cryptsetup luksDump": said("luks1")}
+    found = probe(machine, machine.root)
+    assert (refused(found), [t.code for t in found.trouble]) == ([], ["luks"])
+
+
+def test_luks_on_a_mirror_is_opened_through_one_leg(encrypted: RecordedMachine) -> None:
+    del encrypted.answers["lsblk"]
+    on_mirror(encrypted)
+    encrypted.answers[f"blkid {ARRAY}"] = f"DEVNAME={ARRAY}\nTYPE=crypto_LUKS\nUUID={UUID}\n"
+    encrypted.answers["lvm fullreport"] = encrypted.outputs["lvm fullreport"].replace("/dev/vda4", OPEN)
+    machine = unlocked(encrypted)
+    assert [(layer.kind, layer.below) for layer in machine.layers] == [
+        (LayerKind.RAID1, ("/dev/vda4", "/dev/vdb1")),
+        (LayerKind.LUKS, (ARRAY,)),
+    ]
+    assert refused(machine) == ["lies-on", "lies-on"]
+    assert [t.sentence for t in machine.systems[0].trouble if t.refuses] == [
+        "The volume group vg0 lies on LUKS (ledger:0): that can not be rehearsed (yet).",
+        "The volume group vg0 lies on MD RAID 1 (ledger:0): that can not be rehearsed (yet).",
+    ]
