@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from appliance.errors import ApplianceError, ExportFailed, OutOfSpace, Refused
@@ -75,11 +77,7 @@ def to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: T
     Raises ExportFailed (gone, read-only, broken) and OutOfSpace; then what was begun is removed. Where `root`
     stops answering, its half files stay: they begin with a dot and end in ".part".
     """
-    stalled = ExportFailed(
-        f"{root} does not answer: nothing was written to it for {STALLED:.0f} s.",
-        safe="The record is still in the appliance and on the machine. Files that end in .part may be left.",
-        next_actions=("Use another stick: this one is worn out or was pulled.", RECORD.otherwise),
-    )
+    stalled = _no_answer(root, "The record is still in the appliance and on the machine.", RECORD)
     return while_it_moves(lambda told: _to_folder(files, root, below, told), tell, stalled, STALLED)
 
 
@@ -96,7 +94,8 @@ def _to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: 
                 target = folder / name
                 part = target.with_name(f".{target.name}.part")
                 begun.append(part)
-                done = _copy(source, part, done, total, tell)
+                with source.open("rb") as data:
+                    done = _copy(data, part, done, total, tell)
             for name, _ in files:
                 target = folder / name
                 os.replace(target.with_name(f".{target.name}.part"), target)
@@ -106,6 +105,42 @@ def _to_folder(files: Sequence[tuple[str, Path]], root: Path, below: str, tell: 
         _clear(begun, made)
         raise
     return folder
+
+
+def put_file(content: bytes, root: Path, name: str, cargo: Cargo, taken: str = "") -> Path:
+    """Write the file `name` ("folder/file") below `root`, whole or not at all; returns where it is.
+
+    One of that name is replaced, or refused with the sentence `taken` where there is one. Raises Refused,
+    ExportFailed (gone, read-only, broken, no answer) and OutOfSpace.
+    """
+
+    def put(tell: Tell) -> Path:
+        target, made = root / name, list[Path]()
+        part = target.with_name(f".{target.name}.part")
+        check_room(root, len(content), cargo)
+        if taken and target.exists():
+            raise Refused((taken,))
+        try:
+            with plain_words(root, len(content), cargo):
+                made += _folders(root, target.parent)
+                _copy(io.BytesIO(content), part, 0, len(content), tell)
+                os.replace(part, target)
+                sync_folder(target.parent)
+        except ApplianceError:
+            _clear([part], made)
+            raise
+        return target
+
+    stalled = _no_answer(root, f"The {cargo.what} was not written.", cargo)
+    return while_it_moves(put, lambda done, total: None, stalled, STALLED)
+
+
+def _no_answer(root: Path, safe: str, cargo: Cargo) -> ExportFailed:
+    return ExportFailed(
+        f"{root} does not answer: nothing was written to it for {STALLED:.0f} s.",
+        safe=f"{safe} Files that end in .part may be left.",
+        next_actions=("Use another stick: this one is worn out or was pulled.", cargo.otherwise),
+    )
 
 
 def check_room(root: Path, total: int, cargo: Cargo = RECORD) -> None:
@@ -158,9 +193,9 @@ def _folders(root: Path, wanted: Path) -> list[Path]:
     return made
 
 
-def _copy(source: Path, target: Path, done: int, total: int, tell: Tell) -> int:
+def _copy(data: BinaryIO, target: Path, done: int, total: int, tell: Tell) -> int:
     """Copy with fsync: it is said to be there only when the medium has it."""
-    with source.open("rb") as data, target.open("wb") as out:
+    with target.open("wb") as out:
         more = True
         while more:
             chunk = data.read(CHUNK)

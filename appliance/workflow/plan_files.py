@@ -9,13 +9,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from appliance.errors import ApplianceError, DamagedData, Refused
-from appliance.host.files import write_atomic
 from appliance.model.codec import from_json, to_pretty_json
 from appliance.model.command_line import command_line
 from appliance.model.machine import Machine
 from appliance.model.plan import SCHEMA, PatchKind, Request, UnattendedPlan, Verb
 from appliance.model.service_messages import PlanFile, PlanFiles, PlanSaved, SavePlanFile
-from appliance.report.deliver import PLAN, check_room, plain_words
+from appliance.report.deliver import PLAN, put_file
 
 FOLDER = "plans"
 ANY = "any"
@@ -93,8 +92,7 @@ def save_plan_file(data: Path, machine: Machine, say: SavePlanFile, rehearsal: R
     name = say.name.removesuffix(".json")
     if reasons := (*why_no_name(name), *why_not_unattended(rehearsal)):
         raise Refused(reasons)
-    folder = data / FOLDER
-    path = folder / f"{name}.json"
+    file = f"{name}.json"
     plan = UnattendedPlan(
         schema=SCHEMA,
         serial=machine.identity,
@@ -103,11 +101,7 @@ def save_plan_file(data: Path, machine: Machine, say: SavePlanFile, rehearsal: R
         reboot=say.reboot,
     )
     content = to_pretty_json(plan).encode() + b"\n"
-    with plain_words(data, len(content), PLAN):
-        folder.mkdir(exist_ok=True)
-        check_room(folder, len(content), PLAN)
-        if path.exists():
-            raise Refused((f"The stick already has a plan {path.name}: choose another name.",))
-        write_atomic(path, content)
+    taken = f"The stick already has a plan {file}: choose another name."
+    path = put_file(content, data, f"{FOLDER}/{file}", PLAN, taken)
     sha256 = hashlib.sha256(content).hexdigest()
-    return PlanSaved(path=str(path), sha256=sha256, argument=f"twinboot.plan={path.name}")
+    return PlanSaved(path=str(path), sha256=sha256, argument=f"twinboot.plan={file}")

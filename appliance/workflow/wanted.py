@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.errors import Refused
-from appliance.host.files import write_atomic
 from appliance.model.codec import to_json
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
@@ -15,7 +14,7 @@ from appliance.model.plan import PatchKind, Request, Verb, not_packages
 from appliance.model.service_messages import WantedWritten, WriteWanted
 from appliance.model.wanted import KINDS, SCHEMA, AptSetup, Wanted, file_name, read_wanted
 from appliance.patching.apt_text import why_loader
-from appliance.report.deliver import WANTED, check_room, plain_words
+from appliance.report.deliver import WANTED, put_file
 from appliance.workflow.selection import choose_system
 
 FOLDER = "wanted"
@@ -52,13 +51,8 @@ def write_wanted(
     content = to_json(wanted) + b"\n"
     name = file_name(wanted, several=len(machine.systems) > 1)
     read_wanted(content, name)  # what the office would refuse must not leave the machine
-    path = data / FOLDER / name
-    with plain_words(data, len(content), WANTED):
-        path.parent.mkdir(exist_ok=True)
-        check_room(path.parent, len(content), WANTED)
-        write_atomic(path, content)
     return WantedWritten(
-        path=str(path),
+        path=str(put_file(content, data, f"{FOLDER}/{name}", WANTED)),
         installed=len(apt.installed),
         sources=len(apt.sources),
         keys=len(apt.keys),
