@@ -7,7 +7,7 @@ import datetime
 from appliance.boot.base import BootLoader, BootState, LoaderView, LoaderWords
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, VolumeGroup
+from appliance.model.machine import Machine, VolumeGroup, mapper_path
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import SnapshotRole
@@ -226,12 +226,26 @@ def rollback_steps(
     if request.with_data:
         already = view is not None and view.state is BootState.ROLLED_BACK
         flip = () if already else (Write(what=what, if_cut=data_back.EITHER),)
-        return data_back.planned_steps(rehearsed.names, flip)
+        return (*data_back.planned_steps(rehearsed.names, flip), *_hide(rehearsed, view))
     write = Write(what=what, if_cut="either system boots")
     return (
         PlannedStep(id="confirm", title="Boot the old system from the next start on?", gate=True),
         PlannedStep(id="rollback", title=f"Roll back: {words.flip}", weight=5, commit=True, writes=(write,)),
+        *_hide(rehearsed, view),
     )
+
+
+def _hide(rehearsed: Plan, view: LoaderView | None) -> tuple[PlannedStep, ...]:
+    """Nothing once it was kept: then the loader's own default entry starts it."""
+    names = rehearsed.names
+    if not hidden_until_shown(rehearsed.system) or view is None or view.own is None:
+        return ()
+    if view.own.root == mapper_path(names.vg, names.trial):
+        return ()
+    flag = f"one flag of {names.vg}/{names.trial}: the machine's own start leaves it down"
+    title = "Let the machine's own start leave the trial volume down"
+    write = Write(what=flag, if_cut="the old system boots; the next start of the appliance goes on")
+    return (PlannedStep(id="hide", title=title, weight=5, writes=(write,)),)
 
 
 def keep_steps(rehearsed: Plan, retire_on: str, words: LoaderWords) -> tuple[PlannedStep, ...]:

@@ -44,7 +44,8 @@ class Promotion:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.boot, self.disk = boot_on(installed())
-        plan = replace(REHEARSED, request=Request(verb=Verb.PROMOTE, run="tb1"))
+        names = replace(REHEARSED.names, trial="tb1-trial")  # as the loader's model calls it
+        plan = replace(REHEARSED, names=names, request=Request(verb=Verb.PROMOTE, run="tb1"))
         self.ground = Ground(plan, Workplace(FOUND, "tb1", folder, folder / "run", folder / "data"))
         self.lvm = FakeLvm()
         self.lvm.add("root", 1 << 30, 4)
@@ -184,6 +185,65 @@ def test_the_machine_sees_the_trial_volume_only_once_it_is_armed(promotion: Prom
     (promotion.folder / "arm.jsonl").unlink()
     assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
     assert promotion.shown and boots(promotion.disk.live) == TRIAL_ONCE
+
+
+BACK = ("rollback", "hide")
+
+
+@pytest.mark.parametrize("acts", [(), (set_state(BootState.TRIAL),)], ids=["armed", "gave way"])
+def test_a_run_that_was_rolled_back_is_hidden_from_the_old_system_and_shown_again_when_armed(
+    promotion: Promotion, acts: tuple[Act, ...]
+) -> None:
+    assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
+    promotion.meanwhile(*acts)
+    assert promotion.shown
+    assert execute(*promotion.begin(*BACK)) is Outcome.DONE
+    assert not promotion.shown and boots(promotion.disk.live) == OLD_ALWAYS
+    (promotion.folder / "arm.jsonl").unlink()
+    assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
+    assert promotion.shown and boots(promotion.disk.live) == TRIAL_ONCE
+
+
+@pytest.mark.parametrize("where", ["release", "hide"])
+def test_a_roll_back_that_is_cut_behind_its_flip_hides_it_at_the_next_start(
+    promotion: Promotion, where: str
+) -> None:
+    def dark(*_: object) -> None:
+        raise PowerCut
+
+    assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerCut):
+        patch.setattr(f"appliance.volumes.lvm_thin.LvmThinStore.{where}", dark)
+        execute(*promotion.begin(*BACK))
+    promotion.meanwhile()
+    assert promotion.shown and boots(promotion.disk.live) == OLD_ALWAYS
+    assert recover(*promotion.begin(*BACK)) is Outcome.DONE
+    assert not promotion.shown and boots(promotion.disk.live) == OLD_ALWAYS
+
+
+def test_a_roll_back_that_is_cut_before_its_flip_leaves_the_trial_volume_up(promotion: Promotion) -> None:
+    """The machine still tries it: hidden, it could not come up."""
+
+    def dark(*_: object) -> None:
+        raise PowerCut
+
+    assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(PowerCut):
+        patch.setattr("appliance.boot.grub.Grub.roll_back", dark)
+        execute(*promotion.begin(*BACK))
+    promotion.meanwhile()
+    assert recover(*promotion.begin(*BACK)) is Outcome.ROLLED_BACK
+    assert promotion.shown and boots(promotion.disk.live) == TRIAL_ONCE
+
+
+def test_what_was_kept_while_the_roll_back_waited_stays_up(promotion: Promotion) -> None:
+    """GRUB's own default entry starts it from then on, should the sector ever be lost."""
+    assert execute(*promotion.begin("show", "stage", "arm")) is Outcome.DONE
+    promotion.meanwhile(set_state(BootState.TRIAL), keep_on_the_metal)
+    assert execute(*promotion.begin(*BACK)) is Outcome.DONE
+    assert promotion.shown and boots(promotion.disk.live) == OLD_ALWAYS
+    promotion.boot.disk.write_sector("twinboot/env", bytes(512))
+    assert boots(promotion.disk.live) == NEW_ALWAYS
 
 
 def test_what_the_old_system_wrote_while_the_promotion_waited_is_not_lost(promotion: Promotion) -> None:

@@ -135,6 +135,29 @@ class Show(OnGround):
 
 
 @dataclass(frozen=True, slots=True)
+class Hide(OnGround):
+    """Rolled back, it stays down again: the old system shall not find its root's UUID a second time.
+
+    Where the loader's own default entry starts it, as it does from a keep on, it stays up: that entry is what
+    the machine boots should the sector be lost.
+    """
+
+    def done(self, ctx: Context) -> bool:
+        store, trial = self.ground.store(ctx.host), self.ground.snapshot(SnapshotRole.TRIAL)
+        if not store.exists(trial) or not store.shown(trial):
+            return True
+        boot = open_boot(ctx.host, self.ground.boot_place())
+        own = loader_of(self.ground, ctx.host).view(boot).own
+        return own is None or own.root == self.ground.trial_device
+
+    def do(self, ctx: Context) -> None:
+        self.ground.store(ctx.host).hide(self.ground.snapshot(SnapshotRole.TRIAL))
+
+    def undo(self, ctx: Context) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Stage(OnGround):
     """Everything under new names; the next boot stays what it was."""
 
@@ -253,6 +276,7 @@ STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {
     "confirm": Gate,
     "safety": TakeSafety,
     "show": Show,
+    "hide": Hide,
     "stage": Stage,
     "arm": _flip(_arm, _is_armed, _was_armed, State.ARMED),
     "keep": _flip(_keep, _keep_asked, _keep_was_asked, State.TRIAL),

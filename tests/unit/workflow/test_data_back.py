@@ -32,13 +32,15 @@ def with_data(seen: LoaderView, **words: object) -> Plan:
 @pytest.mark.parametrize("state", [BootState.ARMED, BootState.TRIAL, BootState.KEPT])
 def test_the_loader_is_flipped_first_and_the_data_follows(state: BootState) -> None:
     made = with_data(view(state))
-    assert tuple(s.id for s in made.steps) == BACK
+    hidden = () if state is BootState.KEPT else ("hide",)
+    assert tuple(s.id for s in made.steps) == BACK + hidden
     assert [s.id for s in made.steps if s.commit] == ["rollback"]
     assert [s.id for s in made.steps if s.gate] == ["confirm"]
     assert [w.what for s in made.steps for w in s.writes] == [
         "add vg0/srv-tb1-undone: vg0/srv as it is now, read-only",
         "one sector of /boot/twinboot/env: the previous system",
         "vg0/srv becomes vg0/srv-tb1-safety: one commit of LVM's metadata",
+        *(["one flag of vg0/root-tb1: the machine's own start leaves it down"] if hidden else []),
     ]
     assert all(not s.writes for s in made.steps[:2]), "nothing is written before a person has confirmed"
 
@@ -48,14 +50,29 @@ def test_without_data_nothing_changes_for_the_plan() -> None:
     assert [s.id for s in made.steps] == ["confirm", "rollback"]
 
 
+@pytest.mark.parametrize("state", [BootState.ARMED, BootState.TRIAL])
+def test_a_trial_volume_that_was_never_kept_is_hidden_from_the_old_system_again(state: BootState) -> None:
+    made = plan(Verb.ROLLBACK, view(state))
+    assert [s.id for s in made.steps] == ["confirm", "rollback", "hide"]
+    assert [s.id for s in made.steps if s.commit] == ["rollback"]
+    assert "the old system boots" in made.steps[2].writes[0].if_cut
+
+
+def test_one_that_the_loaders_own_default_starts_stays_up_whatever_the_sector_says() -> None:
+    begun = replace(view(BootState.TRIAL), own=view(BootState.KEPT).own)  # cut while it was kept
+    assert [s.id for s in plan(Verb.ROLLBACK, begun).steps] == ["confirm", "rollback"]
+    unread = replace(view(BootState.TRIAL), own=None)
+    assert [s.id for s in plan(Verb.ROLLBACK, unread).steps] == ["confirm", "rollback"]
+
+
 def test_what_was_rolled_back_can_still_give_its_data_back() -> None:
     seen = view(BootState.ROLLED_BACK)
     assert "rolled back already; where its data shall go back as well: --with-data" in refused(
         Verb.ROLLBACK, seen
     )
     made = with_data(seen)
-    assert tuple(s.id for s in made.steps) == BACK
-    assert [len(s.writes) for s in made.steps] == [0, 0, 1, 0, 1]
+    assert tuple(s.id for s in made.steps) == (*BACK, "hide")
+    assert [len(s.writes) for s in made.steps] == [0, 0, 1, 0, 1, 1]
     assert made.steps[3].title == "The old system boots already"
 
 
