@@ -175,11 +175,15 @@ class RehearsalStore(Protocol):
     def seal(self, work: Snapshot, sealed: Snapshot, stop: Callable[[], None] = nobody_writes) -> None:
         """Take the read-only `sealed` of `work`, which may be in use and should be frozen.
 
-        Where both are one volume, `stop` is called first: whoever writes `work` never writes it again.
+        Where both are one volume, or the storage takes no snapshot of one in use, `stop` is called first:
+        whoever writes `work` never writes it again.
         """
 
     def device(self, snapshot: Snapshot) -> str:
         """The device path the volume has while it is active."""
+
+    def options(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Mount options that say which part of that device is meant; empty where it is all of it."""
 
     def delete(self, snapshot: Snapshot) -> None:
         """Remove a volume of ours; nothing happens where it is gone. Raises TwinFailed if it is not ours.

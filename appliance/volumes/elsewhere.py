@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from appliance.errors import TwinFailed
 from appliance.host import mapper
@@ -25,7 +26,13 @@ from appliance.volumes.overlay import SUFFIX, Overlay, windows
 from appliance.volumes.thick_room import OVERLAY_LEAST
 
 MIB = 1 << 20
-ROLES = (SnapshotRole.BASE, SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.SCRATCH)
+ROLES = (
+    SnapshotRole.BASE,
+    SnapshotRole.WORK,
+    SnapshotRole.SEALED,
+    SnapshotRole.PROOF,
+    SnapshotRole.SCRATCH,
+)
 """What such a run has: nothing that could be promoted."""
 
 
@@ -57,6 +64,35 @@ def free_bytes(size: int) -> int:
     return int((size - apart(size)) * FULL / 100)
 
 
+class Below(Protocol):
+    """What the copies of a root look through to. Both verbs may be called twice."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The device-mapper devices it is made of."""
+
+    def up(self) -> str: ...
+
+    def down(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A partition as it lies there, for a storage that leaves it alone while a copy stands over it."""
+
+    device: str
+    names: frozenset[str] = frozenset()
+
+    def up(self) -> str:
+        return self.device
+
+    def down(self) -> None:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The installed root as it lies on its disk, read-only: the last of `mappings` shows it."""
@@ -67,6 +103,10 @@ class View:
     @property
     def device(self) -> str:
         return self.mappings[-1].path
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(mapping.name for mapping in self.mappings)
 
     def up(self) -> str:
         there = mapper.names(self.host)
@@ -87,12 +127,17 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class ElsewhereStore:
-    """RehearsalStore of the run `run` over `view`, with its room in `room`."""
+    """RehearsalStore of the run `run` over `view`, with its room in `room`.
+
+    `spare`: bytes at the end of the room that no copy gets; `part`: mount options that name the root in it.
+    """
 
     host: Host
     run: str
-    view: View
+    view: Below
     room: FileRoom
+    spare: int = 0
+    part: tuple[str, ...] = ()
 
     @property
     def origin_stack(self) -> tuple[str, ...]:
@@ -123,6 +168,9 @@ class ElsewhereStore:
         if snapshot.role is SnapshotRole.BASE:
             return self.view.device
         return self._overlay(snapshot).device
+
+    def options(self, snapshot: Snapshot) -> tuple[str, ...]:
+        return () if snapshot.role is SnapshotRole.SCRATCH else self.part
 
     # What changes something, never on the machine.
 
@@ -201,7 +249,7 @@ class ElsewhereStore:
             below = "" if f"{mapper.name_of(store)}-zeros" in there else self.view.device
             Overlay(self.host, store, below).down()
         self.view.down()
-        known = {self.room.name, *(m.name for m in self.view.mappings)}
+        known = {self.room.name, *self.view.names}
         for name in sorted(mapper.names(self.host)):
             if name.startswith(prefix_of(self.run)) and name not in known:
                 mapper.remove(self.host, name)
@@ -211,10 +259,11 @@ class ElsewhereStore:
 
     def _slice(self, snapshot: Snapshot) -> tuple[str, int, int]:
         """The name of a snapshot's part of the room, where it begins and how long it is, in bytes."""
-        name, others = f"{prefix_of(self.run)}{snapshot.lv}", apart(self.room.size)
+        name, size = f"{prefix_of(self.run)}{snapshot.lv}", self.room.size - self.spare
+        others = apart(size)
         if snapshot.role is SnapshotRole.SCRATCH:
-            return name, self.room.size - others, others
-        return name, 0, self.room.size - others
+            return name, size - others, others
+        return name, 0, size - others
 
     def _slice_up(self, snapshot: Snapshot) -> str:
         name, at, length = self._slice(snapshot)

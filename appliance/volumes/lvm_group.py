@@ -46,6 +46,9 @@ class LvmGroup:
         """What the volume's tags say it is; None for a volume that is not ours."""
         return read_tags(self.group.name, row.name, row.tags)
 
+    def options(self, snapshot: Snapshot) -> tuple[str, ...]:
+        return ()
+
     # What changes tags alone.
 
     def keep(self, trial: Snapshot) -> Snapshot:

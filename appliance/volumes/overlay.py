@@ -79,10 +79,10 @@ class Overlay:
         return self.host.run(read("blockdev", what, device, timeout=LIMIT)).stdout.strip()
 
 
-def windows(host: Host, below: str) -> tuple[str, ...]:
-    """The read-only loops over the device `below` that overlays look through."""
+def windows(host: Host, below: str, *, readonly: bool = True) -> tuple[str, ...]:
+    """The loops over the device `below`: the read-only ones that overlays look through, or the others."""
     listed = host.run(read("losetup", "--list", "--json", "-O", "NAME,BACK-FILE,RO", timeout=LIMIT))
     loops = json.loads(listed.stdout or "{}").get("loopdevices", [])
     # The kernel names the device itself, not the link to it in /dev/mapper.
     real = str(Path(below).resolve())
-    return tuple(loop["name"] for loop in loops if loop["ro"] and loop["back-file"] == real)
+    return tuple(loop["name"] for loop in loops if loop["ro"] is readonly and loop["back-file"] == real)

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from appliance.model.machine import mapper_path
 from appliance.probe.lvm import lvm_config
-from appliance.volumes.base import SnapshotStore
+from appliance.volumes.base import SnapshotRole, SnapshotStore
 from appliance.volumes.lvm_thick import LvmThickStore
 from appliance.volumes.lvm_thin import LvmThinStore
 from tests.contract.dark import DarkAfter
@@ -46,6 +46,8 @@ class RealBench(Generic[S]):
     block: int
     one_volume: bool = False
     pool: str = ""
+    with_origin: bool = False
+    apart: frozenset[SnapshotRole] = frozenset()
 
     def write(self, lv: str, block: int) -> None:
         over = Path(f"{mapper_path(self.vg, lv)}-over")

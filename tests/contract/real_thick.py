@@ -9,6 +9,7 @@ from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup, 
 from appliance.volumes.cow import CHUNK
 from appliance.volumes.lvm_thick import LvmThickStore
 from tests.contract.real_lvm import Config, RealBench, group_on_a_file, run, write
+from tests.contract.stores import APART
 
 VG = "twinboot_thick"
 FILE = Path("/run/twinboot-contract-thick.img")
@@ -31,4 +32,4 @@ def real_thick() -> RealBench[LvmThickStore]:
         pvs=(PhysicalVolume(path=loop, uuid="pv", size=SIZE),), lvs=(root,),
     )  # fmt: skip
     store = LvmThickStore(RealHost(), group, config, "root")
-    return RealBench(store, FILE, loop, config, VG, CHUNK, one_volume=True)
+    return RealBench(store, FILE, loop, config, VG, CHUNK, one_volume=True, with_origin=True, apart=APART)

@@ -21,15 +21,21 @@ from tests.contract.fake_elsewhere import ROOT, FakeElsewhere
 from tests.contract.fake_lvm import BLOCK, FakeLvm
 from tests.contract.fake_thick import FakeThickLvm
 
+APART = frozenset({SnapshotRole.SCRATCH, SnapshotRole.PROOF})
+"""What is made beside a thick volume, not as a snapshot of it."""
+
 
 class RehearsalBench(Protocol):
     """One storage with an installed volume `root`, at least 2 blocks of it written.
 
-    `one_volume`: work, sealed and trial are one volume here, and a snapshot is up whenever its origin is.
+    `one_volume`: work, sealed and trial are one volume here. `with_origin`: a snapshot is up whenever its
+    origin is, but for those of the roles `apart`.
     """
 
     vg: str
     one_volume: bool
+    with_origin: bool
+    apart: frozenset[SnapshotRole]
 
     @property
     def store(self) -> RehearsalStore: ...
@@ -77,6 +83,8 @@ class FakeThinBench:
     store: LvmThinStore
     vg: str = "vg0"
     one_volume: bool = False
+    with_origin: bool = False
+    apart: frozenset[SnapshotRole] = frozenset()
 
     def write(self, lv: str, block: int) -> None:
         self.lvm.write(lv, block)
@@ -132,6 +140,8 @@ class FakeThickBench:
     store: LvmThickStore
     vg: str = "vg0"
     one_volume: bool = True
+    with_origin: bool = True
+    apart: frozenset[SnapshotRole] = APART
 
     def write(self, lv: str, block: int) -> None:
         self.lvm.write(lv, block)
@@ -184,6 +194,8 @@ class FakeElsewhereBench:
     folder: tempfile.TemporaryDirectory[str]
     vg: str = "vg0"
     one_volume: bool = True
+    with_origin: bool = True
+    apart: frozenset[SnapshotRole] = APART
 
     def write(self, lv: str, block: int) -> None:
         self.host.write(self._over(lv), block)

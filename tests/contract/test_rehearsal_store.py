@@ -8,13 +8,13 @@ import pytest
 
 from appliance.errors import ApplianceError, TwinFailed
 from appliance.volumes.base import Snapshot, SnapshotRole
-from tests.contract.conftest import BENCHES, REAL
+from tests.contract.conftest import BENCHES, REAL, each
 from tests.contract.stores import RehearsalBench, fake_elsewhere, snapshot
 
 ALL: dict[str, Callable[[], RehearsalBench]] = {**BENCHES, **({} if REAL else {"elsewhere": fake_elsewhere})}
 
 
-@pytest.fixture(params=list(ALL))
+@pytest.fixture(params=each(ALL))
 def bench(request: pytest.FixtureRequest) -> Iterator[RehearsalBench]:
     made = ALL[request.param]()
     yield made

@@ -70,7 +70,6 @@ def test_from_work_to_trial_each_stage_is_there_and_what_was_sealed_stays(bench:
 
 
 CREATED = [r for r in SnapshotRole if r.value not in ("state", "previous", "kept", "emptied")]
-APART = (SnapshotRole.SCRATCH, SnapshotRole.PROOF)
 
 
 @pytest.mark.parametrize("role", CREATED)
@@ -78,8 +77,7 @@ def test_what_is_made_does_not_come_up_by_itself(bench: Bench, role: SnapshotRol
     """Where a snapshot can not be up without its origin, each is up as soon as that is."""
     origin = "" if role is SnapshotRole.SCRATCH else "root"
     bench.store.create(snapshot(bench, "made", origin, role), size=1 << 20)
-    with_origin = bench.one_volume and role not in APART
-    assert bench.autoactivates("made") is with_origin
+    assert bench.autoactivates("made") is (bench.with_origin and role not in bench.apart)
 
 
 def test_the_trial_volume_comes_up_by_itself_from_when_it_is_shown_until_it_is_hidden(bench: Bench) -> None:
@@ -91,14 +89,14 @@ def test_the_trial_volume_comes_up_by_itself_from_when_it_is_shown_until_it_is_h
     with pytest.raises(TwinFailed):
         bench.store.show(trial)
     bench.store.create(trial)
-    assert bench.store.shown(trial) is bench.autoactivates(trial.lv) is bench.one_volume
+    assert bench.store.shown(trial) is bench.autoactivates(trial.lv) is bench.with_origin
     for _ in range(2):
         bench.store.show(trial)
         assert bench.store.shown(trial) and bench.autoactivates(trial.lv)
     assert trial.lv not in bench.active(), "it is for the machine's next start, not for ours"
     for _ in range(2):
         bench.store.hide(trial)
-        assert bench.store.shown(trial) is bench.autoactivates(trial.lv) is bench.one_volume
+        assert bench.store.shown(trial) is bench.autoactivates(trial.lv) is bench.with_origin
     bench.store.delete(trial)
     bench.store.hide(trial)
 

@@ -1,0 +1,110 @@
+"""What a subvolume of ours is: a small file beside it, which a read-only snapshot can not carry in itself.
+
+A subvolume is ours if and only if its file names it. The file is there first, so that a cut between the two
+leaves a name that stands for nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import msgspec
+from msgspec.structs import replace
+
+from appliance.errors import DamagedData
+from appliance.host.files import sync_folder, write_atomic
+from appliance.model.codec import from_json, to_json
+from appliance.volumes.base import Snapshot, SnapshotRole
+
+FOLDER = "twinboot"
+"""At the top level: subvolumes of ours, each under the name the plan gave it."""
+
+TAGS = ".tags"
+SCHEMA = 1
+_RUN = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9@_+][A-Za-z0-9@_.+-]{0,100}")
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """`path` is where the subvolume lies, from the top level; `uuid` is its own, once that matters."""
+
+    schema: int = SCHEMA
+    run: str
+    role: str
+    origin: str
+    path: str
+    uuid: str = ""
+
+    def snapshot(self, vg: str, lv: str) -> Snapshot:
+        return Snapshot(vg, lv, self.origin, self.run, SnapshotRole(self.role))
+
+    def at(self, path: str) -> Tag:
+        return replace(self, path=path)
+
+
+def tag_of(snapshot: Snapshot) -> Tag:
+    """The tag of a subvolume that we make. Raises DamagedData where a name is none."""
+    if not _RUN.fullmatch(snapshot.run) or not _NAME.fullmatch(snapshot.lv):
+        raise DamagedData(f"{snapshot.lv!r} of {snapshot.run!r} can not be a subvolume of ours.")
+    return Tag(
+        run=snapshot.run,
+        role=snapshot.role.value,
+        origin=snapshot.origin,
+        path=f"{FOLDER}/{snapshot.lv}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """The tags in the file system mounted at `top`."""
+
+    top: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.top / FOLDER / TAGS
+
+    def get(self, lv: str) -> Tag | None:
+        """None where there is none. Raises DamagedData for one that does not read."""
+        try:
+            data = self._file(lv).read_bytes()
+        except OSError:
+            return None
+        tag: Tag = from_json(data, Tag, f"the tag of {lv}")
+        if tag.schema != SCHEMA or tag.role not in {role.value for role in SnapshotRole}:
+            raise DamagedData(f"the tag of {lv} is of a kind that is not understood (role {tag.role!r}).")
+        return tag
+
+    def all(self) -> dict[str, Tag]:
+        """By the subvolume's name in the plan."""
+        names = sorted(unquote(n) for n in _names(self.folder) if not n.startswith("."))
+        found = ((lv, self.get(lv)) for lv in names)
+        return {lv: tag for lv, tag in found if tag is not None}
+
+    def put(self, lv: str, tag: Tag) -> None:
+        """Old or new after any power cut."""
+        for folder in (self.top / FOLDER, self.folder):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700)
+                sync_folder(folder.parent)
+        write_atomic(self._file(lv), to_json(tag))
+
+    def remove(self, lv: str) -> None:
+        """Nothing happens where it is gone."""
+        if self._file(lv).exists():
+            self._file(lv).unlink()
+            sync_folder(self.folder)
+
+    def _file(self, lv: str) -> Path:
+        return self.folder / quote(lv, safe="@+")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
