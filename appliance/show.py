@@ -10,7 +10,7 @@ from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.messages import Status
 from appliance.model.plan import FULL, Plan
-from appliance.model.seen import seen
+from appliance.model.seen import seen_sentence
 from appliance.model.service_messages import (
     Exported,
     Network,
@@ -59,7 +59,8 @@ def machine(found: Machine) -> str:
             lines.append(
                 f"          {volume.role.value:11} {volume.target:12} {volume.device} {volume.fstype}"
             )
-        lines.append(f"          {seen(system).value}; packages by {system.package_manager or '?'}")
+        lines.append(f"          {seen_sentence(system)}")
+        lines.append(f"          packages by {system.package_manager or '?'}")
         lines.append(f"          loader {system.loader.name} {system.loader.version}".rstrip())
         lines += [f"          kernel {k.version}" for k in system.kernels]
         for entry in system.loader.entries:

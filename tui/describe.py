@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
 from appliance.model.messages import Status
-from appliance.model.seen import seen
+from appliance.model.seen import seen_sentence
 from appliance.model.verdict import Result
 from tui.look import Line, Row, columns, line, pair, rule
 from tui.words import count, day, size, state_sentence, state_word, wrap
@@ -26,7 +26,8 @@ STATE_STYLES = {
 
 
 def machine_facts(machine: Machine, width: int) -> list[Line]:
-    """The machine in four to six lines: what it is, what is on it, how it boots, what room there is."""
+    """The machine in five to seven lines: what it is, what is on it, how it boots and whether
+    we have seen that go round, what room there is."""
     secure = ", Secure Boot on" if machine.secure_boot else ""
     firmware = f"UEFI{secure}" if machine.firmware.value == "uefi" else "BIOS"
     kvm = f"yes ({machine.virtualisation})" if machine.kvm else "NO, a twin would be slow"
@@ -48,6 +49,7 @@ def machine_facts(machine: Machine, width: int) -> list[Line]:
         rows.append(pair("System", ("none found on these disks: M shows what was seen", "warn"), 8))
     for system in machine.systems[:1]:
         rows.append(pair("Boot", boot_sentence(system, width - 10), 8))
+        rows.append(pair("Tried", seen_sentence(system), 8))
     for group in machine.volume_groups[:2]:
         rows.append(pair("Space", space_sentence(group), 8))
     return rows
@@ -62,14 +64,14 @@ def system_sentence(system: InstalledSystem) -> str:
 
 
 def boot_sentence(system: InstalledSystem, width: int) -> str:
-    """Whether such a system was seen to go round, its loader and where that lies: as much as `width` takes.
+    """Its loader and where that lies: as much as `width` takes.
 
     Of the version only upstream's part, of devices the name.
     """
     loader = " ".join(filter(None, (system.loader.name, system.loader.version.partition("-")[0])))
     boot = system.boot
     parts = [
-        f"{seen(system).value}: {loader}",
+        loader,
         count(len(system.kernels), "kernel"),
         f"/boot {boot.path.removeprefix('/dev/')} {boot.fstype}" if boot else "/boot inside the root volume",
         f"ESP {system.esp.path.removeprefix('/dev/')}" if system.esp else "",
@@ -211,6 +213,7 @@ def _system_lines(system: InstalledSystem, width: int) -> list[Line]:
         rule(f"System {system.id}", width),
         line(" " + system_sentence(system)),
         line(" " + boot_sentence(system, width - 2)),
+        line(" " + seen_sentence(system)),
     ]
     rows += [
         columns(

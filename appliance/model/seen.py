@@ -17,6 +17,12 @@ class Seen(enum.Enum):
     RECOGNISED = "ONLY RECOGNISED"
 
 
+MEANS = {
+    Seen.BOOTED: "test machines promoted such a system and took it back",
+    Seen.RECOGNISED: "we have never promoted such a system on a machine",
+}
+
+
 class Circle(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of system that lab machines took all the way round: rehearsed, promoted, kept, rolled back."""
 
@@ -54,6 +60,12 @@ def seen(system: InstalledSystem) -> Seen:
     mine = (system.os_id, system.os_version, system.loader.kind, system.root.storage)
     known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
     return Seen.BOOTED if mine in known and not system.loader.bls else Seen.RECOGNISED
+
+
+def seen_sentence(system: InstalledSystem) -> str:
+    """The words and what they mean, for somebody who has not read README."""
+    word = seen(system)
+    return f"{word.value}: {MEANS[word]}"
 
 
 def only_recognised() -> str:

@@ -9,15 +9,16 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from appliance import errors
-from appliance.errors import ApplianceError, Refused
+from appliance.errors import ApplianceError, DamagedData, Refused
 from appliance.model import events as e
 from appliance.model import messages as m
 from appliance.model import vm_messages as v
 from appliance.model.command_line import command_line
-from appliance.model.lineage import State
+from appliance.model.lineage import Lineage, State
 from appliance.model.machine import Machine, VolumeGroup
 from appliance.model.plan import Plan, Request, Verb
 from appliance.model.verdict import Result
+from appliance.workflow import elsewhere, rehearse
 from appliance.workflow.descent import descend
 from tests.tui import story
 from tests.tui.engine import FakeEngine
@@ -31,6 +32,10 @@ AFTER = {
     Verb.RETIRE: None,
     Verb.UNDO: None,
 }
+STICK = 16 << 30
+"""Free bytes of the stick in the player."""
+SPARE = 2048
+"""MiB of memory that are free in the player's appliance."""
 ENDINGS = ("good", "bad", "fails", "migrated")
 SENTENCES = {
     None: (
@@ -114,15 +119,28 @@ class Player(FakeEngine):
         )
 
     def make_plan(self, say: m.MakePlan) -> m.Planned:
+        words = command_line(replace(say.request, system=""))
+        if say.request.verb is Verb.REHEARSE:
+            return m.Planned(plan=self.rehearsal(say.request), command_line=words)
         if reasons := self.reasons(say.request):
             raise Refused(tuple(reasons))
-        words = command_line(replace(say.request, system=""))
         made = story.plan(self.machine, say.request)
         if say.request.verb is Verb.ROLLBACK and not any(
             n.state is State.ARMED for n in self.status.lineage.nodes
         ):
             made = replace(made, losses=story.losses(made.names.run, say.request.with_data))
         return m.Planned(plan=made, command_line=words)
+
+    def rehearsal(self, request: Request) -> Plan:
+        """The product's own plan. Every one is the first run: what is played after it tells of tb1."""
+        there = elsewhere.offers(self.machine, STICK, SPARE, request.memory)
+        try:
+            return rehearse.build_plan(self.machine, request, Lineage(nodes=()), offers=there)
+        except DamagedData:  # a machine made of another one's parts has no LVM metadata of its own
+            if reasons := self.reasons(request):
+                raise Refused(tuple(reasons)) from None
+            made = story.plan(self.machine, request)
+            return replace(made, steps=rehearse.planned_steps(request, made.system))
 
     def reasons(self, request: Request) -> list[str]:
         found = self.machine
@@ -243,11 +261,10 @@ class Player(FakeEngine):
 
 def hear(vm: FakeVm, event: e.AnyEvent) -> None:
     """The VM's terminal from what the events tell of it."""
-    if isinstance(event, e.StepStarted) and vm.power == "none":
-        vm.power = "running"
-    elif isinstance(event, e.RunFinished):
-        vm.power = "none"
+    if isinstance(event, e.RunFinished) and vm.power != "none":
+        vm.power = "off"
     elif isinstance(event, e.Line) and event.source in ("vm", "patch"):
+        vm.power = "running" if vm.power in ("none", "off") else vm.power
         vm.terminal.feed(event.text.encode() + b"\r\n")
 
 

@@ -43,7 +43,7 @@ async def test_promotion_shows_every_write_and_what_a_power_cut_leaves(engine: F
     ready(engine, migrated=True)
     async with desk(engine, size=(80, 50)) as here:
         await here.press("p")
-        await here.sees("Promote tb1", "6 writes", "1  add srv-tb1-safety", "is the trial   <- the")
+        await here.sees("Promote tb1", "6 writes", "1  add srv-tb1-safety", "<- the switch")
         await here.sees(
             "power cut up to here: the machine boots as it did before",
             "power cut up to here: The old system boots",

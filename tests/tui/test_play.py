@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.engine.runs import EventFile
-from appliance.errors import DamagedData
+from appliance.errors import DamagedData, Refused
 from appliance.model import events as e
+from appliance.model import messages as m
 from appliance.model.lineage import State
-from appliance.model.plan import Plan, Request, Verb
+from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
 from appliance.model.verdict import Verdict
 from appliance.report import bundle
 from appliance.report.record import Record, failure_of, steps_of, write_record
@@ -154,14 +155,14 @@ async def test_everything_beside_runs_is_answered_too(tmp_path: Path) -> None:
             (("enter",), ("12 secrets",)),
             (("escape", "escape", "n", "c"), ("10-ledger",)),
             (("escape", "escape", "n", "enter"), ("type yes",)),
-            ((*"yes", "enter"), ("Step 5 of 12",)),
+            ((*"yes", "enter"), ("Step 5 of 16",)),
             (("w",), ("READ ONLY", "nginx.service")),
             (("i", *"ls", "enter"), ("root@ledger:~#",)),
             (("ctrl+right_square_bracket", "p"), ("PAUSED",)),
         ):
             await here.press(*keys)
             await here.sees(*words)
-            if "Step 5 of 12" in words:
+            if "Step 5 of 16" in words:
                 engine.pace = 20  # a busy machine still finds the twin there
             if "nginx.service" in words:
                 engine.pace = 0.1  # and it stays until the end
@@ -189,3 +190,30 @@ async def test_any_error_can_be_seen_at_the_step_it_stops(tmp_path: Path) -> Non
         await here.press("y", "e", "s", "enter")
         await here.sees("RESCUE-01", "What is safe", "Export everything to the stick.")
     await engine.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "words"),
+    [
+        ("thin-bios", Request(verb=Verb.REHEARSE), "Change nothing, only test the reboot"),
+        (
+            "thin-bios",
+            Request(verb=Verb.REHEARSE, patch=PatchRequest(kind=PatchKind.ALL)),
+            "Install all pending updates",
+        ),
+        ("ubuntu-thick", Request(verb=Verb.REHEARSE), "Take the snapshot"),
+    ],
+)
+def test_the_plan_that_is_played_is_the_one_that_was_chosen(
+    tmp_path: Path, name: str, request_: Request, words: str
+) -> None:
+    engine = Player(tmp_path / "play.sock", story.machine(name), "good", 100)
+    made = engine.make_plan(m.MakePlan(request=request_)).plan
+    assert words in [step.title for step in made.steps]
+    assert made.request == request_ and made.system == engine.machine.systems[0]
+
+
+def test_a_machine_without_room_is_refused_as_the_engine_refuses_it(tmp_path: Path) -> None:
+    engine = Player(tmp_path / "play.sock", story.machine("no-space"), "good", 100)
+    with pytest.raises(Refused, match="MiB free outside its thin pool"):
+        engine.make_plan(m.MakePlan(request=Request(verb=Verb.REHEARSE)))

@@ -139,7 +139,7 @@ async def test_vga_text_screenshot_and_pause(engine: FakeEngine) -> None:
         assert "I type" not in here.text
         await here.press("i", "p", "s", "t")
         vm.power = "none"
-        await here.sees("NO VM HAS RUN YET")
+        await here.sees("NO VM NOW")
     assert len(engine.said(v.TakeScreenshot)) == 1 and engine.said(v.TakeKeyboard) == []
 
 

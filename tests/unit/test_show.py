@@ -96,11 +96,13 @@ def test_a_kept_run_is_marked() -> None:
 def test_a_machine_says_what_was_seen_of_its_kind_and_names_its_entries() -> None:
     known = load("thin-uefi")
     said = show.machine(known)
-    assert "          BOOTED BY US; packages by apt" in said
+    assert "          BOOTED BY US: test machines promoted such a system and took it back\n" in said
+    assert "          packages by apt\n" in said
     assert "          entry  * Debian GNU/Linux\n" in said
     assert "          entry    UEFI Firmware Settings" in said
     (system,) = known.systems
     other = replace(system, os_id="fedora", loader=replace(system.loader, bls=True), package_manager="")
     said = show.machine(replace(known, systems=(other,)))
-    assert "          ONLY RECOGNISED; packages by ?" in said
+    assert "          ONLY RECOGNISED: we have never promoted such a system on a machine\n" in said
+    assert "          packages by ?\n" in said
     assert "          loader GRUB with BLS entries 2.06" in said

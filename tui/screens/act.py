@@ -44,6 +44,8 @@ MEANING = {
     Verb.KEEP: "The old system stays in the boot menu as Previous system until it is retired.",
 }
 
+SWITCH = "<- the switch"
+
 
 class Act(Question):
     """Asks for the plan when it opens, shows its writes, starts exactly that plan."""
@@ -245,11 +247,20 @@ def write_lines(steps: tuple[PlannedStep, ...], width: int) -> list[Line]:
     rows = [rule(f"What will be written: {count(len(writes), 'write')}, in this order", width)]
     for number, (step, write) in enumerate(writes, 1):
         first = f" {number:>3}  "
-        last = "   <- the switch" if step.commit and write is step.writes[-1] else ""
-        rows += lines(wrap(write.what + last, width - 2, "      ", first), "title" if step.commit else "")
+        told = wrap(write.what, width - 2, "      ", first)
+        if step.commit and write is step.writes[-1]:
+            told = _marked(told, width - 2)
+        rows += lines(told, "title" if step.commit else "")
         if number == len(writes) or _differs(write, writes[number][1]):
             rows += lines(wrap(write.if_cut, width - 2, "      | ", "      | power cut up to here: "))
     return rows if writes else [*rows, line(" Nothing is written to this machine's disks.")]
+
+
+def _marked(told: list[str], width: int) -> list[str]:
+    """The write that is the switch, with its mark whole: behind the last row, or below where it is full."""
+    *before, last = told
+    longer = f"{last}   {SWITCH}"
+    return [*before, longer] if len(longer) <= width else [*told, f"      {SWITCH}"]
 
 
 def _differs(write: Write, after: Write) -> bool:

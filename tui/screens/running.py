@@ -126,7 +126,9 @@ A time left is only shown when it can be known.
                 return run is not None and run.failed is not None
             case "cancel":
                 return run is not None and not run.over
-            case "watch" | "pause":
+            case "watch":
+                return run is not None and run.verb in ("", "rehearse", "repair")
+            case "pause":
                 return run is not None and not run.over and run.verb in ("", "rehearse", "repair")
             case "restart":
                 return (

@@ -135,7 +135,7 @@ reach from here.
         if self.typing:
             state = "KEYBOARD IS THE VM'S: Ctrl+] gives it back"
         elif not picture.vm:
-            state = "NO VM HAS RUN YET"
+            state = "NO VM NOW"
         elif picture.keyboard:
             state = f"READ ONLY: {picture.keyboard} types"
         else:
@@ -150,6 +150,9 @@ reach from here.
         if self.asking or self.notice[0] or not self.board.connected:
             return super()._notice()
         if not self.view.picture.vm:
+            run = self.board.run
+            if run is not None and run.over:
+                return line(" The twin is gone. What it said is in the log: Esc, then L.")
             return line(" The twin's console is here as soon as the twin is started.")
         if not any(self.view.texts):
             return line(" It has said nothing on its serial port yet. T reads the text of its screen.")
