@@ -19,7 +19,7 @@ from textual.screen import Screen
 
 from appliance.errors import ApplianceError
 from appliance.model.events import Failed
-from appliance.model.plan import Plan, Request, Verb
+from appliance.model.plan import PatchKind, Plan, Request, Verb
 from appliance.model.service_messages import Port
 from appliance.session import SaidNo
 from tui import foreground
@@ -56,6 +56,7 @@ from tui.screens.ssh import SshPage
 from tui.screens.sure import Sure
 from tui.screens.verdict import VerdictPage
 from tui.screens.vm import VmPage
+from tui.screens.wanted import WantedPage
 from tui.terminal import Mode, is_serial, remember_mode
 from tui.thrift import Changes, Shown
 
@@ -292,6 +293,9 @@ class Console(App[None]):
 
     def open_plans(self) -> None:
         self.push_screen(PlansPage())
+
+    def open_wanted(self, system: int = 0, kind: PatchKind = PatchKind.ALL) -> None:
+        self.push_screen(WantedPage(system, kind))
 
     def open_save_plan(self, request: Request, command_line: str) -> None:
         self.push_screen(SavePlanPage(request, command_line))

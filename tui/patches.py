@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from appliance.model.plan import PatchKind, PatchRequest
-from appliance.model.service_messages import PackageList, PackageRow
+from appliance.model.service_messages import Network, PackageList, PackageRow
 from tui.words import count
 
 
@@ -29,6 +29,19 @@ class Choice:
             bundle=name if self.id == "bundle" else "",
             allow_unsigned=unsigned and self.id == "bundle",
         )
+
+
+WANTS = {
+    PatchKind.ALL: "All pending updates",
+    PatchKind.SECURITY: "Security updates only",
+    PatchKind.PACKAGES: "Chosen packages",
+}
+"""What a list for an office can be of: all else fetches nothing that is known before."""
+
+
+def has_network(found: Network) -> bool:
+    """Whether any port of the appliance has a cable and an address: what lies behind it is not known."""
+    return any(port.cable and port.addresses for port in found.links)
 
 
 def installed_sentence(known: PackageList, read_at: time.struct_time) -> str:

@@ -36,6 +36,9 @@ def refusal(error: ApplianceError) -> m.Refusal:
     )
 
 
+CABLED = sm.Port(name="eno1", mac="52:54:00:00:00:01", cable=True, addresses=("192.0.2.15/24",))
+
+
 class FakeEngine:
     """Answers as its `script` says, else with what a quiet engine would; keeps every call it got.
 
@@ -54,6 +57,7 @@ class FakeEngine:
         self.followers: list[asyncio.StreamWriter] = []
         self.writers: list[asyncio.StreamWriter] = []
         self.stick = sm.OnStick()
+        self.network = sm.Network(links=(CABLED,))
         self.deaf = False
         self.slow: set[type[m.Say]] = set()
         self._kept: list[tuple[asyncio.StreamWriter, int, m.AnySay, str]] = []
@@ -146,6 +150,8 @@ class FakeEngine:
                 return m.RecordOf(run=say.run, verdict=None, text="No record.")
             case sm.GetStick():
                 return self.stick
+            case sm.GetNetwork():
+                return self.network
             case sm.GetPackages():
                 return story.packages(say.find)
             case _:

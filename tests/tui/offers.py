@@ -29,6 +29,13 @@ EXPORTED = s.Exported(
     files=31,
     masked=(("password", 11), ("private key", 1)),
 )
+WANTED = s.WantedWritten(
+    path="/run/twinboot/data/wanted/LAB-0001.json",
+    installed=412,
+    sources=3,
+    keys=5,
+    unknown=("The pins in /etc/apt/preferences.d/old do not read: they are left out.",),
+)
 
 SHELL = ("sh", "-c", "echo This is no machine: the engine is played. Enter leads back.; read _")
 SSH = s.SshState(
@@ -92,6 +99,7 @@ def offer(engine: FakeEngine) -> None:
         s.GetPlanFiles: lambda _: s.PlanFiles(folder="plans", stick=True, files=tuple(files)),
         s.SavePlanFile: save,
         s.Export: lambda _: EXPORTED,
+        s.WriteWanted: lambda _: WANTED,
         s.GetSsh: lambda _: ssh[0],
         s.SetSsh: turn_ssh,
         s.GetKeyboard: lambda _: keyboard[0],

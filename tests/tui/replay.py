@@ -34,7 +34,16 @@ AFTER = {Verb.PROMOTE: State.ARMED, Verb.KEEP: State.KEPT, Verb.ROLLBACK: State.
 ACTS = (
     *(m.MakePlan, m.Start, m.Approve, m.Cancel, m.Power, m.TakeOver),
     *(v.TakeKeyboard, v.SendKeys, v.ReadVgaText, v.TakeScreenshot, v.Pause, v.Resume),
-    *(s.Export, s.GetPlanFiles, s.SavePlanFile, s.GetNetwork, s.SetNetwork, s.SetProxy, s.Blink),
+    *(
+        s.Export,
+        s.GetPlanFiles,
+        s.SavePlanFile,
+        s.WriteWanted,
+        s.GetNetwork,
+        s.SetNetwork,
+        s.SetProxy,
+        s.Blink,
+    ),
     *(s.OpenShell, s.GetSsh, s.SetSsh, s.GetKeyboard, s.SetKeyboard),
 )
 ONLY_A_RECORDING = "This is a recorded run: every page can be read, nothing can be started."

@@ -29,7 +29,7 @@ READS = ("Get", "Look", "Read", "Inspect", "Hello", "Follow")
 HARMLESS = (
     "MakePlan", "TakeOver", "Export", "SavePlanFile", "TakeKeyboard", "GiveKeyboard", "SendKeys",
     "TakeScreenshot", "Pause", "Resume", "SetNetwork", "SetProxy", "Blink",
-    "SetKeyboard",
+    "SetKeyboard", "WriteWanted",
 )  # fmt: skip
 KEYS = (
     *"abcdefghijklmnopqrstuvwxyzNPRKDVQCUX0123456789",

@@ -17,6 +17,7 @@ from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from tests.tui import story
 from tests.tui.engine import FakeEngine
 from tests.tui.fake_vm import FakeVm
+from tests.tui.offers import WANTED
 from tests.tui.player import Player
 from tests.tui.test_export import DONE
 from tests.tui.test_network import FOUND
@@ -164,6 +165,29 @@ async def test_plan_files_are_saved_listed_and_run(sealed: Player) -> None:
     want = PatchRequest(kind=PatchKind.ALL)
     (kept,) = sealed.said(s.SavePlanFile)
     assert (kept.name, kept.promote, kept.request.patch) == ("june", True, want)
+
+
+async def test_what_would_be_fetched_is_written_for_an_office(sealed: Player) -> None:
+    sealed.script[s.WriteWanted] = lambda say: WANTED
+    status, said = await script(
+        sealed, "wanted", "security", "wanted", "packages", "openssl nginx", "wanted", "packages", "", "quit"
+    )
+    told = " ".join(said.split())
+    assert status == 0 and WANTED.path in told and "bundle make LIST --stick" in told
+    assert "412 packages, 3 sources, 5 keys; no password" in told and f"[!] {WANTED.unknown[0]}" in told
+    assert "Nothing was named." in said
+    system = sealed.machine.systems[0].id
+    assert sealed.said(s.WriteWanted) == [
+        s.WriteWanted(system=system, kind=PatchKind.SECURITY),
+        s.WriteWanted(system=system, kind=PatchKind.PACKAGES, packages=("openssl", "nginx")),
+    ]
+
+    def fails(say: s.WriteWanted) -> m.AnyReply:
+        raise ExportFailed("There is no stick: it was pulled.")
+
+    sealed.script[s.WriteWanted] = fails
+    status, said = await script(sealed, "wanted", "all", "quit")
+    assert status == ExportFailed.exit_code and "it was pulled" in said
 
 
 async def test_export_and_network(sealed: Player) -> None:

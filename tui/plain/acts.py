@@ -22,6 +22,7 @@ from tui.plain import told
 from tui.plain.packages import ask_packages
 from tui.plain.services import Services
 from tui.plain.talk import Talk
+from tui.plain.wanted import write_wanted
 from tui.plain.watch import Ear, Watch
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}|")
@@ -150,6 +151,10 @@ class Acts:
                 verb=Verb.REPAIR, system=system, repair=RepairKind(word), emulate=await self._emulate()
             )
             await self._plan_and_start(request, "yes", "To start, type yes")
+
+    async def wanted(self) -> None:
+        if system := await self._system("make a list for"):
+            await write_wanted(self.talk, self.link, system)
 
     async def _system(self, what: str) -> str:
         """The system that is meant; empty where there is none, or none was chosen."""

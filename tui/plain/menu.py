@@ -138,6 +138,7 @@ class Menu:
             ("log", "the log", self.looks.log),
             ("export", "a run's record, without secrets", self._export),
             ("plans", "plan files on the stick", acts.services.plans),
+            ("wanted", "no network: what this machine would fetch, to the stick", acts.wanted),
             ("network", "ports, addresses, proxy", acts.services.network),
             ("ssh", "log in to this console from elsewhere (asks)", acts.services.ssh),
             ("keyboard", "the layout at the machine's own screen", acts.services.keyboard),

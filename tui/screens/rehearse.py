@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError
 from appliance.model.plan import Request, Verb, not_packages
 from appliance.model.service_messages import OnStick
 from tui.look import Line, line, pair, rule
-from tui.patches import CHOICES, Choice
+from tui.patches import CHOICES, WANTS, Choice, has_network
 from tui.screens.fieldpage import FieldPage
 from tui.screens.packages import PickPackages
 from tui.screens.page import key
@@ -33,7 +33,8 @@ Choose what the twin shall get. Nothing is started here: the next page shows
 every reason against it at once, or the plan, and asks before it begins.
 Packages are picked from those installed, or typed.
 Bundles, scripts and checks are those on the stick: folders bundles, scripts
-and checks of its data partition.
+and checks of its data partition. Without network, W writes a list of what this
+machine would fetch to the stick: an office makes a bundle of it.
 "Change nothing" is a good first rehearsal on a machine you do not know.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,6 +43,7 @@ and checks of its data partition.
         key("c", "checks", "checks"),
         key("e", "emulate", "emulate"),
         key("u", "unsigned", "unsigned packages"),
+        key("w", "wanted", "list for an office"),
         key("escape", "back", "back"),
     ]
 
@@ -53,6 +55,7 @@ and checks of its data partition.
         self.unsigned = False
         self.names: dict[str, str] = {}
         self.stick = OnStick()
+        self.network = True
         self.skipped: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
@@ -71,6 +74,9 @@ and checks of its data partition.
         """What can be chosen from; where it cannot be read, names are typed and the engine judges them."""
         with contextlib.suppress(ApplianceError):
             self.stick = await self.desk.link.call(lambda s: s.on_stick())
+            self.redraw()
+        with contextlib.suppress(ApplianceError):
+            self.network = has_network(await self.desk.link.call(lambda s: s.network()))
             self.redraw()
 
     @property
@@ -102,6 +108,9 @@ and checks of its data partition.
 
     def _options(self) -> list[Line]:
         rows = self.emulate_lines()
+        if self._lacks_network():
+            said = "no network here: writes to the stick what an office shall fetch"
+            rows.append(pair("W", (said, "warn"), 3))
         if checks := self.stick.checks:
             run = len(checks) - len(self.skipped & set(checks))
             rows.append(pair("C", f"{run} of {len(checks)} checks of the stick are run after each boot", 3))
@@ -110,11 +119,17 @@ and checks of its data partition.
             rows.append(pair("U", f"[{tick}] take packages without a signature too", 3))
         return rows
 
+    def _lacks_network(self) -> bool:
+        """Whether what is chosen would be fetched, and nothing can be."""
+        return not self.network and self.choice.kind in WANTS and self.choice.id != "bundle"
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "checks":
             return bool(self.stick.checks)
         if action == "unsigned":
             return self.is_mounted and self.choice.id == "bundle"
+        if action == "wanted":
+            return self.is_mounted and self._lacks_network()
         return super().check_action(action, parameters)
 
     def action_checks(self) -> None:
@@ -127,6 +142,9 @@ and checks of its data partition.
     def action_unsigned(self) -> None:
         self.unsigned = not self.unsigned
         self.redraw()
+
+    def action_wanted(self) -> None:
+        self.desk.open_wanted(self.system, self.choice.kind)
 
     def action_go(self) -> None:
         """To the pre-flight, or first to the name it needs."""

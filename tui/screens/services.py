@@ -19,6 +19,7 @@ OFFERS = (
     ("export", "X", "Export", "a run's record to the stick or an address, without secrets"),
     ("network", "N", "Network", "the appliance's ports: cable, address, VLAN, proxy, blink"),
     ("plans", "F", "Plan files", "what is on the stick, to be run here or with nobody there"),
+    ("wanted", "W", "Wanted list", "no network here: what this machine would fetch, to the stick"),
     ("ssh", "S", "ssh", "log in from elsewhere; off until you turn it on"),
     ("keyboard", "K", "Keyboard", "the layout at the machine's own screen"),
     ("shell", "R", "Root shell", "on this terminal, logged; exit leads back here"),
@@ -29,8 +30,9 @@ class ServicesPage(Page):
     """A menu; nothing is done here."""
 
     NAME = "this appliance"
-    HELP = """Each line opens a page. Nothing here concerns the installed system: it is
-about this appliance, and what it is told here is forgotten at power-off.
+    HELP = """Each line opens a page. Nothing here changes the installed system: it is about
+this appliance and its stick; what the appliance is told is forgotten at
+power-off.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "choose", "open"),
@@ -70,6 +72,8 @@ about this appliance, and what it is told here is forgotten at power-off.
                 self.desk.open_network()
             case "plans":
                 self.desk.open_plans()
+            case "wanted":
+                self.desk.open_wanted()
             case "ssh":
                 self.desk.open_ssh()
             case "keyboard":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from appliance.model import service_messages as s
 from tests.tui.golden.stage import Shot, Stage, Story
 from tests.tui.golden.stories_runs import plans
+from tests.tui.offers import WANTED
 from tests.tui.test_network import FOUND
 from tests.tui.test_plans import SAVED
 from tests.tui.test_services import ON
@@ -28,6 +29,11 @@ def saved(stage: Stage) -> None:
     stage.engine.script[s.SavePlanFile] = lambda say: SAVED
 
 
+def no_network(stage: Stage) -> None:
+    stage.engine.network = s.Network(links=())
+    stage.engine.script[s.WriteWanted] = lambda say: WANTED
+
+
 SERVICES = (
     Story("more", (Shot("menu", keys=("a",), sees=("Root shell",)),)),
     Story(
@@ -38,6 +44,15 @@ SERVICES = (
             Shot("on", keys=(*"yes", "enter"), sees=("k7mp-x2qr-9fhw",)),
         ),
         setup=ssh,
+    ),
+    Story(
+        "wanted",
+        (
+            Shot("no-network", keys=("n", "down"), sees=("no network here",)),
+            Shot("choose", keys=("w",), sees=("bundle make LIST",)),
+            Shot("written", keys=("enter",), sees=("Written", "do not read")),
+        ),
+        setup=no_network,
     ),
     Story("keyboard", (Shot("layouts", keys=("a", "k"), sees=("<- in use",)),), setup=keyboard),
     Story("shell", (Shot("ask", keys=("a", "r"), sees=("Open a root shell",)),)),
