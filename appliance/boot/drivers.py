@@ -53,8 +53,11 @@ def disk_modules(disk: str, sys: Path = SYS) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def root_stack(disks: tuple[str, ...], segtypes: tuple[str, ...], fstype: str, sys: Path = SYS) -> RootStack:
-    """The stack of a root on LVM: `disks` under its PVs, `segtypes` of volume and pool, its file system."""
+def root_stack(
+    disks: tuple[str, ...], segtypes: tuple[str, ...], *fstypes: str, sys: Path = SYS
+) -> RootStack:
+    """The stack of a root on LVM: `disks` under its PVs, `segtypes` of volume and pool, the file systems that
+    an initrd mounts."""
     modules = [module for disk in disks for module in disk_modules(disk, sys)]
     programs: list[tuple[str, ...]] = []
     if segtypes:
@@ -64,7 +67,7 @@ def root_stack(disks: tuple[str, ...], segtypes: tuple[str, ...], fstype: str, s
         modules += LVM_MODULES.get(segtype, ())
         if segtype in ("thin", "thin-pool"):
             programs.append(THIN_CHECK)
-    modules.append(plain(fstype))
+    modules += [plain(fstype) for fstype in fstypes]
     return RootStack(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(programs)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from appliance.errors import BootConfigFailed
@@ -63,28 +64,48 @@ def _line_of(lines: list[bytes], target: str) -> tuple[int, re.Match[bytes]]:
     return hits[0]
 
 
-def point_root(root: Path, spec: str, first: Path) -> None:
-    """Make "/" of the system mounted at `root` name `spec`; the untouched fstab goes to `first`, once.
-
-    Safe to repeat: the edit always starts from the first-seen text.
+def point(root: Path, specs: Mapping[str, str], first: Path) -> None:
+    """Make the line of each target of the system mounted at `root` name its spec; the untouched fstab goes to
+    `first`, once. Safe to repeat: the edit always starts from the first-seen text.
     """
-    path = root / "etc/fstab"
-    if path.is_symlink():
-        raise BootConfigFailed("/etc/fstab is a symbolic link; it is not edited.")
+    path = _of(root)
     if not first.exists():
         first.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(first, path.read_bytes())
-    edited = with_spec(first.read_bytes(), "/", spec)
-    if path.read_bytes() != edited:
-        write_atomic(path, edited, mode=path.stat().st_mode & 0o7777)
+    _put(path, _with_specs(first.read_bytes(), specs))
 
 
-def turn_root_back(root: Path, first: Path) -> None:
-    """Make "/" name what it named in `first`, byte for byte, however that is written: the old system is gone
-    by then. What an admin wrote into fstab since stays. Safe to repeat."""
-    _, found = _line_of(first.read_bytes().split(b"\n"), "/")
+def point_on(root: Path, specs: Mapping[str, str]) -> None:
+    """The same from the text as it is now, in one write."""
+    path = _of(root)
+    _put(path, _with_specs(path.read_bytes(), specs))
+
+
+def turn_back(root: Path, first: Path, targets: Iterable[str] = ("/",)) -> None:
+    """Make each target name what it named in `first`, byte for byte, however that is written: the old system
+    is gone by then. What an admin wrote into fstab since stays. Safe to repeat."""
+    before = first.read_bytes().split(b"\n")
     path = root / "etc/fstab"
     text = path.read_bytes()
-    edited = _with_field(text, "/", found[2])
-    if edited != text:
-        write_atomic(path, edited, mode=path.stat().st_mode & 0o7777)
+    for target in targets:
+        _, found = _line_of(before, target)
+        text = _with_field(text, target, found[2])
+    _put(path, text)
+
+
+def _of(root: Path) -> Path:
+    path = root / "etc/fstab"
+    if path.is_symlink():
+        raise BootConfigFailed("/etc/fstab is a symbolic link; it is not edited.")
+    return path
+
+
+def _with_specs(text: bytes, specs: Mapping[str, str]) -> bytes:
+    for target, spec in specs.items():
+        text = with_spec(text, target, spec)
+    return text
+
+
+def _put(path: Path, text: bytes) -> None:
+    if path.read_bytes() != text:
+        write_atomic(path, text, mode=path.stat().st_mode & 0o7777)

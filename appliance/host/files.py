@@ -6,9 +6,11 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.errors import DamagedData
 from appliance.host.run import Host, read, write
 
 
@@ -59,7 +61,8 @@ def _make_room(host: Host, at: Path) -> None:
     """A mount point of ours, with nothing on it: an engine that was killed has unmounted nothing."""
     at.mkdir(parents=True, exist_ok=True)
     if at.is_mount():
-        host.run(write("umount", str(at), timeout=120))
+        for each in (*mounts_under(at), at):
+            host.run(write("umount", str(each), timeout=120))
 
 
 @contextlib.contextmanager
@@ -93,3 +96,28 @@ def mounted(host: Host, device: str, fstype: str, at: Path, more: tuple[str, ...
         yield at
     finally:
         host.run(write("umount", str(at), timeout=120))
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A volume that belongs into another one's tree: `target` is where, as the system sees it ("/var")."""
+
+    device: str
+    fstype: str
+    target: str
+
+
+@contextlib.contextmanager
+def mounted_inside(host: Host, root: Path, volumes: Iterable[Inside], *, writable: bool) -> Iterator[None]:
+    """Mount `volumes` where they belong in the tree mounted at `root`, those above before those inside them.
+
+    Raises DamagedData where that is no folder, or a symbolic link on the way could lead out of the tree.
+    """
+    with contextlib.ExitStack() as stack:
+        for each in sorted(volumes, key=lambda v: v.target.rstrip("/").count("/")):
+            at = root / each.target.strip("/")
+            if at.resolve() != root.resolve() / each.target.strip("/") or not at.is_dir():
+                raise DamagedData(f"{each.target} is no folder in the system it belongs to.")
+            mount = mounted if writable else mounted_readonly
+            stack.enter_context(mount(host, each.device, each.fstype, at))
+        yield

@@ -42,6 +42,9 @@ REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How one may be kept that is rehearsed only, its copy elsewhere. The way of it is the same for each."""
 
+BESIDE_THE_ROOT = frozenset[str]()
+"""Where a volume of the set may be mounted beside a thin root: each has been seen to go round."""
+
 PATCHED_WITH = frozenset({"apt"})
 """The package managers that a machine has been seen to go round with; the others are only recognised."""
 
@@ -303,6 +306,12 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def volume_set(self) -> tuple[Volume, ...]:
         return tuple(v for v in self.volumes if v.role in (Role.ROOT, Role.SET))
+
+    @property
+    def beside_root(self) -> tuple[Volume, ...]:
+        """The volumes of the set but the root, those above before what is mounted inside them."""
+        found = (v for v in self.volumes if v.role is Role.SET)
+        return tuple(sorted(found, key=lambda v: (v.target.rstrip("/").count("/"), v.target)))
 
     @property
     def data(self) -> tuple[Volume, ...]:

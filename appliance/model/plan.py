@@ -111,10 +111,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `base` is the read-only snapshot taken first (what the origin was), `work` the twin's writable root,
     `sealed` what was tested, `trial` what the metal boots, `proof` the throw-away of the proof boot,
     `scratch` the volume that takes the twin's writes to everything else. Data volumes map their LV
-    name to ours; `data_before` are the twin's data volumes as the control boot left them, `data_safety` the
-    machine's own before the trial, `data_undone` as a roll back with data found them. Where no snapshot can
-    be taken of a snapshot, `work`, `sealed` and `trial` are one name. A run that is rehearsed only has no
-    trial and no proof: those names are empty.
+    name to ours, and so do the volumes of the set beside the root (`set_base` and the others);
+    `data_before` are the twin's data volumes as the control boot left them, `data_safety` the machine's own
+    before the trial, `data_undone` as a roll back with data found them. Where no snapshot can be taken of a
+    snapshot, `work`, `sealed` and `trial` are one name. A run that is rehearsed only has no trial and no
+    proof: those names are empty.
     """
 
     run: str
@@ -126,6 +127,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     proof: str
     scratch: str
     proof_scratch: str
+    set_base: tuple[tuple[str, str], ...] = ()
+    set_work: tuple[tuple[str, str], ...] = ()
+    set_sealed: tuple[tuple[str, str], ...] = ()
+    set_trial: tuple[tuple[str, str], ...] = ()
+    set_proof: tuple[tuple[str, str], ...] = ()
     data_work: tuple[tuple[str, str], ...] = ()
     data_proof: tuple[tuple[str, str], ...] = ()
     data_before: tuple[tuple[str, str], ...] = ()
@@ -138,6 +144,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def sealed_is_trial(self) -> bool:
         """Whether the metal's edits went into the sealed volume itself."""
         return self.sealed == self.trial
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """What the metal boots: the trial volume, then those of the set beside it."""
+        return (self.trial, *(trial for _, trial in self.set_trial))
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from appliance.model.machine import InstalledSystem, LoaderKind, Storage
+from appliance.model.machine import BESIDE_THE_ROOT, InstalledSystem, LoaderKind, Storage
 
 
 class Seen(enum.Enum):
@@ -56,10 +56,12 @@ RECOGNISED_LOADERS = ("GRUB with BLS entries", LoaderKind.SYSTEMD_BOOT.value)
 
 
 def seen(system: InstalledSystem) -> Seen:
-    """Whether just this kind of system has gone round: its release, its loader, and how its root is kept."""
+    """Whether just this kind of system has gone round: its release, its loader, how its root is kept, and
+    what of its packages lies beside that."""
     mine = (system.os_id, system.os_version, system.loader.kind, system.root.storage)
     known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
-    return Seen.BOOTED if mine in known and not system.loader.bls else Seen.RECOGNISED
+    beside = all(volume.target in BESIDE_THE_ROOT for volume in system.beside_root)
+    return Seen.BOOTED if mine in known and beside and not system.loader.bls else Seen.RECOGNISED
 
 
 def seen_sentence(system: InstalledSystem) -> str:

@@ -119,6 +119,11 @@ _TAGS = {
 }
 
 
+def by_tag(spec: str) -> bool:
+    """Whether the spec says what lies on the device, which a snapshot of it says as well."""
+    return re.match(r"(?:UUID|LABEL)=|/dev/disk/by-(?:uuid|label)/", spec) is not None
+
+
 def find_device(spec: str, known: tuple[Known, ...], root: Known | None = None) -> Known | None:
     """The device an fstab spec or a root= argument names, None where this machine has none such.
 

@@ -41,7 +41,9 @@ from appliance.probe.thin_status import pool_usage, snapshot_percent, thin_perce
 
 READABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "swap", "swsuspend"})
 OURS_TAG = "twinboot"
-BOOTED_TAGS = frozenset({"twinboot.role=trial", "twinboot.role=kept", "twinboot.role=previous"})
+BOOTED_TAGS = frozenset(
+    f"twinboot.role={role}" for role in ("trial", "kept", "set-trial", "set-kept", "previous")
+)
 """Tags of rehearsals' volumes that the machine itself boots from: these are looked at like any other."""
 
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from appliance.model.machine import (
     BENEATH,
+    BESIDE_THE_ROOT,
     BOOTED,
     PATCHED_WITH,
     REHEARSED,
@@ -13,14 +14,13 @@ from appliance.model.machine import (
     InstalledSystem,
     LoaderKind,
     LogicalVolume,
-    Role,
     Storage,
     Trouble,
     VolumeGroup,
 )
 from appliance.probe import trouble, trouble_below
 from appliance.probe.btrfs import named_in
-from appliance.probe.fstab import Known
+from appliance.probe.fstab import Known, by_tag
 from appliance.probe.ground import Ground
 from appliance.probe.loaders import Found
 from appliance.probe.superblock import Left, file_system_left, holds_hibernation, read_head
@@ -97,7 +97,15 @@ def of_layers(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
 def of_storage(system: InstalledSystem) -> list[Trouble]:
     """Root on a storage that is not rehearsed, and package files elsewhere than in the root."""
     why = [] if system.root.storage in REHEARSED else [trouble.root_not_rehearsed(system.root)]
-    return why + [trouble.set_outside(v) for v in system.volumes if v.role is Role.SET]
+    specs = {entry.target: entry.spec for entry in system.fstab}
+    for volume in system.beside_root:
+        if volume.target not in BESIDE_THE_ROOT or system.root.storage is not Storage.LVM_THIN:
+            why.append(trouble.set_outside(volume))
+        elif by_tag(specs.get(volume.target, "")):
+            why.append(trouble.set_by_tag(volume))
+        elif sum(entry.target == volume.target for entry in system.fstab) > 1:
+            why.append(trouble.set_twice(volume))
+    return why
 
 
 def of_subvolumes(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from appliance.probe.ground import lay
 from appliance.probe.machine import exclusive
 from appliance.probe.roots import part_of, tree_of
 from appliance.probe.shown import showing
+from appliance.probe.systems import beneath
 from appliance.probe.tree import Tree
 
 
@@ -69,7 +71,12 @@ def read_packages(
                 tree = tree_of(system, top)
                 if tree is None:
                     raise ProbeFailed(f"There is no installed system on {system.id} any more.")
-                return table(tree)
+                by_path = {k.path: k for k in ground.known}
+                beside = ((by_path[v.device], v) for v in system.beside_root if v.device in by_path)
+                with contextlib.ExitStack() as stack:
+                    if unread := beneath(stack, ground, tree, beside):
+                        raise ProbeFailed(unread[0].sentence)
+                    return table(tree)
 
 
 def table(tree: Tree) -> PackageTable:

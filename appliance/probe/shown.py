@@ -83,9 +83,12 @@ class Shown:
         return self.root / device.lstrip("/")
 
     @contextlib.contextmanager
-    def tree(self, device: str, fstype: str, more: tuple[str, ...] = ()) -> Iterator[Tree]:
-        """Mount a shown device read-only without replaying its journal; `more` names a part of it."""
-        at = self.root / FOLDER / device.rpartition("/")[2]
+    def tree(
+        self, device: str, fstype: str, more: tuple[str, ...] = (), inside: Path | None = None
+    ) -> Iterator[Tree]:
+        """Mount a shown device read-only without replaying its journal; `more` names a part of it, `inside`
+        the folder of another one's tree it belongs on."""
+        at = inside or self.root / FOLDER / device.rpartition("/")[2]
         with mounted_readonly(self.host, device, fstype, at, more) as base:
             yield Tree(base)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from appliance.errors import CommandFailed, DamagedData
@@ -115,41 +116,61 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
     layout = _layout(ground, root, tree)
     if layout is None:
         return None
-    release, damage = _os_release(tree)
     boot = ground.partition(layout.boot.path) if layout.boot else None
     esp = _esp(ground, firmly, layout)
     with contextlib.ExitStack() as stack:
+        unread = beneath(stack, ground, tree, layout.volumes)
         boot_tree, folder, lost = _boot_tree(stack, ground, layout, tree)
+        release, damage = _os_release(tree)
         at_boot = esp is not None and layout.boot is not None and esp.path == layout.boot.path and not lost
         esp_tree = boot_tree if at_boot else _esp_tree(stack, ground, esp)
         path = efi_loader(firmly.order, esp, esp_tree, release.id) if firmly.kind is Firmware.UEFI else ""
         status = tree.text("/var/lib/dpkg/status") or ""
         loader = find_loader(boot_tree, folder, "" if layout.boot else "/boot", status, esp_tree, path)
         kernels = loader.kernels or osinfo.kernels(boot_tree.names(folder or "/"))
-    init = osinfo.init_of(tree)
-    system = InstalledSystem(
-        id=root.path,
-        os_id=release.id,
-        os_name=release.name,
-        os_version=release.version,
-        hostname=osinfo.hostname(tree),
-        init=init,
-        root=_volume(ground, root, "/", Role.ROOT),
-        volumes=tuple(volume for _, volume in layout.volumes),
-        fstab=layout.entries,
-        boot=boot,
-        esp=esp,
-        loader=loader.loader,
-        kernels=kernels,
-        command_line=loader.arguments,
-        default_target=osinfo.default_target(tree),
-        packages=dpkg.summary(dpkg.parse_status(status)),
-        package_manager=osinfo.package_manager(tree, release),
-        btrfs=as_started(found.btrfs, loader.arguments) if found.btrfs else None,
-    )
-    why = (*layout.trouble, *damage, *lost, *_loader_trouble(ground, firmly, layout, loader))
+        system = InstalledSystem(
+            id=root.path,
+            os_id=release.id,
+            os_name=release.name,
+            os_version=release.version,
+            hostname=osinfo.hostname(tree),
+            init=osinfo.init_of(tree),
+            root=_volume(ground, root, "/", Role.ROOT),
+            volumes=tuple(volume for _, volume in layout.volumes),
+            fstab=layout.entries,
+            boot=boot,
+            esp=esp,
+            loader=loader.loader,
+            kernels=kernels,
+            command_line=loader.arguments,
+            default_target=osinfo.default_target(tree),
+            packages=dpkg.summary(dpkg.parse_status(status)),
+            package_manager=osinfo.package_manager(tree, release),
+            btrfs=as_started(found.btrfs, loader.arguments) if found.btrfs else None,
+        )
+    why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
     why += obstacles.of_subvolumes(system, tree)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
+
+
+def beneath(
+    stack: contextlib.ExitStack, ground: Ground, tree: Tree, volumes: Iterable[tuple[Known, Volume]]
+) -> tuple[Trouble, ...]:
+    """Mount the LVs of the set where they belong in `tree`, for the time of `stack`; trouble for each that
+    can not be."""
+    why = []
+    pairs = (p for p in volumes if p[1].role is Role.SET and p[1].lv and p[0].fstype != "btrfs")
+    beside = {volume.target: (known, volume) for known, volume in pairs}.values()
+    for known, volume in sorted(beside, key=lambda pair: pair[1].target.count("/")):
+        at = tree.base / volume.target.strip("/")
+        if not known.shown or tree.resolve(volume.target) != at or not at.is_dir():
+            why.append(trouble.set_unreadable(volume, "it can not be shown there"))
+            continue
+        try:
+            stack.enter_context(ground.shown.tree(known.shown, known.fstype, inside=at))
+        except CommandFailed:
+            why.append(trouble.set_unreadable(volume, f"its {known.fstype} does not mount"))
+    return tuple(why)
 
 
 def _os_release(tree: Tree) -> tuple[osinfo.OsRelease, tuple[Trouble, ...]]:

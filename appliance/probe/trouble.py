@@ -152,6 +152,26 @@ def set_outside(volume: Volume) -> Trouble:
     )
 
 
+def set_unreadable(volume: Volume, why: str) -> Trouble:
+    return _refusal("set-unreadable", f"{volume.target} ({volume.device}) belongs to the system, but {why}.")
+
+
+def set_twice(volume: Volume) -> Trouble:
+    return _refusal(
+        "set-twice",
+        f"fstab has more than one line for {volume.target}: leave the one that counts in /etc/fstab on",
+        "the running system.",
+    )
+
+
+def set_by_tag(volume: Volume) -> Trouble:
+    return _refusal(
+        "set-by-tag",
+        f"fstab names {volume.target} by what its snapshots bear as well (UUID or label): name it by",
+        f"its path, {volume.device}, in /etc/fstab on the running system.",
+    )
+
+
 def hibernated(device: str) -> Trouble:
     return _refusal(
         "hibernated", f"A system sleeps in {device} (hibernation): start it and shut it down properly first."

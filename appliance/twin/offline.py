@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import TwinFailed
+from appliance.host.files import mounts_under
 from appliance.host.run import Command, Effect, Host, write
 from appliance.model.machine import InstalledSystem
 from appliance.twin.guest import GuestOutput
@@ -98,11 +99,17 @@ def opened(host: Host, twin: Twin, system: InstalledSystem) -> Iterator[Offline]
 
 @contextlib.contextmanager
 def opened_at(host: Host, root: Path, boot: Path) -> Iterator[Offline]:
-    """A volume of ours, mounted at `root` already, to run programs in; the folder `boot` is at its /boot."""
+    """A volume of ours, mounted at `root` already with those of its set, to run programs in; the folder
+    `boot` is at its /boot."""
     with contextlib.ExitStack() as stack:
-        # The mount it stands on lets no program run (host.files.mounted); what stands on this one may.
-        _mount(stack, host, root, "--bind", str(root))
-        host.run(write("mount", "-o", "remount,bind,nodev,nosuid,exec", str(root), timeout=120))
+        # The mounts they stand on let no program run (host.files.mounted); what stands on these may.
+        places = (root, *reversed(mounts_under(root)))
+        host.run(write("mount", "--rbind", str(root), str(root), timeout=120))
+        stack.callback(lambda: host.run(write("umount", "--recursive", str(root), timeout=300)))
+        # Else the end of one of these would be the end of what it is bound to (mount_namespaces(7)).
+        host.run(write("mount", "--make-rprivate", str(root), timeout=120))
+        for at in places:
+            host.run(write("mount", "-o", "remount,bind,nodev,nosuid,exec", str(at), timeout=120))
         _mount(stack, host, _inside(root, "boot"), "--bind", str(boot))
         yield _furnished(stack, host, root)
 
@@ -122,7 +129,9 @@ def _places(twin: Twin, system: InstalledSystem) -> list[tuple[str, str, str]]:
     if system.esp is not None and twin.esp_device:
         at = next((e.target for e in system.fstab if e.target in ("/boot/efi", "/efi")), "")
         found += [(twin.esp_device, system.esp.fstype, at)] if at else []
-    found += [(twin.volume_device(v.lv), v.fstype, v.target) for v in system.data if v.lv]
+    found += [
+        (twin.volume_device(v.lv), v.fstype, v.target) for v in (*system.beside_root, *system.data) if v.lv
+    ]
     return sorted(found, key=lambda place: place[2].rstrip("/").count("/"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.host.files import mounted, mounted_readonly
+from appliance.host.files import Inside, mounted, mounted_inside, mounted_readonly
 from appliance.host.run import Host, read
 from appliance.model.machine import Disk, InstalledSystem, Machine
 from appliance.twin import quiet, restore
@@ -30,8 +30,9 @@ class TwinSetup:
 
     `volumes` maps each of `TwinLayout.volumes` (LV names) to its active snapshot's path; `scratch` is an
     active empty volume of `layout.scratch_bytes`. `base` is the active read-only snapshot of the root as it
-    was, for putting run-time state back; empty where nothing is sealed. `files` go on the tools disk under
-    their names. `memory` in MiB, 0 for as much as fits.
+    was, for putting run-time state back; empty where nothing is sealed. `base_beside` are those of the
+    volumes that belong into its tree. `files` go on the tools disk under their names. `memory` in MiB, 0
+    for as much as fits.
     """
 
     machine: Machine
@@ -41,6 +42,7 @@ class TwinSetup:
     volumes: Mapping[str, str]
     scratch: str
     base: str = ""
+    base_beside: tuple[Inside, ...] = ()
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     emulate: bool = False
     memory: int = 0
@@ -51,7 +53,10 @@ def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, .
     """Pack the run-time state of the untouched root into `archive`; what is too big for it."""
     system = setup.system
     at = archive.parent / "base"
-    with mounted_readonly(host, setup.base, system.root.fstype, at, system.root_part) as root:
+    with (
+        mounted_readonly(host, setup.base, system.root.fstype, at, system.root_part) as root,
+        mounted_inside(host, root, setup.base_beside, writable=False),
+    ):
         return restore.archive_runtime(host, root, archive)
 
 

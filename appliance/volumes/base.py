@@ -22,6 +22,12 @@ class SnapshotRole(enum.Enum):
     SEALED = "sealed"
     TRIAL = "trial"
     PROOF = "proof"
+    SET_BASE = "set-base"
+    SET_WORK = "set-work"
+    SET_SEALED = "set-sealed"
+    SET_TRIAL = "set-trial"
+    SET_PROOF = "set-proof"
+    SET_KEPT = "set-kept"
     SCRATCH = "scratch"
     DATA_WORK = "data-work"
     DATA_PROOF = "data-proof"
@@ -34,13 +40,33 @@ class SnapshotRole(enum.Enum):
     EMPTIED = "emptied"
 
 
-READ_ONLY = frozenset({SnapshotRole.BASE, SnapshotRole.SEALED, SnapshotRole.SAFETY, SnapshotRole.UNDONE})
+BESIDE = {
+    SnapshotRole.BASE: SnapshotRole.SET_BASE,
+    SnapshotRole.WORK: SnapshotRole.SET_WORK,
+    SnapshotRole.SEALED: SnapshotRole.SET_SEALED,
+    SnapshotRole.TRIAL: SnapshotRole.SET_TRIAL,
+    SnapshotRole.PROOF: SnapshotRole.SET_PROOF,
+}
+"""What a volume of the set beside the root is for, where the root's is for the key."""
+
+READ_ONLY = frozenset(
+    {
+        SnapshotRole.BASE,
+        SnapshotRole.SEALED,
+        SnapshotRole.SET_BASE,
+        SnapshotRole.SET_SEALED,
+        SnapshotRole.SAFETY,
+        SnapshotRole.UNDONE,
+    }
+)
 """Roles whose volumes are never written after they were made."""
 
 VALUED = frozenset(
     {
         SnapshotRole.TRIAL,
         SnapshotRole.KEPT,
+        SnapshotRole.SET_TRIAL,
+        SnapshotRole.SET_KEPT,
         SnapshotRole.PREVIOUS,
         SnapshotRole.EMPTIED,
         SnapshotRole.SAFETY,
@@ -252,7 +278,8 @@ class SnapshotStore(RehearsalStore, Protocol):
         """Whether the machine's own start brings the trial volume up."""
 
     def keep(self, trial: Snapshot) -> Snapshot:
-        """Change the role of the trial volume to KEPT: it is the machine's system."""
+        """Change the role of the trial volume to KEPT: it is the machine's system. One of the set beside the
+        root becomes SET_KEPT."""
 
     def settle(self, kept: Snapshot, first_name: str) -> None:
         """Give the kept volume the root volume's first name back. That name must be free.

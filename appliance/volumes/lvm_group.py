@@ -52,7 +52,8 @@ class LvmGroup:
     # What changes tags alone.
 
     def keep(self, trial: Snapshot) -> Snapshot:
-        kept = replace(trial, role=SnapshotRole.KEPT)
+        beside = trial.role in (SnapshotRole.SET_TRIAL, SnapshotRole.SET_KEPT)
+        kept = replace(trial, role=SnapshotRole.SET_KEPT if beside else SnapshotRole.KEPT)
         row = self._row(trial.lv)
         if row is None or self.tagged(row) != kept:
             self._retag(self._require(trial), kept)

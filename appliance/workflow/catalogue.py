@@ -225,15 +225,15 @@ def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Place
 
 def drift(host: Host, ground: Ground) -> tuple[str, ...]:
     """Sentences on what the old system wrote since the snapshot was taken."""
-    base = ground.snapshot(SnapshotRole.BASE)
-    store = ground.store(host)
-    if not store.exists(base):
-        return (f"The snapshot {base.lv} of the old system is gone: rehearse again.",)
-    written = store.changed_since(ground.system.root.lv, base)
+    bases, store = ground.whole_set(SnapshotRole.BASE), ground.store(host)
+    if gone := [base.lv for base in bases if not store.exists(base)]:
+        return (f"The snapshot {gone[0]} of the old system is gone: rehearse again.",)
+    written = sum(store.changed_since(base.origin, base).bytes for base in bases)
     if not written:
         return ()
+    whose = "volumes" if len(bases) > 1 else "volume"
     return (
-        f"The old system has run since the snapshot ({written.bytes >> 10} KiB of its volume differ): "
+        f"The old system has run since the snapshot ({written >> 10} KiB of its {whose} differ): "
         "rehearse again, or what it did since would be lost.",
     )
 

@@ -21,6 +21,7 @@ from appliance.model.plain import plain
 from appliance.model.plan import Loss
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
 from appliance.workflow.steps.ground import Ground
+from appliance.workflow.steps.volume_set import beneath
 
 MOST_PATHS = 50
 
@@ -60,7 +61,9 @@ def _of_system(host: Host, ground: Ground, store: SnapshotStore) -> Iterator[Los
     try:
         with (
             _shown(host, ground, store, sealed, "sealed") as before,
+            beneath(host, ground, SnapshotRole.SEALED, before),
             _shown(host, ground, store, trial, "trial") as after,
+            beneath(host, ground, SnapshotRole.TRIAL, after),
         ):
             changed = [f for f in lasting(before, after) if not _OURS.match(f.path)]
     except ApplianceError as error:

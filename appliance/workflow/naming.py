@@ -26,6 +26,7 @@ def next_run(machine: Machine, vg: str, lineage: Lineage) -> str:
 def choose_names(system: InstalledSystem, run: str) -> Names:
     stem = OURS.sub("", system.root.name)
     trial, one = f"{stem}-{run}", one_volume(system)
+    beside = [(v.lv, f"{OURS.sub('', v.lv)}-{run}") for v in system.beside_root if v.lv]
     data = [OURS.sub("", v.lv) for v in system.data if v.lv]
     return Names(
         run=run,
@@ -37,6 +38,11 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
         proof=f"{stem}-{run}-proof",
         scratch=f"{run}-scratch",
         proof_scratch=f"{run}-proof-scratch",
+        set_base=tuple((lv, f"{ours}-base") for lv, ours in beside),
+        set_work=tuple((lv, f"{ours}-work") for lv, ours in beside),
+        set_sealed=tuple((lv, f"{ours}-sealed") for lv, ours in beside),
+        set_trial=tuple(beside),
+        set_proof=tuple((lv, f"{ours}-proof") for lv, ours in beside),
         data_work=tuple((lv, f"{lv}-{run}-work") for lv in data),
         data_proof=tuple((lv, f"{lv}-{run}-proof") for lv in data),
         data_before=tuple((lv, f"{lv}-{run}-before") for lv in data),
@@ -56,6 +62,11 @@ def throw_away_names(system: InstalledSystem, run: str) -> Names:
         trial="",
         proof="",
         proof_scratch="",
+        set_base=(),
+        set_work=(),
+        set_sealed=(),
+        set_trial=(),
+        set_proof=(),
         data_work=(),
         data_proof=(),
         data_before=(),

@@ -14,7 +14,7 @@ from appliance.volumes.base import SnapshotRole
 from appliance.volumes.choose import hidden_until_shown
 from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back
-from appliance.workflow.retirement import Retirement, plan_retirement
+from appliance.workflow.retirement import Retirement, first_names, plan_retirement
 from appliance.workflow.retirement import why_not as why_not_retire
 
 NOTHING_LOST = "the machine boots as it did before"
@@ -172,13 +172,14 @@ def warnings(
 
 
 def _held_by_the_old(rehearsed: Plan, group: VolumeGroup) -> str:
-    old, name = group.lv(rehearsed.system.root.lv), f"{group.name}/{rehearsed.system.root.lv}"
+    name = f"{group.name}/{rehearsed.system.root.lv}"
     if rehearsed.names.sealed_is_trial:
         return (
             f"The old system, {name}, lies under the kept one until it is retired. Until then its room is "
             "not free, and what the kept system writes is slower."
         )
-    used = int(old.size * old.data_percent / 100) if old is not None else 0
+    old = (group.lv(v.lv) for v in rehearsed.system.volume_set)
+    used = sum(int(lv.size * lv.data_percent / 100) for lv in old if lv is not None)
     return f"The old system, {name}, holds up to {used >> 20} MiB of the pool until it is retired."
 
 
@@ -213,9 +214,13 @@ def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...
 def _show(rehearsed: Plan) -> tuple[PlannedStep, ...]:
     if not hidden_until_shown(rehearsed.system):
         return ()
-    flag = f"one flag of {rehearsed.names.vg}/{rehearsed.names.trial}: the machine's own start brings it up"
+    flag = "one flag of {}/{}: the machine's own start brings it up"
+    flags = tuple(
+        Write(what=flag.format(rehearsed.names.vg, trial), if_cut=NOTHING_LOST)
+        for trial in rehearsed.names.trials
+    )
     title = "Let the machine's own start find the trial volume"
-    return (PlannedStep(id="show", title=title, weight=5, writes=(Write(what=flag, if_cut=NOTHING_LOST),)),)
+    return (PlannedStep(id="show", title=title, weight=5, writes=flags),)
 
 
 def rollback_steps(
@@ -242,10 +247,11 @@ def _hide(rehearsed: Plan, view: LoaderView | None) -> tuple[PlannedStep, ...]:
         return ()
     if view.own.root == mapper_path(names.vg, names.trial):
         return ()
-    flag = f"one flag of {names.vg}/{names.trial}: the machine's own start leaves it down"
+    flag = "one flag of {}/{}: the machine's own start leaves it down"
     title = "Let the machine's own start leave the trial volume down"
-    write = Write(what=flag, if_cut="the old system boots; the next start of the appliance goes on")
-    return (PlannedStep(id="hide", title=title, weight=5, writes=(write,)),)
+    if_cut = "the old system boots; the next start of the appliance goes on"
+    flags = tuple(Write(what=flag.format(names.vg, trial), if_cut=if_cut) for trial in names.trials)
+    return (PlannedStep(id="hide", title=title, weight=5, writes=flags),)
 
 
 def keep_steps(rehearsed: Plan, retire_on: str, words: LoaderWords) -> tuple[PlannedStep, ...]:
@@ -284,10 +290,14 @@ def retire_steps(
             delete,
         )
     first, kept = going.first_name, names.trial
-    let_go = Write(what=f"tag {group.name}/{first} as one that may be deleted", if_cut=GOES_ON)
+    let_go = tuple(
+        Write(what=f"tag {group.name}/{old} as one that may be deleted", if_cut=GOES_ON)
+        for old in first_names(names).values()
+        if old in going.doomed or old == first
+    )
     return (
         PlannedStep(id="confirm", title=f"Delete the old system and call {kept} {first} again?", gate=True),
-        PlannedStep(id="let-go", title="Let the old system go", weight=5, commit=True, writes=(let_go,)),
+        PlannedStep(id="let-go", title="Let the old system go", weight=5, commit=True, writes=let_go),
         delete,
         _one_write(
             "by-uuid",
@@ -299,6 +309,11 @@ def retire_steps(
             f"Merge {kept} into {first}" if going.merges else f"Rename {kept} to {first}",
             f"{group.name}/{kept}: fstab names {first}, our unit goes; "
             + (f"merged into {first}" if going.merges else f"renamed to {first}"),
+            *(
+                f"{group.name}/{trial}: by UUID in fstab while it is renamed to {old}"
+                for trial, old in first_names(names).items()
+                if trial != kept
+            ),
         ),
         _one_write(
             "by-name",
@@ -314,8 +329,9 @@ def _deletion(group: VolumeGroup, name: str, going: Retirement) -> Write:
     return Write(what=f"empty {what}, for the kept system" if emptied else f"delete {what}", if_cut=GOES_ON)
 
 
-def _one_write(step: str, title: str, what: str) -> PlannedStep:
-    return PlannedStep(id=step, title=title, weight=10, writes=(Write(what=what, if_cut=KEPT_BOOTS),))
+def _one_write(step: str, title: str, *what: str) -> PlannedStep:
+    writes = tuple(Write(what=each, if_cut=KEPT_BOOTS) for each in what)
+    return PlannedStep(id=step, title=title, weight=10, writes=writes)
 
 
 def _size(group: VolumeGroup, name: str) -> str:

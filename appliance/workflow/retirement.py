@@ -27,7 +27,16 @@ class Retirement:
 
 def first_name(names: Names) -> str:
     """The root volume's name before any run: "root" of "root-tb2"."""
-    return names.trial.removesuffix(f"-{names.run}")
+    return _first(names.trial, names.run)
+
+
+def first_names(names: Names) -> dict[str, str]:
+    """The name before any run of each volume of the set, by its trial's, the root's first."""
+    return {trial: _first(trial, names.run) for trial in names.trials}
+
+
+def _first(trial: str, run: str) -> str:
+    return trial.removesuffix(f"-{run}")
 
 
 def plan_retirement(group: VolumeGroup, names: Names, view: LoaderView | None) -> Retirement:
@@ -37,10 +46,14 @@ def plan_retirement(group: VolumeGroup, names: Names, view: LoaderView | None) -
     """
     if not is_kept(names, view):
         return Retirement(tuple(sorted(lv.name for lv in group.lvs if _run_of(group, lv) == names.run)))
-    first = first_name(names)
+    first, firsts = first_name(names), first_names(names)
     family = _family(group, first)
-    doomed = {lv.name for lv in group.lvs if _run_of(group, lv) in family} - {names.trial}
+    doomed = {lv.name for lv in group.lvs if _run_of(group, lv) in family} - set(names.trials)
     doomed |= {first} if group.lv(first) is not None else set()
+    # One that has its first name back already is the kept system's own.
+    beside = ((trial, old) for trial, old in firsts.items() if trial != names.trial)
+    doomed |= {old for trial, old in beside if group.lv(old) is not None and group.lv(trial) is not None}
+    doomed -= {old for trial, old in firsts.items() if trial != names.trial and group.lv(trial) is None}
     kept = group.lv(names.trial)
     merges = kept is not None and kept.segtype == "snapshot" and kept.origin == first
     return Retirement(tuple(sorted(doomed)), first, merges)

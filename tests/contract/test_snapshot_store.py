@@ -165,6 +165,39 @@ def test_from_trial_to_the_first_name_back(bench: Bench) -> None:
     assert bench.names() == {"root"}, "what is the machine's own again is never deleted"
 
 
+def test_a_volume_beside_the_root_goes_the_same_way_in_roles_of_its_own(bench: Bench) -> None:
+    """`root` stands for any installed volume here: the roles say whose it is, not the name."""
+    if bench.one_volume:
+        pytest.skip("a set of more than the root is refused on this storage")
+    base = snapshot(bench, "base", "root", SnapshotRole.SET_BASE)
+    work = snapshot(bench, "work", "base", SnapshotRole.SET_WORK)
+    sealed = snapshot(bench, "sealed", "work", SnapshotRole.SET_SEALED)
+    trial = snapshot(bench, "trial", "sealed", SnapshotRole.SET_TRIAL)
+    for each in (base, work):
+        bench.store.create(each)
+    bench.write("work", 1)
+    bench.store.seal(work, sealed)
+    bench.store.create(trial)
+    for each in (base, sealed):
+        with pytest.raises(OSError):
+            bench.write(each.lv, 2)
+    assert bench.content("trial") == bench.content("work") and not bench.autoactivates("trial")
+    assert {s.lv for s in bench.store.orphans(frozenset())} == {"base", "work", "sealed"}
+    with pytest.raises(TwinFailed):
+        bench.store.delete(snapshot(bench, "trial", "sealed", SnapshotRole.TRIAL))
+    bench.store.show(trial)
+    assert bench.autoactivates("trial")
+    kept = bench.store.keep(trial)
+    assert kept.role is SnapshotRole.SET_KEPT and bench.store.keep(trial) == kept
+    content = bench.content("trial")
+    for each in (bench.store.adopt("root", "tb1"), base, work, sealed):
+        bench.store.delete(each)
+    bench.store.settle(kept, "root")
+    bench.store.disown("root")
+    assert (bench.names(), bench.content("root")) == ({"root"}, content)
+    assert bench.store.ours() == ()
+
+
 def test_disown_of_what_is_gone_is_an_error(bench: Bench) -> None:
     with pytest.raises(TwinFailed):
         bench.store.disown("nothing")

@@ -29,7 +29,7 @@ Key = tuple[str, str, str, str]
 class Cell:
     """A kind of machine, in the model's own words, and the tests that take one all the way round.
 
-    A test is named as pytest does it, from this folder.
+    A test is named as pytest does it, from this folder. `more` is what else is special of it.
     """
 
     storage: str
@@ -37,10 +37,11 @@ class Cell:
     loader: str
     bus: str
     tests: tuple[str, ...]
+    more: str = ""
 
     @property
     def key(self) -> Key:
-        return (self.storage, self.firmware, self.loader, self.bus)
+        return (", ".join(filter(None, (self.storage, self.more))), self.firmware, self.loader, self.bus)
 
 
 def _of(file: str, *names: str) -> tuple[str, ...]:
@@ -63,6 +64,12 @@ CELLS = (
         "the_metal_runs_the_snapshot_that_was_tested_and_keeps_it",
         "retired_the_kept_system_is_the_root_volume_again",
         "rolled_back_the_old_system_runs_and_the_run_can_go")),
+    Cell("LVM thin", "bios", "GRUB", "virtio", _of("test_var_two_disks.py",
+        "both_are_rehearsed_and_sealed_in_one_freeze",
+        "the_metal_runs_both_as_they_were_tested_and_keeps_them",
+        "nothing_else_was_written",
+        "retired_both_have_their_first_names_and_it_can_go_round_again",
+        "rolled_back_the_old_root_has_its_old_var_and_the_run_can_go"), "/var, 2 disks"),
     Cell("LVM thin", "uefi", "systemd-boot", "virtio", _of("test_systemd_boot.py",
         "the_metal_runs_what_was_tested_and_keeps_it_by_its_own_kernel_install",
         "rolled_back_and_retired_the_machine_is_what_it_was",
@@ -133,9 +140,9 @@ def table() -> str:
     for key, said in _recorded():
         if key not in rows and recorded.get(key) != "recorded":
             recorded[key] = said
-    head = f"{'STORAGE':10} {'FIRMWARE':8} {'LOADER':21} {'BUS':7} SEEN"
+    head = f"{'STORAGE':23} {'FIRMWARE':8} {'LOADER':21} {'BUS':7} SEEN"
     every = sorted((rows | recorded).items())
-    return "\n".join([head, *(f"{a:10} {b:8} {c:21} {d:7} {said}" for (a, b, c, d), said in every)])
+    return "\n".join([head, *(f"{a:23} {b:8} {c:21} {d:7} {said}" for (a, b, c, d), said in every)])
 
 
 @dataclass(eq=False)

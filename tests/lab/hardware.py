@@ -27,8 +27,8 @@ class Hardware:
 
     `memory` is in MiB. `acceleration` is "auto", "tcg" or "kvm". `internet` lets the user network out;
     without it only the lab's own servers at 10.0.2.100 answer, web on port 80 and mail on port 25.
-    `extra_disks` are sizes in MiB of further empty disks. `write_log` records every write to the disk
-    (needed for `written` and for power cuts that lose the cache).
+    `extra_disks` are sizes in MiB of further empty disks, behind those of its system. `write_log` records
+    every write to the disk (needed for `written` and for power cuts that lose the cache).
     """
 
     firmware: str = BIOS
@@ -69,6 +69,7 @@ class Attached:
     port: int
     mail_port: int
     accelerator: str
+    more: tuple[Path, ...] = ()
 
 
 def command_line(hardware: Hardware, around: Attached) -> list[str]:
@@ -137,10 +138,9 @@ def _disk(hardware: Hardware, around: Attached) -> list[str]:
     # A boot order is only given when there is a choice: QEMU's order overrides what the firmware remembers.
     order = ",bootindex=2" if around.stick or around.disc or around.pxe else ""
     nodes += _controller(hardware, "disk0", top, 4, order)
-    for number in range(len(hardware.extra_disks)):
-        file = around.folder / f"extra{number}.qcow2"
+    for number, file in enumerate(around.more):
         nodes += ["-blockdev", f"driver=qcow2,node-name=extra{number},file.driver=file,file.filename={file}"]
-        slot = f"addr={0x18 + number:#x}"
+        slot = f"addr={0x18 + number:#x}"  # behind the first: virtio disks are named in this order
         nodes += ["-device", f"virtio-blk-pci,drive=extra{number},serial=TBEXTRA{number},{slot}"]
     return nodes
 

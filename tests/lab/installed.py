@@ -59,8 +59,10 @@ class SystemSpec:
     """What is installed: firmware ("bios" or "uefi"), how the root is kept, and sizes in MiB.
 
     The thin pool is over-provisioned by half: root + srv = 1.5 x pool. A thick root has no pool, and /srv
-    where `srv` is not 0; one that is a partition has neither. The rest of the disk stays free, on LVM in the
-    VG; where `swap` is 0, it is swap, and no extent is free. `root_fs` is the file system of the root.
+    where `srv` is not 0; one that is a partition has neither. `var` and `usr`, where not 0, are thin volumes
+    of their own; `second` is a second disk, the whole of it a physical volume, and the pool goes over both.
+    The rest of the disk stays free, on LVM in the VG; where `swap` is 0, it is swap, and no extent is free.
+    `root_fs` is the file system of the root.
     """
 
     firmware: str = BIOS
@@ -72,6 +74,9 @@ class SystemSpec:
     storage: str = THIN
     loader: str = GRUB
     root_fs: str = EXT4
+    var: int = 0
+    usr: int = 0
+    second: int = 0
 
     @property
     def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
@@ -99,13 +104,15 @@ class SystemSpec:
 
     def __str__(self) -> str:
         sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
+        sizes += f"-{self.var}-{self.usr}-{self.second}" if self.var or self.usr or self.second else ""
         return f"{self.firmware}-{self.storage}-{sizes}" + self.unusual
 
     @property
     def unusual(self) -> str:
         """What tells it from one with the usual loader and file system, in a name."""
         loader = "" if self.loader == GRUB else f"-{self.loader}"
-        return loader + ("" if self.root_fs == EXT4 else f"-{self.root_fs}")
+        beside = "".join(f"-{name}" for name in ("var", "usr", "second") if getattr(self, name))
+        return loader + ("" if self.root_fs == EXT4 else f"-{self.root_fs}") + beside
 
 
 THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
@@ -114,6 +121,10 @@ THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
 
 THICK_FULL = SystemSpec(storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap=0, root_fs=XFS)
 """The commonest machine room: a linear root of XFS in a volume group without one free extent."""
+
+
+VAR_TWO_DISKS = SystemSpec(disk=4096, pool=4096, root=3072, var=1536, second=3072)
+"""/var on a thin volume of its own, in a pool that lies on two disks."""
 
 
 PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
@@ -130,12 +141,16 @@ ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
 
 @dataclass(frozen=True, slots=True)
 class InstalledSystem:
-    """A finished system in the cache: never written again, machines run on overlays of it."""
+    """A finished system in the cache: never written again, machines run on overlays of it.
+
+    `more` are its further disks.
+    """
 
     spec: SystemSpec
     disk: Path
     variables: Path | None
     offers: Offers
+    more: tuple[Path, ...] = ()
 
 
 FS_TOOLS: dict[str, tuple[str, ...]] = {EXT4: (), XFS: ("xfsprogs",), BTRFS: ("btrfs-progs",)}
@@ -154,7 +169,8 @@ def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     name += wanted.unusual
     folder = cache.cached(name, key, lambda place: _build(place, wanted, available))
     variables = folder / "vars.fd" if wanted.firmware == UEFI else None
-    return InstalledSystem(wanted, folder / "disk.qcow2", variables, available)
+    more = (folder / "second.qcow2",) if wanted.second else ()
+    return InstalledSystem(wanted, folder / "disk.qcow2", variables, available, more)
 
 
 def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
@@ -177,6 +193,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                     _root_of(tree, spec.root_fs)
                 if spec.storage == PARTITION:
                     _by_uuid(tree)
+                _beside(tree, spec)
                 _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
         if spec.firmware == UEFI:
@@ -196,12 +213,21 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "root_uuid": ROOT_UUID,
                 "srv_uuid": SRV_UUID,
                 "swap_uuid": SWAP_UUID,
+                "var": spec.var,
+                "usr": spec.usr,
+                "second": spec.second,
             }
             variables = folder / "vars.fd" if spec.firmware == UEFI else None
-            log = install(kernel, initrd, (disk, root), variables, settings, scratch)
+            raw = [disk, root]
+            if spec.second:
+                raw.append(scratch / "second.raw")
+                run("truncate", "-s", f"{spec.second}M", raw[-1])
+            log = install(kernel, initrd, tuple(raw), variables, settings, scratch)
             (folder / "install.log").write_text(log)
         with stage(f"{spec.firmware} system (disk image)"):
-            run("qemu-img", "convert", "-O", "qcow2", disk, folder / "disk.qcow2", timeout=300)
+            for image in (disk, *raw[2:]):
+                to = folder / f"{image.stem}.qcow2"
+                run("qemu-img", "convert", "-O", "qcow2", image, to, timeout=300)
         for path in folder.iterdir():
             path.chmod(0o444)
 
@@ -253,6 +279,16 @@ def _root_of(tree: Path, fs: str) -> None:
     old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} {FS_OPTIONS[fs]:<15} 0       0"
     assert old in fstab.read_text()
     fstab.write_text(fstab.read_text().replace(old, new))
+
+
+def _beside(tree: Path, spec: SystemSpec) -> None:
+    """The lines of fstab for volumes beside the root, as Debian's installer writes them."""
+    sizes = (("var", spec.var), ("usr", spec.usr))
+    lines = [
+        f"/dev/mapper/vg0-{n:<4} /{n:<15} ext4    defaults        0       2\n" for n, size in sizes if size
+    ]
+    with (tree / "etc/fstab").open("a") as fstab:
+        fstab.writelines(lines)
 
 
 def _by_uuid(tree: Path) -> None:

@@ -16,12 +16,12 @@ LIMIT = 900.0
 def install(
     kernel: Path,
     initrd: Path,
-    disks: tuple[Path, Path],
+    disks: tuple[Path, ...],
     variables: Path | None,
     settings: dict[str, object],
     scratch: Path,
 ) -> str:
-    """Run the VM on (disk, root file system), both raw, and return its console log.
+    """Run the VM on (disk, root file system, further disks), all raw, and return its console log.
 
     `variables` is a UEFI machine's variable store, which grub-install adds its boot entry to. LabError
     when the

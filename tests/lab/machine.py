@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.lab import disks
@@ -37,6 +38,7 @@ class Machine:
         variables: Path | None = None,
         folder: Path | None = None,
         site: dict[str, Path] | None = None,
+        more: tuple[Path, ...] = (),
     ) -> None:
         self.hardware = hardware or Hardware()
         self._own_folder = folder is None
@@ -56,8 +58,9 @@ class Machine:
                 raise LabError("a UEFI machine needs a variable store.")
             self._variables = self.folder / "vars.fd"
             shutil.copyfile(variables, self._variables)
-        for number, size in enumerate(self.hardware.extra_disks):
-            disks.empty(self.folder / f"extra{number}.qcow2", size)
+        self.more = [disks.overlay(image, self._next_disk()) for image in more]
+        """Its further disks: those of its system, then those of `hardware`."""
+        self.more += [disks.empty(self._next_disk(), size) for size in self.hardware.extra_disks]
         self._stick: Path | None = None
         self._disc: Path | None = None
         self._pxe: Path | None = None
@@ -78,7 +81,9 @@ class Machine:
         wanted = hardware or Hardware(firmware=system.spec.firmware)
         if wanted.firmware != system.spec.firmware:
             raise LabError(f"a {system.spec.firmware} system does not start on a {wanted.firmware} machine.")
-        return cls(system.disk, wanted, variables=system.variables, folder=folder, site=site)
+        return cls(
+            system.disk, wanted, variables=system.variables, folder=folder, site=site, more=system.more
+        )
 
     def __enter__(self) -> Machine:
         return self
@@ -90,6 +95,12 @@ class Machine:
         self.kill()
         if self._own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add_disk(self, image: Path) -> Path:
+        """Build in one more disk that holds what the raw `image` does; its qcow2, which takes the writes."""
+        self._must_be_off("have a disk built in")
+        self.more.append(disks.overlay(image, self._next_disk(), "raw"))
+        return self.more[-1]
 
     # ---- media, while off -------------------------------------------------------------------------------
 
@@ -161,6 +172,7 @@ class Machine:
             self.site.port,
             self._mail.port,
             accelerator(self.hardware.acceleration),
+            tuple(self.more),
         )
         try:
             self._emulator = Emulator(command_line(self.hardware, around), self.folder)
@@ -255,10 +267,12 @@ class Machine:
         The stick is forked as well. Both must be closed; this one last, as the other reads its files.
         """
         self._must_be_off("be forked")
-        frozen = self.disk
-        wanted = hardware or self.hardware
-        other = Machine(frozen, wanted, variables=self._variables, folder=folder, site=self.site.folders)
+        frozen, more = self.disk, tuple(self.more)
+        wanted = hardware or replace(self.hardware, extra_disks=())  # they are among `more`
+        site = self.site.folders
+        other = Machine(frozen, wanted, variables=self._variables, folder=folder, site=site, more=more)
         self.disk = disks.overlay(frozen, self._next_disk())
+        self.more = [disks.overlay(image, self._next_disk()) for image in more]
         if self._stick is not None:
             held = self._stick
             other._stick = disks.overlay(held, other.folder / "stick.qcow2")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.model.machine import InstalledSystem, LoaderKind, Storage
+from appliance.model.machine import InstalledSystem, LoaderKind, Role, Storage
 from appliance.model.seen import BOOTED, RECOGNISED_SYSTEMS, Seen, only_recognised, seen
 from tests.fixtures.machines.derive import load
 
@@ -31,6 +31,7 @@ def test_debian_12_on_thin_lvm_by_grub_was_booted_by_us() -> None:
         replace(debian(), loader=replace(debian().loader, bls=True)),
         replace(debian(), loader=replace(debian().loader, kind=LoaderKind.SYSTEMD_BOOT)),
         replace(debian(), root=replace(debian().root, storage=Storage.BTRFS)),
+        replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/usr"),)),
     ],
 )
 def test_what_differs_in_one_thing_is_only_recognised(other: InstalledSystem) -> None:

@@ -176,6 +176,10 @@ def _name_lines(plan: Plan) -> list[Line]:
     rows.append(pair("Twin", f"{names.vg}/{names.work}, VM {names.domain or names.run}"))
     rows.append(pair("Sealed", f"{names.vg}/{names.sealed} when the tests are done"))
     rows += [
+        pair("With it", f"{names.vg}/{ours} of {origin}, sealed in the same freeze")
+        for origin, ours in names.set_base
+    ]
+    rows += [
         pair("Data copy", f"{names.vg}/{ours} of {origin}, thrown away after")
         for origin, ours in names.data_work
     ]

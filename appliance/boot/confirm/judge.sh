@@ -30,7 +30,7 @@ confirm_booted() {
 # The value of key $2 in the file $1 of "key value" lines, else $3.
 confirm_value() {
     confirm_found=$3
-    while read -r confirm_key confirm_rest; do
+    [ ! -r "$1" ] || while read -r confirm_key confirm_rest; do
         [ "$confirm_key" != "$2" ] || confirm_found=$confirm_rest
     done <"$1"
     echo "$confirm_found"
@@ -249,10 +249,15 @@ verb_confirm() {
 # deadline RUN: whatever hangs, after its time the trial is given back. Emergency mode does not stop it.
 verb_deadline() {
     confirm_booted "twinboot.trial=$1" || return 0
-    ! confirm_loader "$1" || sdboot_begun "$1"
-    confirm_end=$(confirm_value "$CONFIRM_HOME/$1/conf" deadline "$CONFIRM_DEADLINE")
-    confirm_keeping=$(($(confirm_mkconfig "$1") + 200))
+    confirm_begun=0
     while :; do
+        # A /var on a volume of its own is mounted later: until then, and if it never is, the usual time runs.
+        if [ "$confirm_begun" = 0 ] && [ -r "$CONFIRM_HOME/$1/conf" ]; then
+            confirm_begun=1
+            ! confirm_loader "$1" || sdboot_begun "$1"
+        fi
+        confirm_end=$(confirm_value "$CONFIRM_HOME/$1/conf" deadline "$CONFIRM_DEADLINE")
+        confirm_keeping=$(($(confirm_mkconfig "$1") + 200))
         confirm_more=0
         # A keep that has begun is given its time: it is not what hangs.
         [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$confirm_keeping

@@ -24,6 +24,7 @@ from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.metal import why_not_on_the_metal
+from appliance.workflow.steps.volume_set import beneath
 
 KEPT_FILES = "var/lib/twinboot/boot"
 """Inside the trial volume: the files its dpkg owns in /boot, as the twin left them."""
@@ -52,7 +53,10 @@ def trial_root(host: Host, ground: Ground) -> Iterator[Path]:
     store, trial = ground.store(host), ground.snapshot(SnapshotRole.TRIAL)
     device = store.activate(trial)
     try:
-        with mounted_readonly(host, device, ground.system.root.fstype, ground.work.scratch / "trial") as root:
+        with (
+            mounted_readonly(host, device, ground.system.root.fstype, ground.work.scratch / "trial") as root,
+            beneath(host, ground, SnapshotRole.TRIAL, root),
+        ):
             yield root
     finally:
         store.deactivate(trial)
@@ -75,15 +79,13 @@ def staged_system(ground: Ground, root: Path, *extra: str) -> StagedSystem:
 
 @dataclass(frozen=True, slots=True)
 class CheckStill(OnGround):
-    """The origin must not have been written since the snapshot."""
+    """No volume of the origin must have been written since the snapshot."""
 
     def do(self, ctx: Context) -> None:
-        base = self.ground.snapshot(SnapshotRole.BASE)
-        written = self.ground.store(ctx.host).changed_since(self.ground.system.root.lv, base)
+        store, bases = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.BASE)
+        written = sum(store.changed_since(base.origin, base).bytes for base in bases)
         if written:
-            raise Refused(
-                (f"The old system has run since ({written.bytes >> 10} KiB differ): rehearse again.",)
-            )
+            raise Refused((f"The old system has run since ({written >> 10} KiB differ): rehearse again.",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,36 +124,40 @@ class TakeSafety(OnGround):
 
 @dataclass(frozen=True, slots=True)
 class Show(OnGround):
-    """The trial volume comes up with the machine from now on; before, the old system never saw it."""
+    """The trial volumes come up with the machine from now on; before, the old system never saw it."""
 
     def done(self, ctx: Context) -> bool:
-        return self.ground.store(ctx.host).shown(self.ground.snapshot(SnapshotRole.TRIAL))
+        store = self.ground.store(ctx.host)
+        return all(store.shown(trial) for trial in self.ground.whole_set(SnapshotRole.TRIAL))
 
     def do(self, ctx: Context) -> None:
-        self.ground.store(ctx.host).show(self.ground.snapshot(SnapshotRole.TRIAL))
+        for trial in self.ground.whole_set(SnapshotRole.TRIAL):
+            self.ground.store(ctx.host).show(trial)
 
     def undo(self, ctx: Context) -> None:
-        self.ground.store(ctx.host).hide(self.ground.snapshot(SnapshotRole.TRIAL))
+        for trial in self.ground.whole_set(SnapshotRole.TRIAL):
+            self.ground.store(ctx.host).hide(trial)
 
 
 @dataclass(frozen=True, slots=True)
 class Hide(OnGround):
-    """Rolled back, it stays down again: the old system shall not find its root's UUID a second time.
+    """Rolled back, they stay down again: the old system shall not find its own UUIDs a second time.
 
-    Where the loader's own default entry starts it, as it does from a keep on, it stays up: that entry is what
-    the machine boots should the sector be lost.
+    Where the loader's own default entry starts them, as it does from a keep on, they stay up: that entry is
+    what the machine boots should the sector be lost.
     """
 
     def done(self, ctx: Context) -> bool:
-        store, trial = self.ground.store(ctx.host), self.ground.snapshot(SnapshotRole.TRIAL)
-        if not store.exists(trial) or not store.shown(trial):
+        store, trials = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.TRIAL)
+        if not any(store.exists(trial) and store.shown(trial) for trial in trials):
             return True
         boot = open_boot(ctx.host, self.ground.boot_place())
         own = loader_of(self.ground, ctx.host).view(boot).own
         return own is None or own.root == self.ground.trial_device
 
     def do(self, ctx: Context) -> None:
-        self.ground.store(ctx.host).hide(self.ground.snapshot(SnapshotRole.TRIAL))
+        for trial in self.ground.whole_set(SnapshotRole.TRIAL):
+            self.ground.store(ctx.host).hide(trial)
 
     def undo(self, ctx: Context) -> None:
         return None

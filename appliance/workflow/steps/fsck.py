@@ -9,7 +9,8 @@ from appliance.errors import FileSystemFailed
 from appliance.host.files import mounted
 from appliance.host.run import Command, Effect, Host, Output
 from appliance.model.events import Line
-from appliance.volumes.base import SnapshotRole
+from appliance.model.machine import Volume
+from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 
@@ -30,17 +31,21 @@ class CheckFileSystem(OnGround):
     """e2fsck -f -y or xfs_repair on the work snapshot, then a second look that must find nothing."""
 
     def do(self, ctx: Context) -> None:
-        ground = self.ground
-        work = ground.snapshot(SnapshotRole.WORK)
-        store, fstype = ground.store(ctx.host), ground.system.root.fstype
+        system = self.ground.system
+        self._mend(ctx, system.root, self.ground.snapshot(SnapshotRole.WORK))
+        for volume, work in self.ground.beside(SnapshotRole.WORK):
+            self._mend(ctx, volume, work)
+
+    def _mend(self, ctx: Context, volume: Volume, work: Snapshot) -> None:
+        store = self.ground.store(ctx.host)
         device = store.activate(work)
-        said = mend(ctx.host, device, fstype, lambda: self._replay(ctx, device))
+        said = mend(ctx.host, device, volume.fstype, lambda: self._replay(ctx, device, volume.fstype))
         store.deactivate(work)
         for words in said:
             ctx.tell(Line(source="disk", text=words))
 
-    def _replay(self, ctx: Context, device: str) -> None:
-        with mounted(ctx.host, device, self.ground.system.root.fstype, self.ground.work.scratch / "replay"):
+    def _replay(self, ctx: Context, device: str, fstype: str) -> None:
+        with mounted(ctx.host, device, fstype, self.ground.work.scratch / "replay"):
             pass
 
 

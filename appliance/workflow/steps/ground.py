@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from appliance.boot.base import BootPlace
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
-from appliance.volumes.base import PutBack, RehearsalStore, Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.base import BESIDE, PutBack, RehearsalStore, Snapshot, SnapshotRole, SnapshotStore
 from appliance.volumes.choose import choose_elsewhere, choose_store
 from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
@@ -25,11 +26,17 @@ def boot_place(system: InstalledSystem, runtime: Path) -> BootPlace:
     return choose.boot_place(system, runtime / "boot")
 
 
-def rooted_at(system: InstalledSystem, lv: str, device: str) -> InstalledSystem:
-    """The same system with another volume of its volume group as its root."""
-    root = replace(system.root, lv=lv, device=device)
-    volumes: tuple[Volume, ...] = tuple(root if v.lv == system.root.lv else v for v in system.volumes)
-    return replace(system, root=root, volumes=volumes)
+def standing_on(system: InstalledSystem, others: Mapping[str, str]) -> InstalledSystem:
+    """The same system on other volumes of its volume group: `others` names them by those they stand for."""
+
+    def other(volume: Volume) -> Volume:
+        if not volume.lv or volume.lv not in others or volume.vg != system.root.vg:
+            return volume
+        name = others[volume.lv]
+        return replace(volume, lv=name, device=mapper_path(volume.vg, name))
+
+    volumes = tuple(other(volume) for volume in system.volumes)
+    return replace(system, root=other(system.root), volumes=volumes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,10 @@ class Ground:
 
     def store(self, host: Host) -> SnapshotStore:
         group, system = self.machine.vg(self.names.vg), self.system
-        if group is not None and group.lv(system.root.lv) is None:
-            # A retire was cut short: the old root is gone, the kept one not yet renamed.
-            system = rooted_at(system, self.names.trial, self.trial_device)
+        if group is not None:
+            # A retire was cut short: old volumes are gone, the kept ones not yet renamed.
+            gone = {lv: trial for lv, trial in self.trials.items() if group.lv(lv) is None}
+            system = standing_on(system, gone)
         return choose_store(host, self.machine, system)
 
     def snapshot(self, role: SnapshotRole) -> Snapshot:
@@ -90,6 +98,32 @@ class Ground:
             SnapshotRole.SCRATCH: (names.scratch, ""),
         }[role]
         return Snapshot(names.vg, lv, origin, names.run, role)
+
+    def beside(self, role: SnapshotRole) -> tuple[tuple[Volume, Snapshot], ...]:
+        """What plays `role`, one of the root's, for each volume of the set beside it: those above first."""
+        names = self.names
+        pairs, origins = {
+            SnapshotRole.BASE: (names.set_base, ()),
+            SnapshotRole.WORK: (names.set_work, names.set_base),
+            SnapshotRole.SEALED: (names.set_sealed, names.set_work),
+            SnapshotRole.TRIAL: (names.set_trial, names.set_sealed),
+            SnapshotRole.PROOF: (names.set_proof, names.set_trial),
+        }[role]
+        ours, taken_of = dict(pairs), dict(origins)
+        return tuple(
+            (v, Snapshot(names.vg, ours[v.lv], taken_of.get(v.lv, v.lv), names.run, BESIDE[role]))
+            for v in self.system.beside_root
+            if v.lv in ours
+        )
+
+    def whole_set(self, role: SnapshotRole) -> tuple[Snapshot, ...]:
+        """What plays `role` for the volume set: the root's, then that of each volume beside it."""
+        return (self.snapshot(role), *(snapshot for _, snapshot in self.beside(role)))
+
+    @property
+    def trials(self) -> dict[str, str]:
+        """The trial volume of each volume of the set, by the LV it stands for, the root's first."""
+        return {self.system.root.lv: self.names.trial} | dict(self.names.set_trial)
 
     def proof_scratch(self) -> Snapshot:
         return Snapshot(self.names.vg, self.names.proof_scratch, "", self.names.run, SnapshotRole.SCRATCH)

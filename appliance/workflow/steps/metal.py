@@ -41,7 +41,12 @@ def root_stack_of(host: Host, ground: Ground) -> RootStack | None:
     if group is None:
         return None
     disks = tuple(d.path for pv in group.pvs if (d := ground.machine.disk_of(pv.path)) is not None)
-    return root_stack(disks, ground.store(host).boot_stack, ground.system.root.fstype)
+    # An initrd mounts /usr as well, where that is a volume of its own (initramfs-tools(7)).
+    fstypes = (
+        ground.system.root.fstype,
+        *(v.fstype for v in ground.system.beside_root if v.target == "/usr"),
+    )
+    return root_stack(disks, ground.store(host).boot_stack, *fstypes)
 
 
 def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:

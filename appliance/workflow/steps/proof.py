@@ -13,6 +13,7 @@ from appliance.checks.facts import parse
 from appliance.errors import ApplianceError, Cancelled, TwinFailed
 from appliance.host.files import mounted, mounted_readonly
 from appliance.model.events import Line
+from appliance.model.machine import mapper_path
 from appliance.model.verdict import Facts
 from appliance.patching.job import rest_after
 from appliance.twin.hypervisor import PowerState
@@ -67,7 +68,8 @@ class ProofBoot(OnGround):
     def _lay_out(self, ctx: Context) -> None:
         ground = self.ground
         store = ground.store(ctx.host)
-        store.create(ground.snapshot(SnapshotRole.PROOF))
+        for proof in ground.whole_set(SnapshotRole.PROOF):
+            store.create(proof)
         for data in ground.data_snapshots(SnapshotRole.DATA_PROOF):
             store.create(data)
         store.create(ground.proof_scratch(), scratch_bytes(ctx.host, ground, PROOF))
@@ -110,7 +112,16 @@ class ProofBoot(OnGround):
         self.ground.work.save("proof-facts", facts)
         if facts.root != self.ground.trial_device:
             return f"the root is {facts.root}, not {self.ground.trial_device}"
-        return why
+        return why or self._mounted_elsewhere(facts)
+
+    def _mounted_elsewhere(self, facts: Facts) -> str:
+        """A sentence where a volume of the set beside the root is not the trial's; empty where all are."""
+        where = {words[0]: words[-1] for mount in facts.mounts if (words := mount.split(" "))}
+        for volume, trial in self.ground.beside(SnapshotRole.TRIAL):
+            wanted = mapper_path(trial.vg, trial.lv)
+            if where.get(volume.target) != wanted:
+                return f"{volume.target} is {where.get(volume.target, 'not mounted')}, not {wanted}"
+        return ""
 
     def _confirmed(self, ctx: Context, twin: Twin) -> str:
         """Wait for the word of the confirm unit; empty when it is good."""

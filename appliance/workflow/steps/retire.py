@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from appliance.model.lineage import State
 from appliance.model.machine import mapper_path
 from appliance.model.plan import PlannedStep
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
-from appliance.workflow.retirement import first_name
+from appliance.workflow.retirement import first_name, first_names
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.volume_set import installed_beneath
 
 HOME = "var/lib/twinboot"
 _HOME_OF = re.compile(r"tb(\d+)\Z")
@@ -50,18 +51,17 @@ class LetGo(OnGround):
     """The point of no return for a kept run's old system: its root is tagged, from then on it is deleted."""
 
     def done(self, ctx: Context) -> bool:
-        store, first = self.ground.store(ctx.host), first_name(self.ground.names)
-        if not store.present(first) or not store.present(self.ground.names.trial):
-            return (
-                True  # deleted already; where the trial's name is gone, the kept volume bears the first one
-            )
-        return any(s.lv == first for s in store.ours())
+        store = self.ground.store(ctx.host)
+        ours = {s.lv for s in store.ours()}
+        return all(
+            # Deleted already; where the trial's name is gone, the kept volume bears the first one.
+            not store.present(first) or not store.present(trial) or first in ours
+            for trial, first in first_names(self.ground.names).items()
+        )
 
     def do(self, ctx: Context) -> None:
-        ground, first = self.ground, first_name(self.ground.names)
-        refuse_what_is_needed(ctx, ground)
-        if first in ground.whole.doomed:
-            ground.store(ctx.host).adopt(first, ground.names.run)
+        refuse_what_is_needed(ctx, self.ground)
+        let_go(self.ground.store(ctx.host), self.ground)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +69,18 @@ class DeleteDoomed(OnGround):
     """Exactly the volumes the plan names; the installed root among them is taken over first."""
 
     def done(self, ctx: Context) -> bool:
-        store, names = self.ground.store(ctx.host), self.ground.names
-        doomed, first = set(self.ground.whole.doomed), first_name(names)
-        if names.trial not in doomed and not store.present(names.trial):
-            return True  # the kept volume was renamed already, which needs all of them to be gone
-        return not (first in doomed and store.present(first)) and not doomed & {s.lv for s in store.ours()}
+        store, doomed = self.ground.store(ctx.host), set(self.ground.whole.doomed)
+        if renamed(store, self.ground):
+            return True  # a kept volume was renamed already, which needs all of them to be gone
+        first = doomed & set(first_names(self.ground.names).values())
+        return not any(store.present(lv) for lv in first) and not doomed & {s.lv for s in store.ours()}
 
     def do(self, ctx: Context) -> None:
-        store, names = self.ground.store(ctx.host), self.ground.names
-        doomed, first = set(self.ground.whole.doomed), first_name(names)
+        store = self.ground.store(ctx.host)
         refuse_what_is_needed(ctx, self.ground)
-        if first in doomed and store.present(first):
-            store.adopt(first, names.run)
-        delete_doomed(ctx, self.ground)
+        if not renamed(store, self.ground):
+            let_go(store, self.ground)
+            delete_doomed(ctx, self.ground)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,9 @@ class BootByUuid(OnGround):
 
 @dataclass(frozen=True, slots=True)
 class GiveNameBack(OnGround):
-    """The kept volume's fstab names the first name again, our unit goes, then the volume is renamed."""
+    """The volumes beside the root are renamed while fstab names them by UUID, so that the kept system starts
+    whichever name they have. Then its fstab names the first names again, our unit goes, the root is renamed.
+    """
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
@@ -106,13 +107,34 @@ class GiveNameBack(OnGround):
         kept = _kept(store, trial)
         if kept is not None:
             device, fstype = store.activate(kept), ground.system.root.fstype
-            with mounted(ctx.host, device, fstype, ground.work.scratch / "kept") as root:
-                clear(root)
+            here, called = ground.work.scratch / "kept", self._first_names_beside()
+            if any(store.present(s.lv) for _, s in ground.beside(SnapshotRole.TRIAL)):
+                uuids = {v.target: f"UUID={v.fsuuid}" for v, _ in ground.beside(SnapshotRole.TRIAL)}
+                with mounted(ctx.host, device, fstype, here) as root:
+                    fstab.point_on(root, uuids)
+                self._rename_beside(ctx, store)
+            with (
+                mounted(ctx.host, device, fstype, here) as root,
+                installed_beneath(ctx.host, ground, root, called, writable=True),
+            ):
+                clear(root, ("/", *(v.target for v, _ in ground.beside(SnapshotRole.TRIAL))))
             store.deactivate(kept)
         # Also where its name is gone already: bringing it home may have been cut short.
         store.settle(replace(trial, role=SnapshotRole.KEPT), first)
         if kept is not None:
             ctx.tell(Line(source="run", text=f"{trial.lv} is called {first} again"))
+
+    def _first_names_beside(self) -> dict[str, str]:
+        firsts = first_names(self.ground.names)
+        return {v.lv: firsts[s.lv] for v, s in self.ground.beside(SnapshotRole.TRIAL)}
+
+    def _rename_beside(self, ctx: Context, store: SnapshotStore) -> None:
+        firsts = first_names(self.ground.names)
+        for _, trial in self.ground.beside(SnapshotRole.TRIAL):
+            if (kept := _kept(store, trial)) is not None:
+                store.deactivate(kept)
+                store.settle(kept, firsts[trial.lv])
+                ctx.tell(Line(source="run", text=f"{trial.lv} is called {firsts[trial.lv]} again"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +148,8 @@ class BootByName(OnGround):
             loader = loader_of(ground, ctx.host)
             loader.settled(boot, ground.names.run, ground.trial_device, mapper_path(vg, first))
         store = ground.store(ctx.host)
-        store.disown(first)
+        for each in first_names(ground.names).values():
+            store.disown(each)
         store.release()
 
 
@@ -151,6 +174,19 @@ def refuse_what_is_needed(ctx: Context, ground: Ground) -> None:
         )  # fmt: skip
 
 
+def let_go(store: SnapshotStore, ground: Ground) -> None:
+    """Tag the old system's volumes that the plan names, so that they may be deleted."""
+    for first in first_names(ground.names).values():
+        if first in ground.whole.doomed and store.present(first):
+            store.adopt(first, ground.names.run)
+
+
+def renamed(store: SnapshotStore, ground: Ground) -> bool:
+    """Whether a volume of the kept system has its first name back: nothing of that name is doomed."""
+    kept = set(ground.names.trials) - set(ground.whole.doomed)
+    return any(not store.present(trial) for trial in kept)
+
+
 def delete_doomed(ctx: Context, ground: Ground) -> None:
     """Exactly the volumes the plan names, and of those only what carries our tag."""
     store = ground.store(ctx.host)
@@ -162,8 +198,9 @@ def delete_doomed(ctx: Context, ground: Ground) -> None:
     ctx.tell(StateChanged(state=State.RETIRED))
 
 
-def clear(root: Path) -> None:
-    """Take our edits out of the kept system mounted at `root`. Safe to repeat and half-done."""
+def clear(root: Path, targets: Iterable[str] = ("/",)) -> None:
+    """Take our edits out of the kept system mounted at `root`; `targets` are the places of its volume set.
+    Safe to repeat and half-done."""
     homes = sorted(
         (int(found[1]), place)
         for place in (root / HOME).glob("tb*")
@@ -171,7 +208,7 @@ def clear(root: Path) -> None:
     )
     for _, home in homes:
         if (home / "fstab.first").is_file():
-            fstab.turn_root_back(root, home / "fstab.first")
+            fstab.turn_back(root, home / "fstab.first", targets)
             kernel_cmdline.turn_back(root, str(home.relative_to(root)))
             break
     for _, home in homes:
@@ -180,7 +217,7 @@ def clear(root: Path) -> None:
 
 
 def _kept(store: SnapshotStore, trial: Snapshot) -> Snapshot | None:
-    """The kept volume under its run's name; None where it was renamed already."""
+    """A kept volume under its run's name; None where it was renamed already."""
     if any(s.lv == trial.lv for s in store.ours()):
         return store.keep(trial)
     return None
@@ -193,7 +230,10 @@ def owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
         return ()
     device = store.activate_installed(root.lv)
     try:
-        with mounted_readonly(host, device, root.fstype, ground.work.scratch / "installed") as place:
+        with (
+            mounted_readonly(host, device, root.fstype, ground.work.scratch / "installed") as place,
+            installed_beneath(host, ground, place),
+        ):
             return names_in_use(place)
     finally:
         store.deactivate_installed(root.lv)

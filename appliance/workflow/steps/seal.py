@@ -29,6 +29,7 @@ from appliance.workflow.steps.data import written_since
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.initrd import fit_for_the_metal
 from appliance.workflow.steps.twins import WORK, twin_of
+from appliance.workflow.steps.volume_set import beneath, twins_beneath
 
 FINISH = (
     "Repair a copy of it (X on the console, or `twinboot repair --finish-packages`): half done before.",
@@ -41,7 +42,8 @@ class Seal(OnGround):
     """No package lock, nothing half-installed, our hand proven removed; freeze, snapshot, thaw."""
 
     def done(self, ctx: Context) -> bool:
-        return self.ground.copies(ctx.host).exists(self.ground.snapshot(SnapshotRole.SEALED))
+        store = self.ground.copies(ctx.host)
+        return all(store.exists(sealed) for sealed in self.ground.whole_set(SnapshotRole.SEALED))
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
@@ -53,9 +55,15 @@ class Seal(OnGround):
                 next_actions=(*(FINISH if self._was_unfinished() else ()), *OTHER_PATCHES),
             )
         twin.clean_before_seal()
-        store, work = ground.copies(ctx.host), ground.snapshot(SnapshotRole.WORK)
-        sealed = ground.snapshot(SnapshotRole.SEALED)
-        held = twin.while_frozen(lambda: store.seal(work, sealed, twin.pull_plug))
+        store, work = ground.copies(ctx.host), ground.whole_set(SnapshotRole.WORK)
+        pairs = tuple(zip(work, ground.whole_set(SnapshotRole.SEALED), strict=True))
+
+        def seal() -> None:
+            """All of the set in one freeze: none of its volumes is older than another."""
+            for each, sealed in pairs:
+                store.seal(each, sealed, twin.pull_plug)
+
+        held = twin.while_frozen(seal)
         label = "frozen" if held else "crash-consistent"
         ground.work.save("seal", label)
         ctx.tell(Line(source="run", text=f"sealed while the twin ran: {label}"))
@@ -66,7 +74,8 @@ class Seal(OnGround):
         return control is not None and bool(control.half_configured)
 
     def undo(self, ctx: Context) -> None:
-        self.ground.copies(ctx.host).delete(self.ground.snapshot(SnapshotRole.SEALED))
+        for sealed in self.ground.whole_set(SnapshotRole.SEALED):
+            self.ground.copies(ctx.host).delete(sealed)
         self.ground.work.forget("seal")
 
 
@@ -95,6 +104,7 @@ class StopTwin(OnGround):
         fstype, part = ground.system.root.fstype, ground.system.root_part
         with (
             mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root", part) as root,
+            twins_beneath(ctx.host, ground, twin, root),
             mounted_readonly(ctx.host, twin.boot_device, boot.fstype, here / "twin-boot") as files,
         ):
             copy_boot_files(root, files, boot_files(ground))
@@ -110,7 +120,7 @@ def boot_files(ground: Ground) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class MakeTrial(OnGround):
-    """A writable snapshot of the sealed one, with the metal's edits: fstab, confirm unit, its boot files."""
+    """A writable snapshot of each sealed one, with the metal's edits: fstab, confirm unit, its boot files."""
 
     def done(self, ctx: Context) -> bool:
         return self.ground.work.saved("metal-edits")
@@ -118,19 +128,28 @@ class MakeTrial(OnGround):
     def do(self, ctx: Context) -> None:
         ground = self.ground
         store, trial = ground.store(ctx.host), ground.snapshot(SnapshotRole.TRIAL)
-        store.create(trial)
-        device, here = store.activate(trial), ground.work.scratch
-        with mounted(ctx.host, device, ground.system.root.fstype, here / "trial") as root:
+        for each in ground.whole_set(SnapshotRole.TRIAL):
+            store.create(each)
+        device, fstype, here = store.activate(trial), ground.system.root.fstype, ground.work.scratch
+        with (
+            mounted(ctx.host, device, fstype, here / "trial") as root,
+            beneath(ctx.host, ground, SnapshotRole.TRIAL, root, writable=True),
+        ):
             edits = self._boot_files(root)
             fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
-            fstab.point_root(root, ground.trial_device, first)
+            fstab.point(root, self._devices(), first)
             edits += self._install_confirm(root, self._failed_before(ctx))
             edits += ("etc/fstab", str(first.relative_to(root)), *self._name_new_root(ctx, root))
         store.deactivate(trial)
         shutil.rmtree(boot_files(ground), ignore_errors=True)
         ground.work.save("metal-edits", edits)
         ctx.tell(StateChanged(state=State.SEALED))
+
+    def _devices(self) -> dict[str, str]:
+        """Where each volume of the set is from now on, by its place in the system."""
+        beside = self.ground.beside(SnapshotRole.TRIAL)
+        return {"/": self.ground.trial_device} | {v.target: mapper_path(s.vg, s.lv) for v, s in beside}
 
     def _boot_files(self, root: Path) -> tuple[str, ...]:
         if self.ground.system.boot is None:
@@ -149,7 +168,10 @@ class MakeTrial(OnGround):
         ground = self.ground
         store, base = ground.store(ctx.host), ground.snapshot(SnapshotRole.BASE)
         device, fstype = store.activate(base), ground.system.root.fstype
-        with mounted_readonly(ctx.host, device, fstype, ground.work.scratch / "base") as root:
+        with (
+            mounted_readonly(ctx.host, device, fstype, ground.work.scratch / "base") as root,
+            beneath(ctx.host, ground, SnapshotRole.BASE, root),
+        ):
             found = failed_before(ctx.host, root)
         store.deactivate(base)
         return found
@@ -174,7 +196,8 @@ class MakeTrial(OnGround):
         return confirm.install(root, trial, script(*confirm.parts()), expected)
 
     def undo(self, ctx: Context) -> None:
-        self.ground.store(ctx.host).delete(self.ground.snapshot(SnapshotRole.TRIAL))
+        for trial in self.ground.whole_set(SnapshotRole.TRIAL):
+            self.ground.store(ctx.host).delete(trial)
         self.ground.work.forget("metal-edits")
 
 

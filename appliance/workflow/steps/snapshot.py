@@ -10,7 +10,7 @@ from appliance.errors import ApplianceError, OutOfSpace, Refused
 from appliance.host.run import Host, read
 from appliance.model.events import Gauge, Line, StateChanged
 from appliance.model.lineage import State
-from appliance.model.machine import Firmware
+from appliance.model.machine import Disk, Firmware, Machine
 from appliance.model.plan import FULL
 from appliance.volumes.base import Snapshot, SnapshotRole, too_little_room
 from appliance.volumes.state import NAME as STATE
@@ -21,6 +21,9 @@ from appliance.workflow.steps.twins import WORK, scratch_bytes
 
 BLOCK = 256 * 1024
 ZEROS = bytes(BLOCK)
+MIB = 1 << 20
+LABEL = 4096
+"""Bytes of a physical volume that LVM writes only when it is made or joins a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
         if part is not None:
             found[part.path] = sha256_of(Path(part.path), part.size)
     for disk in ground.machine.disks:
-        found[f"{disk.path} first MiB"] = sha256_of(Path(disk.path), 1024 * 1024)
+        size = head_of(ground.machine, disk)
+        found[f"{disk.path} first {size >> 10} KiB"] = sha256_of(Path(disk.path), size)
     if ground.machine.firmware is Firmware.UEFI:
         said = host.run(read("efibootmgr", "-v", timeout=30)).stdout
         lines = [li for li in said.splitlines() if li.startswith(("Boot0", "Boot1", "BootOrder", "BootNext"))]
@@ -56,6 +60,14 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
             if variable.name.startswith(("db", "Mok", "PK", "KEK", "LoaderEntry", "LoaderConfig")):
                 found[variable.name] = hashlib.sha256(variable.read_bytes()).hexdigest()
     return found | (sectors_written(ground) if ground.rehearses_only else {})
+
+
+def head_of(machine: Machine, disk: Disk) -> int:
+    """Bytes at the beginning of `disk` that no act of ours may change: where a PV begins there, LVM's own
+    text of the volumes lies behind the label in its first 4 KiB (lvm2, lib/format_text/layout.h)."""
+    pvs = {pv.path for group in machine.volume_groups for pv in group.pvs}
+    begins = [0 for _ in pvs & {disk.path}] + [p.start for p in disk.partitions if p.path in pvs]
+    return min([MIB, *(start + LABEL for start in begins)])
 
 
 def sectors_written(ground: Ground, sys: Path = Path("/sys/block")) -> dict[str, str]:
@@ -125,14 +137,14 @@ class ProveUnchanged(OnGround):
         """A copy elsewhere reads the origin through what cannot write; the disks' own counts prove it."""
         if self.ground.rehearses_only:
             return []
-        origin, base = self.ground.system.root.lv, self.ground.snapshot(SnapshotRole.BASE)
-        written = self.ground.store(ctx.host).changed_since(origin, base)
-        return [f"{origin} ({written.bytes} bytes)"] if written else []
+        store, bases = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.BASE)
+        found = ((base.origin, store.changed_since(base.origin, base)) for base in bases)
+        return [f"{origin} ({written.bytes} bytes)" for origin, written in found if written]
 
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshots(OnGround):
-    """Base and work volume of the root, one throw-away of every data volume, and the scratch volume.
+    """Base and work volumes of the volume set, one throw-away of every data volume, and the scratch volume.
 
     From the first of them on, a power cut leaves the installed system with snapshots: it must boot with them.
     """
@@ -143,8 +155,8 @@ class TakeSnapshots(OnGround):
     def _all(self) -> tuple[Snapshot, ...]:
         ground = self.ground
         return (
-            ground.snapshot(SnapshotRole.BASE),
-            ground.snapshot(SnapshotRole.WORK),
+            *ground.whole_set(SnapshotRole.BASE),
+            *ground.whole_set(SnapshotRole.WORK),
             *ground.data_snapshots(SnapshotRole.DATA_WORK),
             ground.snapshot(SnapshotRole.SCRATCH),
         )
@@ -153,8 +165,8 @@ class TakeSnapshots(OnGround):
         store, ground = self.ground.copies(ctx.host), self.ground
         if reasons := why_not_under_snapshots(ctx.host, ground):
             raise Refused(reasons)
-        store.create(ground.snapshot(SnapshotRole.BASE))
-        store.create(ground.snapshot(SnapshotRole.WORK))
+        for each in (*ground.whole_set(SnapshotRole.BASE), *ground.whole_set(SnapshotRole.WORK)):
+            store.create(each)
         for data in ground.data_snapshots(SnapshotRole.DATA_WORK):
             store.create(data)
         store.create(ground.snapshot(SnapshotRole.SCRATCH), scratch_bytes(ctx.host, ground, WORK))
@@ -165,6 +177,6 @@ class TakeSnapshots(OnGround):
         store.delete(ground.snapshot(SnapshotRole.SCRATCH))
         for data in ground.data_snapshots(SnapshotRole.DATA_WORK):
             store.delete(data)
-        store.delete(ground.snapshot(SnapshotRole.WORK))
-        store.delete(ground.snapshot(SnapshotRole.BASE))
+        for each in (*ground.whole_set(SnapshotRole.WORK), *ground.whole_set(SnapshotRole.BASE)):
+            store.delete(each)
         store.release()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from appliance.checks.health import script
 from appliance.errors import Refused
+from appliance.host.files import Inside
 from appliance.host.run import Host
 from appliance.model.events import Event, Line
 from appliance.model.machine import InstalledSystem, Machine
@@ -24,11 +25,17 @@ from appliance.twin.twin import Twin
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose import every_pv
 from appliance.workflow.runner import Context
-from appliance.workflow.steps.ground import Ground, rooted_at
+from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.steps.room import OFTEN, Room, watch
 from appliance.workflow.stick import BUNDLES, CHECKS, bundle_folder, checks, chosen_checks
 
 WORK, PROOF = "work", "proof"
+UNDER = {
+    WORK: (SnapshotRole.WORK, SnapshotRole.DATA_WORK),
+    PROOF: (SnapshotRole.PROOF, SnapshotRole.DATA_PROOF),
+}
+"""What the volumes of the set, and those of data, are for that lie under a twin."""
+
 HEALTH = Tools().file("health.sh")
 BUNDLE = Tools().file("bundle")
 LARGER = "Rehearse with the copy in a larger place (--store)."
@@ -37,19 +44,19 @@ LARGER = "Rehearse with the copy in a larger place (--store)."
 def volumes_of(ground: Ground, part: str) -> tuple[Snapshot, ...]:
     """The throw-away volumes under the twin `part`, root first."""
     if part == WORK:
-        root, scratch = ground.snapshot(SnapshotRole.WORK), ground.snapshot(SnapshotRole.SCRATCH)
-        return (root, *ground.data_snapshots(SnapshotRole.DATA_WORK), scratch)
-    root, scratch = ground.snapshot(SnapshotRole.PROOF), ground.proof_scratch()
-    return (root, *ground.data_snapshots(SnapshotRole.DATA_PROOF), scratch)
+        system, scratch = ground.whole_set(SnapshotRole.WORK), ground.snapshot(SnapshotRole.SCRATCH)
+        return (*system, *ground.data_snapshots(SnapshotRole.DATA_WORK), scratch)
+    system, scratch = ground.whole_set(SnapshotRole.PROOF), ground.proof_scratch()
+    return (*system, *ground.data_snapshots(SnapshotRole.DATA_PROOF), scratch)
 
 
 def seen_by(host: Host, ground: Ground, part: str) -> tuple[Machine, InstalledSystem]:
-    """Machine and system as the twin is to have them: for the proof, the trial volume is the root."""
+    """Machine and system as the twin is to have them: for the proof, the trial volumes are it."""
     if part == WORK:
         return ground.machine, ground.system
     groups = read_groups(host, every_pv(ground.machine), ground.work.runtime / "probe")
     machine = replace(ground.machine, volume_groups=tuple(group for group, _ in groups))
-    return machine, rooted_at(ground.system, ground.names.trial, ground.trial_device)
+    return machine, standing_on(ground.system, ground.trials)
 
 
 def scratch_bytes(host: Host, ground: Ground, part: str) -> int:
@@ -91,8 +98,15 @@ def twin_at_work(live: Mapping[str, object]) -> Twin | None:
 def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
     machine, system = seen_by(host, ground, part)
     store, request = ground.copies(host), ground.whole.request
-    root, *data, scratch = volumes_of(ground, part)
-    volumes = {system.root.name: store.device(root)} | {s.origin: store.device(s) for s in data}
+    *_, scratch = volumes_of(ground, part)
+    role, data = UNDER[part]
+    volumes = {system.root.name: store.device(ground.snapshot(role))}
+    # The twin calls a volume as the machine does that it stands for: the proof's by its trial's name.
+    called = ground.trials if part == PROOF else {}
+    volumes |= {called.get(v.lv, v.lv): store.device(s) for v, s in ground.beside(role)}
+    volumes |= {s.origin: store.device(s) for s in ground.data_snapshots(data)}
+    base = _as_it_was(ground)
+    was = ((v, s) for v, s in ground.beside(base) if part == WORK)
     return TwinSetup(
         machine=machine,
         system=system,
@@ -100,18 +114,19 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         part=part,
         volumes=volumes,
         scratch=store.device(scratch),
-        base=store.device(_as_it_was(ground)) if part == WORK else "",
+        base=store.device(ground.snapshot(base)) if part == WORK else "",
+        base_beside=tuple(Inside(store.device(s), v.fstype, v.target) for v, s in was),
         files=_files(ground),
         emulate=request.emulate,
         memory=request.memory,
     )
 
 
-def _as_it_was(ground: Ground) -> Snapshot:
-    """The volume that holds run-time state as the twin found it. A damaged file system is read where it was
+def _as_it_was(ground: Ground) -> SnapshotRole:
+    """What holds run-time state as the twin found it. A damaged file system is read where it was
     mended, before the twin has run."""
     mended = ground.whole.request.repair is RepairKind.FSCK
-    return ground.snapshot(SnapshotRole.WORK if mended else SnapshotRole.BASE)
+    return SnapshotRole.WORK if mended else SnapshotRole.BASE
 
 
 def _files(ground: Ground) -> Mapping[str, bytes | Path]:
@@ -140,7 +155,8 @@ def activate(host: Host, ground: Ground, part: str) -> None:
     """Bring up every volume under the twin `part`, and the base it restores from."""
     store = ground.copies(host)
     if part == WORK:
-        store.activate(ground.snapshot(SnapshotRole.BASE))
+        for base in ground.whole_set(SnapshotRole.BASE):
+            store.activate(base)
     for snapshot in volumes_of(ground, part):
         store.activate(snapshot)
 
@@ -151,7 +167,8 @@ def deactivate(host: Host, ground: Ground, part: str) -> None:
     for snapshot in volumes_of(ground, part):
         store.deactivate(snapshot)
     if part == WORK:
-        store.deactivate(ground.snapshot(SnapshotRole.BASE))
+        for base in ground.whole_set(SnapshotRole.BASE):
+            store.deactivate(base)
     stop = ground.live.pop(f"stop twinboot-{ground.names.run}-{part}", None)
     if isinstance(stop, threading.Event):
         stop.set()

@@ -28,6 +28,7 @@ from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
+from appliance.workflow.steps.volume_set import beneath
 from appliance.workflow.workplace import Workplace
 
 SLOW_TWIN = "slow-twin"
@@ -133,7 +134,9 @@ class ReachVerdict(OnGround):
         try:
             with (
                 mounted_readonly(ctx.host, store.activate(base), fstype, here / "base", part) as before,
+                beneath(ctx.host, ground, SnapshotRole.BASE, before),
                 mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed", part) as after,
+                beneath(ctx.host, ground, SnapshotRole.SEALED, after),
             ):
                 files = changed_files(before, after, known.changes)
                 if ground.names.sealed_is_trial:

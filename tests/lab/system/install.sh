@@ -38,8 +38,11 @@ chroot /stage udevadm settle
 echo "LAB-INSTALL $lab_storage"
 in_stage() { chroot /stage "$@"; }
 if [ "$lab_storage" != partition ]; then
-    in_stage pvcreate -q "$lab_pv"
-    in_stage vgcreate -q vg0 "$lab_pv"
+    [ "$lab_second" = 0 ] || lab_pv="$lab_pv /dev/vdc"
+    # shellcheck disable=SC2086 # one word for each physical volume
+    in_stage pvcreate -q $lab_pv
+    # shellcheck disable=SC2086
+    in_stage vgcreate -q vg0 $lab_pv
     if [ "$lab_storage" = thick ]; then
         in_stage lvcreate -y -L "${lab_root}m" -n root vg0
         [ "$lab_srv" = 0 ] || in_stage lvcreate -y -L "${lab_srv}m" -n srv vg0
@@ -47,6 +50,10 @@ if [ "$lab_storage" != partition ]; then
         in_stage lvcreate -y --type thin-pool -L "${lab_pool}m" --poolmetadatasize 16m -n pool vg0
         in_stage lvcreate -y -V "${lab_root}m" --thinpool vg0/pool -n root
         in_stage lvcreate -y -V "${lab_srv}m" --thinpool vg0/pool -n srv
+        for beside in var usr; do
+            eval "size=\$lab_$beside"
+            [ "$size" = 0 ] || in_stage lvcreate -y -V "${size}m" --thinpool vg0/pool -n "$beside"
+        done
     fi
     if [ "$lab_swap" = 0 ]; then
         in_stage lvcreate -y -l 100%FREE -n swap vg0
@@ -82,6 +89,20 @@ else
     cp -a /copy/. /target/
     umount /copy
 fi
+# Volumes beside the root take what lies in their folders.
+mkdir -p /beside
+for beside in var usr; do
+    eval "size=\$lab_$beside"
+    [ "$size" = 0 ] || {
+        in_stage mkfs.ext4 -q "/dev/vg0/$beside"
+        mount "/dev/mapper/vg0-$beside" /beside
+        cp -a "/target/$beside/." /beside/
+        umount /beside
+        rm -rf "/target/$beside"
+        mkdir "/target/$beside"
+        mount "/dev/mapper/vg0-$beside" "/target/$beside"
+    }
+done
 # The links by UUID, which the loader's tools look for.
 in_stage udevadm settle
 [ "$lab_loader" != grub ] || mount /dev/vda3 /target/boot
@@ -120,7 +141,7 @@ fi
 [ "$lab_storage" = partition ] || chroot /target vgcfgbackup -q vg0
 
 echo "LAB-INSTALL finish"
-for place in sys/firmware/efi/efivars run sys proc dev srv boot/efi boot; do
+for place in sys/firmware/efi/efivars run sys proc dev srv boot/efi boot var usr; do
     umount "/target/$place" 2>/dev/null || true
 done
 umount /target

@@ -151,6 +151,6 @@ def sysfs(tmp_path: Path) -> Path:
 def test_the_chain_of_drivers_from_the_disk_to_the_bus(tmp_path: Path) -> None:
     sys = sysfs(tmp_path)
     assert disk_modules("/dev/sda", sys) == ("sd_mod", "ahci")
-    stack = root_stack(("/dev/sda",), ("thin", "thin-pool"), "ext4", sys)
+    stack = root_stack(("/dev/sda",), ("thin", "thin-pool"), "ext4", sys=sys)
     assert stack.modules == ("sd_mod", "ahci", "dm_mod", "dm_thin_pool", "ext4")
     assert stack.programs == (("lvm",), ("thin_check", "pdata_tools"))

@@ -61,12 +61,12 @@ def test_point_root_keeps_the_first_text_and_gives_it_back(tmp_path: Path) -> No
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/fstab").write_bytes(DEBIAN)
     first = tmp_path / "var/lib/twinboot/tb1/fstab.first"
-    fstab.point_root(tmp_path, "/dev/mapper/vg0-root--tb1", first)
-    fstab.point_root(tmp_path, "UUID=aa-bb", first)
+    fstab.point(tmp_path, {"/": "/dev/mapper/vg0-root--tb1"}, first)
+    fstab.point(tmp_path, {"/": "UUID=aa-bb"}, first)
     assert first.read_bytes() == DEBIAN
     assert b"\nUUID=aa-bb /  " in (tmp_path / "etc/fstab").read_bytes()
-    fstab.turn_root_back(tmp_path, first)
-    fstab.turn_root_back(tmp_path, first)
+    fstab.turn_back(tmp_path, first)
+    fstab.turn_back(tmp_path, first)
     assert (tmp_path / "etc/fstab").read_bytes() == DEBIAN
 
 
@@ -75,7 +75,7 @@ def test_a_linked_fstab_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(DEBIAN)
     (tmp_path / "etc/fstab").symlink_to(tmp_path / "outside")
     with pytest.raises(BootConfigFailed, match="symbolic link"):
-        fstab.point_root(tmp_path, "/dev/sda1", tmp_path / "first")
+        fstab.point(tmp_path, {"/": "/dev/sda1"}, tmp_path / "first")
     assert (tmp_path / "outside").read_bytes() == DEBIAN
 
 
@@ -85,7 +85,33 @@ def test_what_named_the_root_before_is_put_back_whatever_it_was(tmp_path: Path, 
     first = f"{spec}\t/\text4 errors=remount-ro 0 1\n".encode()
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/fstab").write_bytes(first)
-    fstab.point_root(tmp_path, "/dev/mapper/vg0-root--tb1", tmp_path / "fstab.first")
+    fstab.point(tmp_path, {"/": "/dev/mapper/vg0-root--tb1"}, tmp_path / "fstab.first")
     assert b"vg0-root--tb1" in (tmp_path / "etc/fstab").read_bytes()
-    fstab.turn_root_back(tmp_path, tmp_path / "fstab.first")
+    fstab.turn_back(tmp_path, tmp_path / "fstab.first")
     assert (tmp_path / "etc/fstab").read_bytes() == first
+
+
+SET = b"# system\n/dev/mapper/vg0-root / ext4 defaults 0 1\n/dev/mapper/vg0-var\t/var  ext4 nodev 0 2 # own\n"
+
+
+def test_every_volume_of_the_set_is_pointed_and_turned_back_in_one_write_each(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_bytes(SET)
+    first = tmp_path / "var/lib/twinboot/tb1/fstab.first"
+    devices = {"/": "/dev/mapper/vg0-root--tb1", "/var": "/dev/mapper/vg0-var--tb1"}
+    fstab.point(tmp_path, devices, first)
+    edited = SET.replace(b"vg0-root ", b"vg0-root--tb1 ").replace(b"vg0-var\t", b"vg0-var--tb1\t")
+    assert (tmp_path / "etc/fstab").read_bytes() == edited
+    fstab.point_on(tmp_path, {"/var": "UUID=aa-bb"})
+    assert (tmp_path / "etc/fstab").read_bytes() == edited.replace(b"/dev/mapper/vg0-var--tb1", b"UUID=aa-bb")
+    for _ in range(2):
+        fstab.turn_back(tmp_path, first, ("/", "/var"))
+        assert (tmp_path / "etc/fstab").read_bytes() == SET == first.read_bytes()
+
+
+def test_a_volume_without_a_line_leaves_fstab_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/fstab").write_bytes(SET)
+    with pytest.raises(BootConfigFailed, match="fstab has 0 lines for /usr"):
+        fstab.point(tmp_path, {"/": "/dev/mapper/a-b", "/usr": "/dev/mapper/a-c"}, tmp_path / "first")
+    assert (tmp_path / "etc/fstab").read_bytes() == SET

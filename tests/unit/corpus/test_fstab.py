@@ -48,7 +48,7 @@ def test_the_root_is_turned_and_turned_back_byte_for_byte(name: str, tmp_path: P
     original, file, first = data_of(name), tmp_path / "etc/fstab", tmp_path / "first"
     file.parent.mkdir()
     file.write_bytes(original)
-    editor.point_root(tmp_path, TRIAL, first)
+    editor.point(tmp_path, {"/": TRIAL}, first)
     edited = file.read_bytes()
     assert first.read_bytes() == original
     before, after = original.split(b"\n"), edited.split(b"\n")
@@ -56,7 +56,7 @@ def test_the_root_is_turned_and_turned_back_byte_for_byte(name: str, tmp_path: P
     assert after[number].split()[0] == TRIAL.encode()
     assert after[number].split()[1:] == before[number].split()[1:]
     assert [e.target for e in editor.parse(edited)] == [e.target for e in editor.parse(original)]
-    editor.turn_root_back(tmp_path, first)
+    editor.turn_back(tmp_path, first)
     assert file.read_bytes() == original
 
 

@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import CommandFailed
-from appliance.host.files import NO_REPLAY, mounted, mounted_readonly, mounts_under, write_atomic
+from appliance.errors import CommandFailed, DamagedData
+from appliance.host.files import (
+    NO_REPLAY,
+    Inside,
+    mounted,
+    mounted_inside,
+    mounted_readonly,
+    mounts_under,
+    write_atomic,
+)
 from appliance.host.run import Command, Effect, Output, RealHost, write
 
 
@@ -146,3 +154,52 @@ def _looped(stack: contextlib.ExitStack, host: RealHost, image: Path) -> str:
     made = host.run(write("losetup", "-f", "--show", str(image), timeout=60)).stdout.strip()
     stack.callback(host.run, write("losetup", "-d", made, timeout=60))
     return made
+
+
+def places(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    (root / "var/lib").mkdir(parents=True)
+    return root
+
+
+def test_volumes_of_a_set_are_mounted_from_the_top_down_and_unmounted_from_below(tmp_path: Path) -> None:
+    root, host = places(tmp_path), Mounts()
+    inside = (Inside("/dev/b", "xfs", "/var/lib"), Inside("/dev/a", "ext4", "/var"))
+    with mounted_inside(host, root, inside, writable=True):
+        assert [c.argv[-2:] for c in host.ran] == [
+            ("/dev/a", str(root / "var")),
+            ("/dev/b", str(root / "var/lib")),
+        ]
+        assert all(c.effect is Effect.WRITE and c.argv[0] == "mount" for c in host.ran)
+        del host.ran[:]
+    assert [c.argv for c in host.ran] == [("umount", str(root / "var/lib")), ("umount", str(root / "var"))]
+
+
+def test_to_be_read_they_are_mounted_without_a_replay(tmp_path: Path) -> None:
+    host = Mounts()
+    with mounted_inside(host, places(tmp_path), (Inside("/dev/a", "ext4", "/var"),), writable=False):
+        (command,) = host.ran
+        assert command.effect is Effect.READ and {"ro", "noload"} <= set(command.argv[4].split(","))
+
+
+@pytest.mark.parametrize("kind", ["missing", "link", "file"])
+def test_a_place_that_is_no_folder_of_the_tree_gets_no_volume(tmp_path: Path, kind: str) -> None:
+    root, host = places(tmp_path), Mounts()
+    if kind == "link":
+        (root / "srv").symlink_to(tmp_path)
+    if kind == "file":
+        (root / "srv").touch()
+    inside = (Inside("/dev/a", "ext4", "/var"), Inside("/dev/b", "ext4", "/srv"))
+    with (
+        pytest.raises(DamagedData, match="/srv is no folder"),
+        mounted_inside(host, root, inside, writable=True),
+    ):
+        raise AssertionError("it must not open")
+    mounted_now = [c.argv[-1] for c in host.ran if c.argv[0] == "mount"]
+    assert sorted(mounted_now) == sorted(c.argv[-1] for c in host.ran if c.argv[0] == "umount")
+
+
+def test_nothing_happens_for_a_system_in_one_volume(tmp_path: Path) -> None:
+    host = Mounts()
+    with mounted_inside(host, tmp_path, (), writable=True):
+        assert host.ran == []

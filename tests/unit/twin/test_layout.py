@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import msgspec
@@ -14,7 +15,7 @@ from appliance.model.machine import Machine, Role
 from appliance.probe.lvm_metadata import parse
 from appliance.twin.layout import plan_layout, why_no_layout
 from appliance.twin.segments import ALIGN, CHUNK, Blank, CowRun, FromVolume, TwinLayout, cow_store_length
-from appliance.workflow.steps.ground import rooted_at
+from appliance.workflow.steps.ground import standing_on
 from tests.unit.twin.machines import EXTENT, MIB, made, recorded, with_snapshot
 
 EXTENT_SECTORS = EXTENT // 512
@@ -234,7 +235,7 @@ def test_a_thick_root_is_its_snapshot_and_what_else_is_linear_is_read_where_it_l
 def test_a_thick_trial_volume_is_shown_as_long_as_its_origin_under_its_own_name() -> None:
     tags = ("twinboot", "twinboot.role=trial", "twinboot.run=tb1")
     machine = with_snapshot(thick(), "root-tb1", 43, *tags)
-    system = rooted_at(machine.systems[0], "root-tb1", "/dev/mapper/vg0-root--tb1")
+    system = standing_on(machine.systems[0], {"root": "root-tb1"})
     layout = plan_layout(machine, system)
     assert (layout.volumes, layout.sizes) == (("root-tb1",), (40 * 8192,))
     shown = parse(layout.vg_text)
@@ -250,3 +251,51 @@ def test_snapshots_of_others_are_left_out_of_the_twin() -> None:
     layout = plan_layout(machine, machine.systems[0])
     assert layout.volumes == ("root",)
     assert layout.left_out == ("backup",)
+
+
+def two_disks() -> Machine:
+    """Root and /var in a pool over a partition and a whole disk; a third disk is of no use to the system."""
+    found = made({"root": 20, "t0": 12}, {}, {"swap": 3}, [18, 30])
+    first, second = found.disks
+    (group,) = found.volume_groups
+    whole = msgspec.structs.replace(second, partitions=(), table="", size=(1 + 30 * 4 + 1) * MIB)
+    pvs = (group.pvs[0], msgspec.structs.replace(group.pvs[1], path="/dev/vdb"))
+    text = group.metadata.replace('"/dev/vdb2"', '"/dev/vdb"')
+    third = msgspec.structs.replace(first, path="/dev/vdc", partitions=())
+    return msgspec.structs.replace(
+        found,
+        disks=(first, whole, third),
+        volume_groups=(msgspec.structs.replace(group, pvs=pvs, metadata=text),),
+    )
+
+
+def test_a_twin_has_every_pv_of_the_group_and_no_other_disk() -> None:
+    machine = two_disks()
+    layout = plan_layout(machine, machine.systems[0])
+    assert [disk.path for disk in layout.disks] == ["/dev/vda", "/dev/vdb"]
+    assert [(pv.disk, pv.start) for pv in layout.pvs] == [(0, 66 * 2048), (1, 0)]
+    shown = parse(layout.vg_text)
+    assert [pv.id for pv in shown.pvs] == ["PV-0", "PV-1"]
+    for name, extents in (("root", 20), ("t0", 12)):
+        mine = [
+            (s.source.offset, s.length)
+            for disk in layout.disks
+            for s in disk.segments
+            if isinstance(s.source, FromVolume) and s.source.lv == name
+        ]
+        assert sum(length for _, length in mine) == extents * EXTENT_SECTORS, "each extent is there once"
+    assert not any(isinstance(s.source, CowRun) for s in layout.disks[1].segments[:1]), (
+        "a disk that is a PV from its first sector on is never read"
+    )
+
+
+def test_a_whole_disk_is_lengthened_where_virtual_sizes_sum_past_both() -> None:
+    machine = two_disks()
+    (group,) = machine.volume_groups
+    text = re.sub(r'(root \{ .*?extent_count = )20( type = "thin")', r"\g<1>60\2", group.metadata, count=1)
+    assert text != group.metadata
+    grown = msgspec.structs.replace(machine, volume_groups=(msgspec.structs.replace(group, metadata=text),))
+    layout = plan_layout(grown, grown.systems[0])
+    assert layout.disks[1].sectors > layout.disks[1].real_sectors
+    assert layout.disks[1].lengthened == 0, "there is no partition whose end moves"
+    assert layout.disks[0].sectors == layout.disks[0].real_sectors

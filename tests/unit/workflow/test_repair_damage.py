@@ -12,6 +12,7 @@ import pytest
 
 from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.verdict import ChangeKind
+from appliance.volumes.base import SnapshotRole
 from appliance.workflow.rehearse import build_plan
 from appliance.workflow.runner import Context
 from appliance.workflow.steps import verdict
@@ -27,8 +28,8 @@ def ground(made: Plan, folder: Path) -> Ground:
 
 
 def test_run_time_state_is_read_where_the_file_system_is_whole(tmp_path: Path) -> None:
-    assert _as_it_was(ground(plan(RepairKind.FSCK), tmp_path)).lv == "root-tb1-work"
-    assert _as_it_was(ground(plan(RepairKind.INITRD), tmp_path)).lv == "root-tb1-base"
+    assert _as_it_was(ground(plan(RepairKind.FSCK), tmp_path)) is SnapshotRole.WORK
+    assert _as_it_was(ground(plan(RepairKind.INITRD), tmp_path)) is SnapshotRole.BASE
 
 
 def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -36,7 +37,7 @@ def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
     store = SimpleNamespace(activate=lambda s: f"/dev/{s.lv}", deactivate=lambda s: None)
     monkeypatch.setattr(Ground, "store", lambda self, host: store)
     monkeypatch.setattr(
-        verdict, "mounted_readonly", lambda host, device, fstype, at: contextlib.nullcontext(at)
+        verdict, "mounted_readonly", lambda host, device, fstype, at, part: contextlib.nullcontext(at)
     )
 
     def damaged(*_: object) -> None:

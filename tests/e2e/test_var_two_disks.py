@@ -1,0 +1,244 @@
+"""The circle with /var on a volume of its own, in a pool on two disks, and another system on a third.
+
+To be run once /var stands in `BESIDE_THE_ROOT` (appliance/model/machine.py) in the image.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
+from tests.lab.appliance import PROGRAM, Appliance
+from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
+from tests.lab.console import Console
+from tests.lab.installed import VAR_TWO_DISKS, InstalledSystem, installed_system
+from tests.lab.machine import Machine
+from tests.lab.native import run
+from tests.lab.proof import ProofOfBoot
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.root,
+    pytest.mark.full,
+    pytest.mark.timeout(10800),
+]
+
+INSTALLED = {"root", "var", "srv", "swap", "twinboot-state"}
+OF_TB1 = {f"{name}-tb1{ending}" for name in ("root", "var") for ending in ("", "-base", "-sealed")}
+SYSTEM = "/dev/mapper/vg0-root"
+OURS = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
+OTHER = 256
+"""MiB of the third disk."""
+
+
+@dataclass
+class Kept:
+    """A machine that has gone round and is off, and what was seen on the way."""
+
+    machine: Machine
+    system: InstalledSystem
+    proof: ProofOfBoot
+    var: str
+    verdict: dict[str, Any]
+    inspected: dict[str, Any]
+    after_rehearsal: set[str]
+    told: str
+    other: tuple[str, str]
+    second: tuple[str, str]
+
+
+def other_system(folder: Path) -> Path:
+    """A raw disk with one partition that holds what marks an installed system: enough to be found by."""
+    tree, part, disk = folder / "other", folder / "part.raw", folder / "other.raw"
+    for path, text in {
+        "etc/fstab": "/dev/vdc1 / ext4 defaults 0 1\n",
+        "etc/os-release": 'ID=debian\nVERSION_ID="11"\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n',
+        "etc/hostname": "other\n",
+        "var/lib/dpkg/status": "",
+        "boot/grub/grub.cfg": "menuentry 'Debian' {\n\tlinux /boot/vmlinuz-5.10 root=/dev/vdc1\n}\n",
+        "boot/vmlinuz-5.10": "kernel",
+        "boot/initrd.img-5.10": "initrd",
+    }.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    run("truncate", "-s", f"{OTHER}M", disk)
+    run("sfdisk", "--quiet", disk, stdin=b"label: gpt\nstart=1MiB, type=L, size=200MiB\n")
+    run("truncate", "-s", "200M", part)
+    run("mkfs.ext4", "-q", "-d", tree, part)
+    run("dd", f"if={part}", f"of={disk}", "bs=1M", "seek=1", "conv=notrunc", "status=none")
+    return disk
+
+
+def content(image: Path, folder: Path) -> str:
+    """SHA-256 of the whole of a qcow2 that nobody writes to."""
+    raw = folder / "content.raw"
+    run("qemu-img", "convert", "-O", "raw", image, raw, timeout=600)
+    with raw.open("rb") as data:
+        found = hashlib.file_digest(data, "sha256").hexdigest()
+    raw.unlink()
+    return found
+
+
+def var_of(shell: Console) -> str:
+    return shell.read("findmnt -no SOURCE /var").strip()
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
+    story = played(_go_round, tmp_path_factory.mktemp("var-two-disks"))
+    yield story
+    story.machine.close()
+
+
+def _go_round(folder: Path) -> Kept:
+    system = installed_system(VAR_TWO_DISKS)
+    with contextlib.ExitStack() as on_failure:
+        machine = machine_with_stick(system, folder, "1.1")
+        on_failure.callback(machine.close)
+        third = machine.add_disk(other_system(folder))
+        before = content(third, folder)
+        appliance = Appliance.boot(machine)
+        inspected = appliance.inspect()
+        head = "dd if=/dev/vdb bs=4096 count=1 status=none | sha256sum"
+        label = appliance.shell.read(head)
+        refused = appliance.twinboot("rehearse", "--packages", "ledger")
+        assert refused.status == 3 and "2 installed systems" in refused.text, "which one must be said"
+        verdict = appliance.rehearse("--system", SYSTEM, "--packages", "ledger")
+        names = appliance.volumes()
+        label_after = appliance.shell.read(head)
+        told = appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
+        appliance.reboot()
+        proof = trial_kept(machine)
+        var = var_of(machine.shell())
+        machine.power_off()
+        other = before, content(third, folder)
+        on_failure.pop_all()
+        return Kept(
+            machine,
+            system,
+            proof,
+            var,
+            verdict,
+            inspected,
+            names,
+            told,
+            other,
+            (label, label_after),
+        )
+
+
+def test_the_probe_finds_both_systems_and_both_disks_of_the_group(kept: Kept) -> None:
+    (group,) = kept.inspected["volume_groups"]
+    assert sorted(pv["path"] for pv in group["pvs"]) == ["/dev/vda4", "/dev/vdb"]
+    assert sorted(system["id"] for system in kept.inspected["systems"]) == [SYSTEM, "/dev/vdc1"]
+    chosen = next(s for s in kept.inspected["systems"] if s["id"] == SYSTEM)
+    assert [t["code"] for t in chosen.get("trouble", []) if t["refuses"]] == []
+    roles = {volume["target"]: volume["role"] for volume in chosen["volumes"]}
+    assert roles == {"/": "root", "/var": "volume set", "/srv": "data", "none": "swap"}
+    assert chosen["packages"]["count"] > 100, "the package database lies on /var"
+
+
+def test_both_are_rehearsed_and_sealed_in_one_freeze(kept: Kept) -> None:
+    assert kept.verdict["result"] == "PASS"
+    assert kept.verdict["seal"] == "frozen"
+    assert kept.after_rehearsal == INSTALLED | OF_TB1
+    changed = {f["path"] for f in kept.verdict["files"]}
+    assert any(path.startswith("/var/lib/dpkg/") for path in changed), "what dpkg wrote to /var is among them"
+
+
+def test_the_metal_runs_both_as_they_were_tested_and_keeps_them(kept: Kept) -> None:
+    assert (kept.proof.root, kept.proof.ledger, kept.proof.failed_units) == (NEW, "1.1", ())
+    assert kept.var == "/dev/mapper/vg0-var--tb1"
+    assert kept.proof.ledger_answer.startswith("ledger 1.1 ")
+
+
+def test_nothing_else_was_written(kept: Kept) -> None:
+    assert kept.other[0] == kept.other[1], "the other system's disk, byte for byte"
+    assert kept.second[0] == kept.second[1], "the second disk's own label"
+
+
+def test_retired_both_have_their_first_names_and_it_can_go_round_again(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        with appliance_on(machine, stick) as appliance:
+            told = appliance.read("retire", "tb1", "--dry-run")
+            assert "vg0/var-tb1: by UUID in fstab while it is renamed to var" in told
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert appliance.volumes() == INSTALLED
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
+        shell = machine.shell()
+        assert var_of(shell) == "/dev/mapper/vg0-var"
+        assert there(shell, OURS) == []
+        assert "UUID" not in shell.read("grep ' /var ' /etc/fstab")
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            assert appliance.rehearse("--system", SYSTEM, "--nothing")["result"] == "PASS"
+
+
+def test_rolled_back_the_old_root_has_its_old_var_and_the_run_can_go(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
+        assert var_of(machine.shell()) == "/dev/mapper/vg0-var"
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert appliance.volumes() == INSTALLED
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger) == (OLD, "1.0")
+        assert there(machine.shell(), OURS) == []
+        machine.power_off()
+
+
+def test_a_promotion_is_refused_once_var_alone_was_written(kept: Kept, tmp_path: Path) -> None:
+    """By hand on the old volume, its root untouched: the set is one thing."""
+    with machine_with_stick(kept.system, tmp_path / "drift", "1.1") as machine:
+        appliance = Appliance.boot(machine)
+        assert appliance.rehearse("--nothing")["result"] == "PASS"
+        appliance.shell.read(
+            "lvchange -ay -K vg0/var && mkdir -p /run/var && mount /dev/mapper/vg0-var /run/var && "
+            "echo more >/run/var/more && umount /run/var && lvchange -an vg0/var",
+            limit=300,
+        )
+        refused = appliance.twinboot("promote", "tb1", "--confirm", "0001")
+        assert refused.status == 3
+        assert "The old system has run since the snapshot" in refused.text
+        appliance.power_off()
+
+
+def test_cut_while_both_are_renamed_the_kept_system_boots_with_its_own_var(
+    kept: Kept, tmp_path: Path
+) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        machine.pull_stick()
+        machine.insert_stick(stick)
+        appliance = Appliance.boot(machine)
+        shell = appliance.shell
+        act = f"{PROGRAM} retire tb1 --confirm 0001 > /run/retire.log 2>&1; touch /run/done"
+        shell.read(f"({act}) &")
+        renamed = "! lvs vg0/var-tb1 >/dev/null 2>&1"
+        shell.read(f"until [ -e /run/done ] || {renamed}; do sleep 0.1; done", limit=900)
+        machine.kill()
+        proof = boot_without_stick(machine)
+        assert (proof.ledger, proof.failed_units) == ("1.1", ())
+        assert var_of(machine.shell()) == "/dev/mapper/vg0-var"
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            appliance.status()
+            assert appliance.volumes() == INSTALLED
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger) == (OLD, "1.1")
+        machine.power_off()
