@@ -121,7 +121,8 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     `next_boot` is the entry an unattended start takes, `fallback` the one after a trial that was not kept,
     `own` the loader's own default entry, as if nothing of ours were there, `menu` every Linux entry of
     its own configuration. `missing` lists files that an entry of ours names and that are
-    not there whole. `result` is what the metal wrote about its trial.
+    not there whole. `result` is what the metal wrote about its trial. `sector_lost`: the sector does not
+    read, and the state is what the loader's own default makes of it.
     """
 
     state: BootState
@@ -138,6 +139,7 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     sourced: bool = False
     runs: tuple[str, ...] = ()
     result: str = ""
+    sector_lost: bool = False
 
     @property
     def whose(self) -> str:

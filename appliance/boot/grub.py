@@ -168,6 +168,8 @@ class Grub:
     def roll_back(self, boot: Boot, run: str) -> None:
         found, manifest = look(boot), needed(boot, run)
         in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
+        if found.sector_lost and f"{run}{SETTLE}" in found.runs:
+            raise Refused(("The old system was being retired, it may be gone: retire again.",))
         if wrong := [path for path in _not_whole(boot, manifest) if "/files/" not in path]:
             raise BootConfigFailed(f"There is no way back, the loader does not read: {', '.join(wrong)}.")
         _make_read(boot, found)

@@ -6,7 +6,8 @@ import msgspec
 
 from appliance.boot import confirm, entries, env, grubcfg
 from appliance.boot.base import Boot, BootPlace, BootState, Entry, LoaderView, StagedSystem
-from appliance.boot.laid import SPARE, same, text_of
+from appliance.boot.laid import SPARE, manifest_of, same, text_of
+from appliance.errors import DamagedData
 
 OURS = "# twinboot"
 FOLDER = entries.FOLDER
@@ -33,7 +34,31 @@ def look(boot: Boot) -> LoaderView:
         runs=runs,
     )
     data = boot.raw.read(env.PATH)
-    return known if data is None else _with_env(boot, known, env.values_of(data))
+    if data is None:
+        return known
+    values = env.values_of(data)
+    if (
+        len(data) >= env.SECTOR
+        and env.state_of(values) is BootState.DAMAGED
+        and (run := _own_run(boot, known))
+    ):
+        kept = _with_env(boot, known, {"tb_state": BootState.KEPT.value, "tb_run": run})
+        return msgspec.structs.replace(kept, sector_lost=True)
+    return _with_env(boot, known, values)
+
+
+def _own_run(boot: Boot, known: LoaderView) -> str:
+    """The run whose root GRUB's own default boots, so that it was kept; empty for none."""
+    found = [run for run in known.runs if known.own is not None and _root_of(boot, run) == known.own.root]
+    return found[0] if len(found) == 1 else ""
+
+
+def _root_of(boot: Boot, run: str) -> str:
+    try:
+        manifest = manifest_of(boot, run)
+    except DamagedData:
+        return ""
+    return manifest.root if manifest is not None else ""
 
 
 def _kind(custom: str) -> str:

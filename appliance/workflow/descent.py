@@ -217,6 +217,11 @@ def _notices(view: LoaderView | None) -> tuple[str, ...]:
         notices.append(f"The metal said of its trial {view.run}: {view.result.strip().splitlines()[-1]}")
     if view.state is BootState.TRIAL and not view.once:
         notices.append(f"The trial {view.run} was booted and not kept: the old system boots.")
+    if view.sector_lost:
+        notices.append(
+            f"The sector of Twinboot in /boot is damaged. This machine boots {view.whose} all the same; its "
+            "boot menu has no previous system. Roll back, or retire the old system (B): either mends it."
+        )
     if view.missing:
         notices.append(f"Files of ours are missing in /boot: {', '.join(view.missing)}.")
     return tuple(notices)

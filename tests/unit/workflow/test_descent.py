@@ -122,6 +122,13 @@ def test_a_trial_that_was_not_kept_is_said_at_the_next_start() -> None:
     assert any("not kept" in n for n in told.notices)
 
 
+def test_a_damaged_sector_is_told_with_the_way_on() -> None:
+    found = with_run(machine(), "base", "sealed", "trial")
+    (said,) = descend(found, replace(view(BootState.KEPT), sector_lost=True), ()).notices
+    assert "boots tb1 all the same" in said and "Roll back, or retire the old system (B)" in said
+    assert descend(found, view(BootState.KEPT), ()).notices == ()
+
+
 def test_a_failed_run_stays_in_the_lineage_without_volumes() -> None:
     told = descend(machine(), None, (RunRecord(run="tb1", failed=True),))
     node = told.lineage.node("tb1")
