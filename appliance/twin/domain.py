@@ -39,6 +39,7 @@ class DomainSpec:
 
     `log_file` takes the serial console; `network` is the libvirt network or empty for no card at all; `clock`
     is utc or localtime as the machine's own hardware clock is kept; `emulate` asks for emulation, not KVM.
+    `first` is the index of the disk the firmware starts from.
     """
 
     name: str
@@ -57,6 +58,7 @@ class DomainSpec:
     loader: str = "/usr/share/OVMF/OVMF_CODE_4M.fd"
     vars_file: str = ""
     emulate: bool = False
+    first: int = 0
     clock: str = "utc"
     scsi_model: str = "virtio-scsi"
     emulator: str = "/usr/bin/qemu-system-x86_64"
@@ -140,7 +142,9 @@ def _devices(root: ET.Element, spec: DomainSpec) -> None:
     devices = ET.SubElement(root, "devices")
     _text(devices, "emulator", spec.emulator)
     for index, disk in enumerate(spec.disks):
-        _disk(devices, index, disk, spec.disks)
+        # The disk it starts from first, then the others in their order.
+        order = 1 if index == spec.first else index + (2 if index < spec.first else 1)
+        _disk(devices, index, disk, spec.disks, order)
     _tools_disk(devices, spec)
     if any(disk.bus in (Bus.SCSI, Bus.USB, Bus.OTHER) for disk in spec.disks):
         ET.SubElement(devices, "controller", type="scsi", index="0", model=spec.scsi_model)
@@ -177,7 +181,7 @@ def _bus_and_target(index: int, disks: tuple[DiskSpec, ...]) -> tuple[str, str]:
     return bus, f"sd{_LETTERS[others]}"
 
 
-def _disk(devices: ET.Element, index: int, disk: DiskSpec, disks: tuple[DiskSpec, ...]) -> None:
+def _disk(devices: ET.Element, index: int, disk: DiskSpec, disks: tuple[DiskSpec, ...], order: int) -> None:
     bus, target = _bus_and_target(index, disks)
     element = ET.SubElement(devices, "disk", type="block", device="disk")
     driver = {"name": "qemu", "type": "raw", "cache": "none", "io": "native", "discard": "unmap"}
@@ -199,7 +203,7 @@ def _disk(devices: ET.Element, index: int, disk: DiskSpec, disks: tuple[DiskSpec
         vendor, _, product = disk.model.partition(" ")
         _text(element, "vendor", printable(vendor, 8))
         _text(element, "product", printable(product or vendor, 16))
-    ET.SubElement(element, "boot", order=str(index + 1))
+    ET.SubElement(element, "boot", order=str(order))
     ET.SubElement(element, "alias", name=f"ua-disk{index}")
 
 

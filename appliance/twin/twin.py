@@ -329,6 +329,7 @@ class Twin:
             network="twinboot" if setup.network else "",
             vars_file=str(self._vars) if machine.firmware is Firmware.UEFI else "",
             emulate=setup.emulate,
+            first=start.disk if (start := self.layout.boot or self.layout.esp) else 0,
         )
 
     @property

@@ -101,6 +101,16 @@ def test_every_disk_has_a_name_of_its_own() -> None:
     assert orders == ["1", "2", "3", "4", "5", "6"]
 
 
+@pytest.mark.parametrize(
+    ("first", "orders"), [(0, ["1", "2", "3"]), (1, ["2", "1", "3"]), (2, ["2", "3", "1"])]
+)
+def test_the_disk_that_holds_the_loader_s_files_is_started_first(first: int, orders: list[str]) -> None:
+    """A physical volume on a disk before it may have the boot code of an older system."""
+    disks = tuple(DiskSpec(f"/dev/mapper/d{n}", Bus.SATA) for n in range(3))
+    root = ET.fromstring(domain_xml(replace(spec(), disks=disks, first=first)))
+    assert [b.get("order") for b in root.findall("./devices/disk/boot")] == orders
+
+
 def test_the_twins_address_is_local_and_its_own() -> None:
     mac = local_mac("a")
     assert int(mac[:2], 16) & 3 == 2, "locally administered, one receiver"

@@ -286,4 +286,5 @@ def test_the_twin_is_the_machine_in_the_specification(desk: Desk, tmp_path: Path
     spec = twin.spec()
     assert [disk.path for disk in spec.disks] == list(twin.devices.disks)
     assert spec.firmware is MACHINE.firmware
+    assert twin.layout.boot is not None and spec.first == twin.layout.boot.disk
     assert spec.name == "twinboot-tb1-work"
