@@ -53,7 +53,7 @@ def _variables(shell: Console) -> list[str]:
     """Names of the loader's lasting variables that choose an entry, with what they name."""
     words = (
         f"for v in OneShot Default; do f=$(ls {VARIABLES}/LoaderEntry$v-* 2>/dev/null) || continue; "
-        "echo $v=$(tail -c +5 $f | tr -d '\\000'); done"
+        "echo $v=$(cat $f | tail -c +5 | tr -d '\\000'); done"
     )
     return shell.run(words).text.split()
 

@@ -4,10 +4,11 @@ KEEP_EFI=/sys/firmware/efi/efivars
 KEEP_GUID=4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
 KEEP_KERNELS=/boot
 
-# The value of the loader's variable $1: UTF-16 of plain letters behind four bytes of attributes.
+# The value of the loader's variable $1: UTF-16 of plain letters behind four bytes of attributes. Linux 6.1's
+# efivarfs can not be sought in, which tail wants of a file it is given by name.
 sdboot_variable() {
     [ -e "$KEEP_EFI/$1-$KEEP_GUID" ] || return 0
-    tail -c +5 "$KEEP_EFI/$1-$KEEP_GUID" 2>/dev/null | tr -d '\000'
+    cat "$KEEP_EFI/$1-$KEEP_GUID" | tail -c +5 | tr -d '\000'
 }
 
 # Takes the variable $1 away; true where it is gone.
