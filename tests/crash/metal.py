@@ -60,6 +60,13 @@ install -m 0644 "$4" "$folder/${4##*/}"
 } >"$BOOT_ROOT/loader/entries/@ID@-$2.conf"
 """
 
+TAIL = """#!/bin/sh
+# As on Linux 6.1, whose efivarfs can not be sought in.
+case "$*" in
+*/efivars/*) echo "tail: cannot seek to relative offset 4: Illegal seek" >&2; exit 1 ;;
+esac
+exec /usr/bin/tail "$@"
+"""
 UNAME = """#!/bin/sh
 cat "@WORK@/release"
 """
@@ -152,7 +159,12 @@ class Metal:
         fixture = Path(__file__).parents[1] / "unit/boot/debian12-grub.cfg"
         programs = {"grub-mkconfig": MKCONFIG, "systemctl": SYSTEMCTL, "dpkg-query": DPKG}
         if self.machine_id:
-            programs |= {"kernel-install": KERNEL_INSTALL, "uname": UNAME, "mountpoint": "#!/bin/sh\n"}
+            programs |= {
+                "kernel-install": KERNEL_INSTALL,
+                "uname": UNAME,
+                "tail": TAIL,
+                "mountpoint": "#!/bin/sh\n",
+            }
         marks = {"@WORK@": self.work, "@BOOT@": self.boot, "@FIXTURE@": fixture, "@ID@": self.machine_id}
         for name, text in programs.items():
             for mark, value in marks.items():
