@@ -72,7 +72,7 @@ class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One boot entry. `kernel` and `initrds` are paths relative to /boot ("vmlinuz-6.1.0-13-amd64").
 
-    `options` is the kernel command line in the loader's own quoting, `root` the value of its root=,
+    `options` is the kernel command line in the loader's own quoting, `root` what it names (rootname.py),
     `prelude` what the loader needs before it (GRUB: load_video, insmod).
     """
 
@@ -88,10 +88,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class StagedSystem(msgspec.Struct, frozen=True, kw_only=True):
     """What shall be staged: one sealed system, under the name of its run.
 
-    `root` is the device the new system boots from, e.g. "/dev/mapper/vg0-tb1--trial", `old_root` the one
-    the machine boots from so far; both name exactly one device. `machine_esp` (file system UUID) and
-    `efi_loader` (path on it) let the stick hand over under UEFI. `extra` words go on the trial's command
-    line: the proof boot adds "twinboot.proof".
+    `root` is what the new system boots from, e.g. "/dev/mapper/vg0-tb1--trial" or "UUID=f-f[/@-tb1]" (see
+    rootname.py), `old_root` what the machine boots from so far; both name exactly one root. `machine_esp`
+    (file system UUID) and `efi_loader` (path on it) let the stick hand over under UEFI. `extra` words go on
+    the trial's command line: the proof boot adds "twinboot.proof".
     """
 
     run: str
@@ -331,7 +331,8 @@ class BootLoader(Protocol):
 
     def settle(self, boot: Boot, run: str, fsuuid: str) -> None:
         """Retire, first flip: the next boots start the kept system by the UUID of its file system, so that
-        its volume may change its name. Only one active device may bear it."""
+        its volume may change its name. Only one active device may bear it. A subvolume is named by its id,
+        "f-f[#261]"."""
 
     def settled(self, boot: Boot, run: str, old_root: str, new_root: str) -> None:
         """Retire, last part: the loader's own configuration names `new_root` where it named `old_root`,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from appliance.boot import rootname
 from appliance.boot.base import Entry, StagedSystem
 from appliance.errors import BootConfigFailed
 
@@ -13,7 +14,6 @@ CUSTOM = (Path(__file__).with_name("grub-custom.cfg")).read_text()
 _ENTRIES = Path(__file__).with_name("grub-entries.cfg")
 _SETTLE = Path(__file__).with_name("grub-settle.cfg")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
-_DEVICE = re.compile(r"(?:/dev/[A-Za-z0-9+_.:/-]+|UUID=[A-Za-z0-9-]+)\Z")
 _WORD = re.compile(r"[A-Za-z0-9._=:/,+-]+\Z")
 
 # A dead kernel comes back to the loader after 30 s; a resume image of the old system is never read.
@@ -34,12 +34,12 @@ def _checked(value: str, form: re.Pattern[str], what: str) -> str:
 
 
 def with_root(options: str, root: str, extra: tuple[str, ...] = ()) -> str:
-    """A command line with its root= turned to `root` and `extra` words after it; the rest word for word."""
-    _checked(root, _DEVICE, "The root device")
-    ours = ("root=", "twinboot.")
+    """A command line that names `root` and has `extra` words after it; the rest word for word."""
+    named = rootname.named(options, root)
+    ours = ("twinboot.", *(f"{word.partition('=')[0]}=" for word in named))
     words = [word for word in options.split() if not word.startswith(ours) and word not in extra]
     words += [_checked(word, _WORD, "The kernel argument") for word in extra]
-    return " ".join([f"root={root}", *words])
+    return " ".join([*named, *words])
 
 
 def path_of(folder: str, name: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from appliance.boot import rootname
 from appliance.errors import BootConfigFailed
 from appliance.host.files import write_atomic
 from appliance.model.machine import FstabEntry
@@ -56,6 +57,34 @@ def _with_field(text: bytes, target: str, field: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+def _with_part(text: bytes, target: str, part: str) -> bytes:
+    """Where the options of `target` name a subvolume, they name `part`; a default subvolume has no name."""
+    was = _options(text, target)
+    return _with_options(text, target, rootname.with_part(was, part)) if rootname.part_in(was) else text
+
+
+def _with_first_part(text: bytes, target: str, first: str) -> bytes:
+    """The options of `target` name what they named when they were `first`."""
+    now, part = _options(text, target), rootname.part_in(first)
+    if not part or rootname.part_in(now) == part:
+        return text
+    ours = rootname.with_part(first, rootname.part_in(now)) == now
+    return _with_options(text, target, first if ours else rootname.with_part(now, part))
+
+
+def _options(text: bytes, target: str) -> str:
+    _, found = _line_of(text.split(b"\n"), target)
+    return (found[8] or b"").decode("utf-8", "surrogateescape")
+
+
+def _with_options(text: bytes, target: str, options: str) -> bytes:
+    lines = text.split(b"\n")
+    number, found = _line_of(lines, target)
+    begin, end = found.span(8)
+    lines[number] = lines[number][:begin] + options.encode("utf-8", "surrogateescape") + lines[number][end:]
+    return b"\n".join(lines)
+
+
 def _line_of(lines: list[bytes], target: str) -> tuple[int, re.Match[bytes]]:
     matches = ((number, _FIELDS.match(line)) for number, line in enumerate(lines))
     hits = [(number, found) for number, found in matches if found and _unescaped(found[4]) == target]
@@ -66,7 +95,8 @@ def _line_of(lines: list[bytes], target: str) -> tuple[int, re.Match[bytes]]:
 
 def point(root: Path, specs: Mapping[str, str], first: Path) -> None:
     """Make the line of each target of the system mounted at `root` name its spec; the untouched fstab goes to
-    `first`, once. Safe to repeat: the edit always starts from the first-seen text.
+    `first`, once. Safe to repeat: the edit always starts from the first-seen text. A spec is as in
+    rootname.py: where it names a subvolume the device stays in its own words, as it is the same.
     """
     path = _of(root)
     if not first.exists():
@@ -90,6 +120,7 @@ def turn_back(root: Path, first: Path, targets: Iterable[str] = ("/",)) -> None:
     for target in targets:
         _, found = _line_of(before, target)
         text = _with_field(text, target, found[2])
+        text = _with_first_part(text, target, (found[8] or b"").decode("utf-8", "surrogateescape"))
     _put(path, text)
 
 
@@ -102,7 +133,10 @@ def _of(root: Path) -> Path:
 
 def _with_specs(text: bytes, specs: Mapping[str, str]) -> bytes:
     for target, spec in specs.items():
-        text = with_spec(text, target, spec)
+        if spec.endswith("]"):
+            text = _with_part(text, target, rootname.split(spec)[1])
+        else:
+            text = with_spec(text, target, spec)
     return text
 
 

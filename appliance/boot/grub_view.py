@@ -7,6 +7,7 @@ import msgspec
 from appliance.boot import confirm, entries, env, grubcfg
 from appliance.boot.base import Boot, BootPlace, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.laid import SPARE, manifest_of, same, text_of
+from appliance.boot.rootname import is_one
 from appliance.errors import DamagedData
 
 OURS = "# twinboot"
@@ -132,7 +133,7 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
         ),
         (found.own is None, f"The default entry could not be found in {named}/grub.cfg."),
         (
-            found.own is not None and not own_root.startswith("/dev/mapper/"),
+            found.own is not None and not is_one(own_root),
             f"GRUB's default entry names the root as {own_root or 'nothing'}: a snapshot has the same.",
         ),
         (

@@ -12,13 +12,13 @@ import shlex
 from dataclasses import dataclass, field
 
 from appliance.boot.base import Entry
+from appliance.boot.rootname import root_of, turned
 from appliance.probe.grub import default_choice
 
 _BLOCK = re.compile(r"\s*(menuentry|submenu|function)\s(.*)\{\s*\Z")
 # "if linux …; then" is how our own trial entry tries it.
 _LINUX = re.compile(r"\s*(?:if )?linux(?:16|efi)?\s+(\S+)\s*(.*?)\s*(?:; then)?\Z")
 _INITRD = re.compile(r"\s*(?:if )?initrd(?:16|efi)?\s+(.*?)\s*(?:; then)?\Z")
-_ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
 _PRELUDE = re.compile(
     r"load_video|gfxmode \S+|insmod [a-z0-9_]+|set gfxpayload=\S+"
     r"|if \[ x\$grub_platform = xxen \]; then (?:insmod [a-z0-9_]+; )+fi"
@@ -80,14 +80,13 @@ def _entry(node: _Node, prefix: str) -> Entry | None:
     if linux is None:
         return None
     initrd = next((m for m in map(_INITRD.match, node.lines) if m), None)
-    root = _ROOT.search(linux[2])
     return Entry(
         id=node.id or node.title,
         title=node.title,
         kernel=_path(linux[1], prefix),
         initrds=tuple(_path(word, prefix) for word in initrd[1].split()) if initrd else (),
         options=linux[2],
-        root=root[1] if root else "",
+        root=root_of(linux[2]),
         prelude=tuple(line.strip() for line in node.lines if _PRELUDE.fullmatch(line.strip())),
     )
 
@@ -142,7 +141,6 @@ def sources_custom(text: str) -> bool:
 
 
 def with_root(text: str, old: str, new: str) -> str:
-    """grub.cfg with every `root=old` on a linux line turned to `root=new`; all else byte for byte."""
-    word = re.compile(rf"(?<=\s)root={re.escape(old)}(?=\s|$)")
+    """grub.cfg with every linux line that names the root `old` naming `new`; all else byte for byte."""
     lines = text.split("\n")
-    return "\n".join(word.sub(lambda _: f"root={new}", ln) if _LINUX.match(ln) else ln for ln in lines)
+    return "\n".join(turned(line, old, new) if _LINUX.match(line) else line for line in lines)

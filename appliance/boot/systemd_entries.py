@@ -13,6 +13,7 @@ import msgspec
 from appliance.boot import entries
 from appliance.boot.base import Boot, Entry
 from appliance.boot.laid import text_of
+from appliance.boot.rootname import root_of, turned
 from appliance.probe import bls
 from appliance.probe.bls import ENTRIES, BlsEntry
 
@@ -21,7 +22,6 @@ NEW, PREVIOUS, SETTLING = "new", "previous", "settle"
 # Of two entries of ours the one that sorts first is the one that may be taken where nothing else is left:
 # names sort downwards, and so settle, previous, new.
 _OURS = re.compile(r"twinboot-(new|previous|settle)-([a-z0-9][a-z0-9._~-]*)\.conf\Z")
-_ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
 
 
 def id_of(kind: str, run: str) -> str:
@@ -55,14 +55,13 @@ def text_for(entry: Entry) -> str:
 
 def entry_of(found: BlsEntry) -> Entry:
     """What a file of loader/entries says, with paths as they are called on the file system."""
-    root = _ROOT.search(found.options)
     return Entry(
         id=found.id,
         title=found.shown,
         kernel=path_in(found.linux),
         initrds=tuple(map(path_in, found.initrds)),
         options=found.options,
-        root=root[1] if root else "",
+        root=root_of(found.options),
     )
 
 
@@ -107,8 +106,6 @@ def kept_entry(own: BlsEntry, version: str) -> BlsEntry | None:
 
 
 def text_with_root(text: str, old: str, new: str) -> str:
-    """An entry's text with `root=old` on its options lines turned to `root=new`; all else byte for byte."""
-    word = re.compile(rf"(?<=\s)root={re.escape(old)}(?=\s|$)")
+    """An entry's text with options lines that name the root `old` naming `new`; all else byte for byte."""
     lines = bls.parse_lines(text)
-    turned = (word.sub(lambda _: f"root={new}", li.raw) if li.key == "options" else li.raw for li in lines)
-    return "".join(turned)
+    return "".join(turned(li.raw, old, new) if li.key == "options" else li.raw for li in lines)

@@ -23,16 +23,23 @@ keep_files() {
 }
 
 # Whether grub.cfg $1 boots the root $2 by default: the entries that this system's kernels got all name it,
-# the first one with a kernel and initrd that are there, and our custom.cfg is still read.
+# the first one with a kernel and initrd that are there, and our custom.cfg is still read. A root may be one
+# subvolume, "UUID=...[/path]": then the last rootflags= must name that path.
 keep_boots() {
     grep -q 'source .*custom\.cfg' "$1" || return 1
-    keep_first=$(awk -v root="root=$2" '
+    keep_part=
+    case $2 in *\[/*\]) keep_part=${2#*\[/} keep_part=${keep_part%\]} ;; esac
+    keep_first=$(awk -v root="root=${2%%\[*}" -v part="$keep_part" '
         /^### BEGIN .*\/10_linux ###/ { on = 1 }
         /^### END .*\/10_linux ###/ { on = 0 }
         on && $1 ~ /^linux(16|efi)?$/ {
-            seen++; ok = 0
-            for (i = 3; i <= NF; i++) if ($i == root) ok = 1
-            if (!ok) exit 1
+            seen++; ok = 0; flags = ""
+            for (i = 3; i <= NF; i++) {
+                if ($i == root) ok = 1
+                if ($i ~ /^rootflags=/) flags = "," substr($i, 11) ","
+            }
+            gsub(/,subvol=\//, ",subvol=", flags)
+            if (!ok || (part != "" && !index(flags, ",subvol=" part ","))) exit 1
             if (seen == 1) first = $2
         }
         on && $1 ~ /^initrd(16|efi)?$/ && seen == 1 { for (i = 2; i <= NF; i++) first = first " " $i }

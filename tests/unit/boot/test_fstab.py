@@ -115,3 +115,50 @@ def test_a_volume_without_a_line_leaves_fstab_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(BootConfigFailed, match="fstab has 0 lines for /usr"):
         fstab.point(tmp_path, {"/": "/dev/mapper/a-b", "/usr": "/dev/mapper/a-c"}, tmp_path / "first")
     assert (tmp_path / "etc/fstab").read_bytes() == SET
+
+
+NAMED = b"UUID=ab-12 /\tbtrfs defaults,subvol=@rootfs,noatime 0 0\nUUID=ab-12 /home btrfs subvol=@home 0 0\n"
+TRIAL = "UUID=ab-12[/twinboot/@rootfs-tb1]"
+
+
+def turned_and_back(
+    folder: Path, text: bytes, by_admin: tuple[bytes, bytes] = (b"", b"")
+) -> tuple[bytes, bytes]:
+    """fstab as the trial has it, and once the kept subvolume has its first name."""
+    (folder / "etc").mkdir(exist_ok=True)
+    file = folder / "etc/fstab"
+    file.write_bytes(text)
+    (folder / "first").unlink(missing_ok=True)
+    for _ in range(2):
+        fstab.point(folder, {"/": TRIAL}, folder / "first")
+    trial = file.read_bytes()
+    file.write_bytes(trial.replace(*by_admin))
+    for _ in range(2):
+        fstab.turn_back(folder, folder / "first")
+    return trial, file.read_bytes()
+
+
+def test_a_named_subvolume_is_turned_in_its_place_and_others_are_left_alone(tmp_path: Path) -> None:
+    trial, back = turned_and_back(tmp_path, NAMED)
+    assert trial == NAMED.replace(b"subvol=@rootfs", b"subvol=twinboot/@rootfs-tb1")
+    assert back == NAMED
+
+
+def test_a_default_subvolume_has_no_name_to_be_turned(tmp_path: Path) -> None:
+    default = NAMED.replace(b",subvol=@rootfs", b"")
+    assert turned_and_back(tmp_path, default) == (default, default)
+
+
+@pytest.mark.parametrize(
+    "options", [b"subvol=/@", b"subvolid=256", b"rw,subvolid=256,subvol=/@", b"subvol=@,ro"]
+)
+def test_however_a_subvolume_was_named_it_comes_back_byte_for_byte(tmp_path: Path, options: bytes) -> None:
+    text = b"LABEL=root / btrfs " + options + b" 0 0 # ours\n"
+    trial, back = turned_and_back(tmp_path, text)
+    assert b"twinboot/@rootfs-tb1" in trial and trial.startswith(b"LABEL=root / btrfs ") and back == text
+    assert trial.count(b"subvol") == 1
+
+
+def test_options_that_an_admin_has_added_since_stay(tmp_path: Path) -> None:
+    _, back = turned_and_back(tmp_path, NAMED, (b"noatime", b"noatime,compress=zstd"))
+    assert back == NAMED.replace(b"noatime", b"noatime,compress=zstd")

@@ -81,6 +81,20 @@ def test_turning_the_root_changes_only_that_word() -> None:
     assert grubcfg.with_root(longer, "/dev/mapper/vg0-root", "/dev/sda1") == longer
 
 
+ON_BTRFS = DEBIAN.replace(
+    "root=/dev/mapper/vg0-root ", "root=UUID=ab-12 ro rootflags=noatime,subvol=@rootfs "
+)
+
+
+def test_a_root_in_a_subvolume_is_named_with_it_and_turned_with_it() -> None:
+    own = grubcfg.default_entry(ON_BTRFS)
+    assert own is not None and own.root == "UUID=ab-12[/@rootfs]"
+    turned = grubcfg.with_root(ON_BTRFS, own.root, "UUID=ab-12[/twinboot/@rootfs-tb1]")
+    assert turned == ON_BTRFS.replace("subvol=@rootfs", "subvol=twinboot/@rootfs-tb1") != ON_BTRFS
+    assert grubcfg.with_root(turned, "UUID=ab-12[/twinboot/@rootfs-tb1]", own.root) == ON_BTRFS
+    assert grubcfg.with_root(ON_BTRFS, "UUID=ab-12", "UUID=ab-12[/x]") == ON_BTRFS, "that is another root"
+
+
 @given(st.text(max_size=400))
 def test_any_text_reads_as_something_or_nothing(text: str) -> None:
     grubcfg.default_entry(text)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from appliance.boot import env, grubcfg
+from appliance.boot.rootname import joined
 from appliance.host.run import RealHost, read
 from appliance.probe.bls import parse_lines
 from appliance.probe.grub import parse_env_block, root_argument
@@ -69,11 +70,14 @@ def test_it_is_recognised(name: str) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=shown)
 def test_grub_cfg_comes_back_from_the_editor_byte_for_byte(path: Path) -> None:
     text = text_of(path)
-    for old in {root_argument(entry.options) for entry in grubcfg.read_entries(text)} - {""}:
-        edited = grubcfg.with_root(text, old, "/dev/mapper/vg0-root--tb1")
+    for old in {entry.root for entry in grubcfg.read_entries(text)} - {""}:
+        _, _, part = old.rstrip("]").partition("[")
+        new = joined("/dev/mapper/vg0-root--tb1", f"{part}-tb1" if part else "")
+        edited = grubcfg.with_root(text, old, new)
         changed = [line[2:] for line in difflib.ndiff(text.split("\n"), edited.split("\n")) if line[0] == "-"]
         assert changed and all(re.match(r"\s*linux(?:16|efi)?\s", line) for line in changed)
-        assert grubcfg.with_root(edited, "/dev/mapper/vg0-root--tb1", old) == text
+        assert new in {entry.root for entry in grubcfg.read_entries(edited)}
+        assert grubcfg.with_root(edited, new, old) == text
 
 
 @pytest.mark.parametrize("path", MENUS, ids=shown)
@@ -86,7 +90,9 @@ def test_both_readers_of_grub_cfg_name_the_same_default(path: Path) -> None:
     if promoted is None:
         assert name in UNTOLD
     else:
-        assert (promoted.title, promoted.root) == (INDEX[name]["default"], INDEX[name]["root"])
+        device, part, _ = promoted.root.partition("[")
+        assert (promoted.title, device) == (INDEX[name]["default"], INDEX[name]["root"])
+        assert bool(part) == ("subvol" in promoted.options)
         assert f"/{promoted.kernel}" == INDEX[name]["kernel"]
 
 
