@@ -126,18 +126,16 @@ class Subvolumes:
 
     def becomes_kept(self, mounted: Mounted, trial: Snapshot, kept: Snapshot) -> None:
         """Where the installed root was what a mount takes unasked, the kept one is from now on."""
-        tag = self.tag_at(mounted, trial.lv)
-        if tag.snapshot(self.vg, trial.lv) != kept:
-            tag = self.require(mounted, trial)
+        if self.tag_at(mounted, trial.lv).snapshot(self.vg, trial.lv) == kept:
+            return  # its tag is written last; it may have the first name by now
+        tag = self.require(mounted, trial)
         look = mounted.look()
         subvolume = look.subvolume(look.at(tag.path))
         if subvolume is None:
             raise TwinFailed(f"{trial.lv} does not exist.")
         if look.default == look.at(self.root):
             mounted.make_default(subvolume.id)
-        becomes = replace(tag, role=kept.role.value, uuid=subvolume.uuid)
-        if becomes != tag:
-            self.tags(mounted).put(kept.lv, becomes)
+        self.tags(mounted).put(kept.lv, replace(tag, role=kept.role.value, uuid=subvolume.uuid))
 
     def take_first_name(self, mounted: Mounted, kept: Snapshot, first: str) -> None:
         """One rename(2); told from a stranger of that name by the subvolume's own UUID."""
