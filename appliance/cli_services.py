@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import getpass
+import sys
 from collections.abc import Awaitable, Callable
 
 from appliance import show
@@ -10,6 +13,7 @@ from appliance.errors import Refused
 from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.codec import to_pretty_json
+from appliance.model.machine import Locked
 from appliance.model.plan import PatchKind
 from appliance.session import Session
 
@@ -27,6 +31,16 @@ examples:
   twinboot wanted --packages nginx ledger        these and what they need
   twinboot bundle make /media/*/TWINBOOT/wanted/*.json --stick june    in the office, for many machines
   twinboot rehearse --all --bundle june          back at the machine, without a cable
+"""
+
+
+UNLOCK = """\
+It is opened read-only, until power-off. The passphrase is no argument: lists of processes would show it.
+
+examples:
+  twinboot keyboard de          first, where the machine's own keyboard is not a US one
+  twinboot unlock               asks, without showing what is typed
+  twinboot unlock < file        the first line of a file
 """
 
 
@@ -56,6 +70,10 @@ def add_verbs(verb: NewVerb) -> None:
     ssh.add_argument("turn", nargs="?", choices=("on", "off"))
     keyboard = verb("keyboard", "The layout of the keyboard at the machine's own screen.")
     keyboard.add_argument("layout", nargs="?", default="", help=", ".join(one.code for one in s.LAYOUTS))
+    unlock = verb("unlock", "Look into an encrypted device; its passphrase is asked for, or read from stdin.")
+    unlock.add_argument("device", nargs="?", default="", help="as inspect names it, or its UUID")
+    unlock.epilog = UNLOCK
+    unlock.formatter_class = argparse.RawDescriptionHelpFormatter
     power = verb("power", "Restart or switch off this machine, or restart into its firmware's setup.")
     power.add_argument("act", choices=("reboot", "poweroff", "firmware"))
 
@@ -112,6 +130,34 @@ async def _keyboard(session: Session, args: argparse.Namespace) -> Answered:
     return s.KeyboardIs(code=code), f"The keyboard of this machine's screen: {code}"
 
 
+async def _unlock(session: Session, args: argparse.Namespace) -> Answered:
+    machine = await session.inspect()
+    one = chosen(machine.locked, args.device)
+    layout = await session.keyboard() if sys.stdin.isatty() else ""
+    passphrase = await asyncio.to_thread(read_passphrase, one.name, layout)
+    found = await session.unlock(one.uuid, passphrase)
+    return m.Found(machine=found), f"{one.name} is unlocked until power-off.\n\n{show.machine(found)}"
+
+
+def chosen(locked: tuple[Locked, ...], device: str) -> Locked:
+    """The one that is meant. Raises Refused where none or more than one is."""
+    fitting = [one for one in locked if device in ("", one.name, one.path, one.uuid)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not locked:
+        raise Refused(("Nothing on this machine is locked.",))
+    names = ", ".join(f"{one.name} ({one.uuid})" for one in locked)
+    raise Refused((f"Name the one to unlock: {names}.",))
+
+
+def read_passphrase(name: str, layout: str) -> bytes:
+    """From a person without echo, `layout` told first; else the first line of standard input."""
+    if not layout:
+        return sys.stdin.buffer.readline().rstrip(b"\n")
+    print(f"Keyboard of this machine's own screen: {layout} (twinboot keyboard changes it).", file=sys.stderr)
+    return getpass.getpass(f"Passphrase of {name}: ", stream=sys.stderr).encode()
+
+
 async def _power(session: Session, args: argparse.Namespace) -> Answered:
     await session.power(args.act)
     return m.Accepted(), "The machine is going down."
@@ -124,6 +170,7 @@ VERBS: dict[str, Callable[[Session, argparse.Namespace], Awaitable[Answered]]] =
     "network": _network,
     "ssh": _ssh,
     "keyboard": _keyboard,
+    "unlock": _unlock,
     "power": _power,
 }
 

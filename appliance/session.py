@@ -107,6 +107,10 @@ class Session:
     async def inspect(self, fresh: bool = False) -> Machine:
         return (await self._ask(m.Inspect(fresh=fresh), m.Found)).machine
 
+    async def unlock(self, uuid: str, passphrase: bytes) -> Machine:
+        """The machine with what lies in the encrypted device, unlocked as long as the engine lives."""
+        return (await self._ask(m.Unlock(uuid=uuid, passphrase=passphrase), m.Found)).machine
+
     async def status(self) -> m.Status:
         return await self._ask(m.GetStatus(), m.Status)
 

@@ -54,10 +54,11 @@ from tui.screens.saveplan import SavePlanPage
 from tui.screens.services import ServicesPage
 from tui.screens.ssh import SshPage
 from tui.screens.sure import Sure
+from tui.screens.unlock import UnlockPage
 from tui.screens.verdict import VerdictPage
 from tui.screens.vm import VmPage
 from tui.screens.wanted import WantedPage
-from tui.terminal import Mode, is_serial, remember_mode
+from tui.terminal import Mode, is_screen, is_serial, remember_mode
 from tui.thrift import Changes, Shown
 
 # A serial line gets one look a second, a screen four: what is between is not worth the bytes.
@@ -278,8 +279,14 @@ class Console(App[None]):
     def open_ssh(self) -> None:
         self.push_screen(SshPage())
 
-    def open_keyboard(self) -> None:
-        self.push_screen(KeyboardPage())
+    def open_keyboard(self, goes_on: bool = False) -> None:
+        self.push_screen(KeyboardPage(goes_on))
+
+    def open_unlock(self) -> None:
+        """The passphrase of an encrypted device; at the machine's own keyboard its layout comes first."""
+        self.push_screen(UnlockPage())
+        if is_screen(self.client):
+            self.open_keyboard(goes_on=True)
 
     def run_in_foreground(self, argv: Sequence[str]) -> int | None:
         """Give this terminal to a program until it ends; its status, None where that is not possible."""

@@ -11,7 +11,8 @@ from appliance.engine.bus import Bus
 from appliance.engine.packages import PackageDesk
 from appliance.engine.runs import Runs
 from appliance.engine.services import Services
-from appliance.errors import Busy, Refused, StalePlan
+from appliance.errors import Busy, Refused, StalePlan, WrongPassphrase
+from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host, write
 from appliance.model import messages as m
 from appliance.model import service_messages as s
@@ -27,6 +28,9 @@ from appliance.workflow.wanted import write_wanted
 STILL_TRUE = 120.0
 """Seconds a reading may serve for a plan and its start: only this engine touches the disks meanwhile."""
 
+
+PASSPHRASE = 512
+"""Bytes that cryptsetup takes of what somebody types (cryptsetup(8), NOTES ON PASSPHRASE PROCESSING)."""
 
 DISKS_WAIT = 20.0
 """Seconds that planning an act waits for a run to leave the disks."""
@@ -45,6 +49,7 @@ class Desk:
         runs.deliver = self.services.to_stick
         self.packages = PackageDesk(host, runs)
         self.version = importlib.metadata.version("twinboot")
+        self.passphrases = Passphrases()
         self._machine: Machine | None = None
         self._descent: Descent | None = None
         self._read_at = 0.0
@@ -56,6 +61,8 @@ class Desk:
         match say:
             case m.Inspect():
                 return m.Found(machine=self.machine(0.0 if say.fresh else float("inf")))
+            case m.Unlock():
+                return m.Found(machine=self.unlock(say.uuid, say.passphrase))
             case m.GetStatus():
                 return self.status(operator)
             case m.MakePlan():
@@ -98,7 +105,7 @@ class Desk:
                 return self._machine
             if self.runs.disks.acquire(blocking=self._machine is None):
                 try:
-                    self._machine = probe(self.host)
+                    self._machine = probe(self.host, passphrases=self.passphrases)
                 finally:
                     self.runs.disks.release()
                 self._read_at = time.monotonic()
@@ -106,6 +113,24 @@ class Desk:
                 self._descent = None
             assert self._machine is not None  # the first reading waits for its turn
             return self._machine
+
+    def unlock(self, uuid: str, passphrase: bytes) -> Machine:
+        """The machine, read again with what opens that device. Raises WrongPassphrase, Refused, Busy."""
+        one = next((one for one in self.machine().locked if one.uuid == uuid), None)
+        if one is None:
+            raise Refused((f"This machine has no locked device with the UUID {uuid}.",))
+        if not passphrase or len(passphrase) > PASSPHRASE:
+            raise WrongPassphrase(f"A passphrase has 1 to {PASSPHRASE} characters.")
+        if self.runs.going is not None and self.runs.going.at_hand:
+            raise Busy("A run is at work on the disks: unlock when it is over.")
+        self.passphrases.keep(uuid, passphrase)
+        machine = self.machine(0.0)
+        if all(left.uuid != uuid for left in machine.locked):
+            return machine
+        if self.passphrases.of(uuid) is None:
+            raise WrongPassphrase(f"The passphrase does not open {one.name}.")
+        self.passphrases.forget(uuid)
+        raise Refused((f"{one.name} could not be looked into: the log says why.",))
 
     def descent(self) -> Descent:
         machine = self.machine()

@@ -19,7 +19,7 @@ from appliance.model.service_messages import SERVICE_ACTS
 from appliance.model.vm_messages import VM_ACTS, AnyVmSay
 
 LINE_LIMIT = 64 * 1024 * 1024
-ACTS: tuple[type[m.Say], ...] = (*SERVICE_ACTS, m.Start, m.Approve, m.Cancel, m.Power, *VM_ACTS)
+ACTS: tuple[type[m.Say], ...] = (*SERVICE_ACTS, m.Unlock, m.Start, m.Approve, m.Cancel, m.Power, *VM_ACTS)
 
 
 def refusal(error: ApplianceError) -> m.Refusal:

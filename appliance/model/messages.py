@@ -35,6 +35,19 @@ class Inspect(Say, frozen=True, tag="inspect"):
     fresh: bool = False
 
 
+class Unlock(Say, frozen=True, tag="unlock"):
+    """Look into the encrypted device with this UUID, read-only, until the engine ends. Answered by `Found`.
+
+    Needs the operator lock. Refused for a device that is not locked; one that does not open is an error.
+    """
+
+    uuid: str
+    passphrase: bytes
+
+    def __repr__(self) -> str:
+        return f"Unlock({self.uuid!r}, a passphrase)"
+
+
 class GetStatus(Say, frozen=True, tag="status"):
     """What runs, what waits, what boots next."""
 
@@ -91,6 +104,7 @@ class Power(Say, frozen=True, tag="power"):
 AnySay = (
     Hello
     | Inspect
+    | Unlock
     | GetStatus
     | MakePlan
     | Start

@@ -91,24 +91,14 @@ def _number(fields: dict[str, str], key: str) -> int:
     return int(found[0])
 
 
-def try_passphrase(host: Host, device: str, passphrase: bytes) -> None:
-    """Whether `passphrase` opens `device`; nothing is opened. Raises WrongPassphrase, CommandFailed."""
-    _cryptsetup(host, passphrase, device, "--test-passphrase", device)
-
-
 def open_readonly(host: Host, device: str, name: str, passphrase: bytes) -> None:
     """Show what `device` holds as `name`, by a device that can not write.
 
     Raises WrongPassphrase, CommandFailed.
     """
-    _cryptsetup(host, passphrase, device, "--readonly", "--disable-keyring", device, name)
-
-
-def _cryptsetup(host: Host, passphrase: bytes, device: str, *words: str) -> None:
-    if not passphrase:
-        raise WrongPassphrase(f"No passphrase was given for {device}.")
-    argv = ("cryptsetup", "open", "--type", "luks", "--key-file", "-", *words)
+    words = ("--key-file", "-", "--readonly", "--disable-keyring", device, name)
     ok = frozenset({0, BAD_PASSPHRASE})
+    argv = ("cryptsetup", "open", "--type", "luks", *words)
     command = Command(argv, Effect.READ, ok=ok, timeout=LIMIT, stdin=passphrase, env=NO_UDEV)
     if host.run(command).status == BAD_PASSPHRASE:
         raise WrongPassphrase(f"The passphrase does not open {device}.")

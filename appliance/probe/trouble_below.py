@@ -49,7 +49,8 @@ def raid(name: str) -> Trouble:
 def locked(device: str, *, alone: bool) -> Trouble:
     return _says(
         "luks",
-        f"{device} is encrypted (LUKS): a system inside it can not be seen or rehearsed (yet).",
+        f"{device} is encrypted (LUKS) and locked: unlock it to see what is inside.",
+        "A system inside can not be rehearsed (yet).",
         refuses=alone,
     )
 

@@ -252,6 +252,8 @@ def _data_notice(kept: Snapshot, safety: Snapshot | None) -> str:
 def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today: str = "") -> str:
     """The one sensible next step, as a sentence; `today` as ISO 8601 writes it, else the clock's."""
     newest = next((n for n in reversed(lineage.nodes) if n.run), None)
+    if not machine.systems and machine.locked:
+        return f"{machine.locked[0].name} is encrypted: unlock it to see what is inside (U)."
     if not machine.systems:
         return "No installed system was found: look at the log (L)."
     if newest is not None and newest.rehearsed_only:

@@ -20,7 +20,7 @@ from appliance.model.service_messages import SERVICE_ACTS
 from tests.tui import story
 
 Script = Callable[[m.AnySay, str], m.AnyReply]
-ACTS = (*SERVICE_ACTS, m.Start, m.Approve, m.Cancel, m.Power)
+ACTS = (*SERVICE_ACTS, m.Unlock, m.Start, m.Approve, m.Cancel, m.Power)
 
 
 def refusal(error: ApplianceError) -> m.Refusal:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from appliance.errors import WrongPassphrase
 from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
+from tests.tui import story
 from tests.tui.engine import FakeEngine
 
 STICK = s.OnStick(
@@ -91,6 +95,13 @@ def offer(engine: FakeEngine) -> None:
         keyboard[0] = s.KeyboardIs(code=say.code)
         return keyboard[0]
 
+    def unlock(say: m.Unlock) -> m.AnyReply:
+        if say.passphrase == b"wrong":
+            raise WrongPassphrase("The passphrase does not open /dev/vda4.")
+        engine.machine = story.machine("thin-bios")
+        engine.status = replace(engine.status, machine=engine.machine)
+        return m.Found(machine=engine.machine)
+
     engine.stick = STICK
     engine.script |= {
         s.GetNetwork: lambda _: known[0],
@@ -102,6 +113,7 @@ def offer(engine: FakeEngine) -> None:
         s.WriteWanted: lambda _: WANTED,
         s.GetSsh: lambda _: ssh[0],
         s.SetSsh: turn_ssh,
+        m.Unlock: unlock,
         s.GetKeyboard: lambda _: keyboard[0],
         s.SetKeyboard: choose_keyboard,
         s.OpenShell: lambda _: s.ShellReady(argv=SHELL, log="a shell of this computer, not of a machine"),

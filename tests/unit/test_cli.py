@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import pty
 import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,7 @@ from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Requ
 from appliance.model.verdict import Result, Verdict
 from appliance.model.vm_messages import Pause, Resume
 from appliance.session import Session
+from tests.fixtures.machines.derive import load
 from tests.unit.engine.recorded_desk import RecordedDesk
 
 MACHINE = Path(__file__).parents[1] / "fixtures/machines/thin-uefi.json"
@@ -286,6 +289,48 @@ def test_ssh_keyboard_and_power(desk: RecordedDesk, capsys: pytest.CaptureFixtur
     assert "de" in capsys.readouterr().out
     assert main(["power", "firmware"]) == 0
     assert desk.asked[-1] == m.Power(act="firmware")
+
+
+def unlocking(desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch, typed: bytes, *words: str) -> int:
+    desk.machine = load("locked")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+    return main(["unlock", *words])
+
+
+@pytest.mark.parametrize("words", [(), ("/dev/vda4",), (load("locked").locked[0].uuid,)])
+def test_a_passphrase_comes_by_standard_input_to_the_byte(
+    desk: RecordedDesk,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+) -> None:
+    assert unlocking(desk, monkeypatch, b"correct horse\nand more\n", *words) == 0
+    said = capsys.readouterr()
+    assert "/dev/vda4 is unlocked until power-off." in said.out and "ledger" in said.out
+    assert "correct horse" not in said.out + said.err
+    (asked,) = (say for say in desk.asked if isinstance(say, m.Unlock))
+    assert asked == m.Unlock(uuid=load("locked").locked[0].uuid, passphrase=b"correct horse")
+    assert "correct" not in repr(asked)
+
+
+def test_a_wrong_passphrase_is_one_error_that_does_not_repeat_it(
+    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert unlocking(desk, monkeypatch, b" correct horse\n") == 3
+    said = capsys.readouterr()
+    assert said.out == "" and "LUKS-01" in said.err and "does not open /dev/vda4" in said.err
+    assert "horse" not in said.err
+
+
+def test_what_is_not_locked_is_not_asked_for(
+    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert unlocking(desk, monkeypatch, b"correct horse\n", "/dev/vda9") == 3
+    assert "Name the one to unlock: /dev/vda4 (" in capsys.readouterr().err
+    desk.machine = load("thin-bios")
+    assert main(["unlock"]) == 3
+    assert "Nothing on this machine is locked." in capsys.readouterr().err
+    assert not any(isinstance(say, m.Unlock) for say in desk.asked)
 
 
 def test_an_export_says_where_how_much_and_what_was_hidden(

@@ -130,7 +130,9 @@ class Menu:
 
     def _always(self) -> list[Option]:
         acts, status = self.acts, self.ear.status
-        found: list[Option] = [
+        shut = acts.machine is not None and acts.machine.locked
+        found: list[Option] = [("unlock", "look into an encrypted device", self.unlock)] if shut else []
+        found += [
             ("home", "machine, volumes, what boots next", self.home),
             ("machine", "everything that was found on this machine", self.machine),
             ("inspect", "read the disks again", self.inspect),
@@ -165,6 +167,13 @@ class Menu:
     async def inspect(self) -> None:
         self.ear.take_machine(await self.link.call(lambda s: s.inspect(fresh=True)))
         await self.home()
+
+    async def unlock(self) -> None:
+        locked = self.ear.machine.locked if self.ear.machine else ()
+        machine = await self.acts.services.unlock(locked)
+        if machine is not None:
+            self.ear.take_machine(machine)
+            await self.home()
 
     async def _export(self) -> None:
         await self.acts.services.export([node.run for node in self.acts.nodes()])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from appliance.model import service_messages as s
+from appliance.model.machine import Locked, Machine
 from appliance.model.plan import Request
 from tui import foreground
 from tui.link import Link
 from tui.plain.talk import Talk
+from tui.terminal import is_screen
 from tui.words import count, size
 
 Start = Callable[[Request], Awaitable[None]]
@@ -137,6 +139,24 @@ class Services:
         if code:
             await self.link.call(lambda session: session.set_keyboard(code))
             self.talk.say(f"{code} is in use until power-off.")
+
+    async def unlock(self, locked: tuple[Locked, ...]) -> Machine | None:
+        """Look into an encrypted device: the keyboard first, then the passphrase. None where that is left."""
+        options = [(one.name, f"UUID {one.uuid}") for one in locked]
+        name = options[0][0] if len(options) == 1 else await self.talk.choose("Which one?", options)
+        one = next((one for one in locked if one.name == name), None)
+        if one is None:
+            return None
+        if is_screen(self.link.client):
+            self.talk.say("A passphrase is not shown while it is typed: make sure of the keyboard first.")
+            await self.keyboard()
+        secret = await self.talk.ask_secret(f"Passphrase of {one.name} (not shown; Enter alone goes back):")
+        if not secret:
+            return None
+        self.talk.say("Unlocking: this takes a while ...")
+        machine = await self.link.call(lambda session: session.unlock(one.uuid, secret.encode()))
+        self.talk.say(f"{one.name} is unlocked, read-only, until power-off.")
+        return machine
 
     async def shell(self) -> None:
         """On this very terminal; a script has none to give."""

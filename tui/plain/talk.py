@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+import termios
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from tui.words import clean, to_ascii, wrap
@@ -18,6 +20,22 @@ class Left(Exception):
 
 class WrongAnswer(Exception):
     """A script said something that fits no question: nothing more may be pressed on its behalf."""
+
+
+@contextlib.contextmanager
+def hidden(terminal: TextIO | None) -> Iterator[None]:
+    """What is typed meanwhile is not shown (termios(3), ECHO)."""
+    if terminal is None:
+        yield
+        return
+    before = termios.tcgetattr(terminal.fileno())
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(terminal.fileno(), termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # the line was hung up
+            termios.tcsetattr(terminal.fileno(), termios.TCSADRAIN, before)
 
 
 class Talk:
@@ -70,15 +88,26 @@ class Talk:
 
     async def ask(self, prompt: str) -> str:
         """One line of answer, without blanks around it. Raises Left at the end of input."""
+        line = await self._line(prompt)
+        if not self.person:
+            print(to_ascii(clean(line)).strip(), file=self.out, flush=True)
+        return clean(line).strip()
+
+    async def ask_secret(self, prompt: str) -> str:
+        """One line to the letter, which a person does not see and which is not told again. Raises Left."""
+        with hidden(self.source if self.person else None):
+            secret = await self._line(prompt)
+            print(file=self.out, flush=True)
+        return secret.removesuffix("\r")
+
+    async def _line(self, prompt: str) -> str:
         print(to_ascii(prompt), end=" ", file=self.out, flush=True)
         line = await self.lines.get()
         if line is None:
             print(file=self.out, flush=True)
             self.lines.put_nowait(None)
             raise Left
-        if not self.person:
-            print(to_ascii(clean(line)).strip(), file=self.out, flush=True)
-        return clean(line).strip()
+        return line
 
     async def choose(self, title: str, options: Sequence[tuple[str, str]], back: bool = True) -> str:
         """The word of the chosen option; "" where Enter alone goes back. Raises WrongAnswer for a script."""

@@ -50,6 +50,7 @@ image was started.
         "boot": "what boots next, the way back, history and space",
         "machine": "disks, systems, boot order and trouble",
         "log": "everything that was said; filter and find",
+        "unlock": "look into an encrypted device; its passphrase is asked for",
         "services": "export, network, ssh, shell, plan files",
         "inspect": "look at the disks once more",
         "take_over": "have this terminal in control",
@@ -64,6 +65,7 @@ image was started.
         key("b", "boot", "roll back"),
         key("m", "machine", "machine"),
         key("l", "log", "log"),
+        key("u", "unlock", "open"),
         key("a", "services", "more"),
         key("i,f5", "inspect", "read again"),
         key("t", "take_over", "take over"),
@@ -138,6 +140,8 @@ image was started.
             return board.run is not None
         if action in ("verdict", "promote"):
             return bool(self._run()) if self.is_mounted else False
+        if action == "unlock":
+            return bool(board.machine and board.machine.locked)
         if action == "take_over":
             return bool(board.status and board.status.operator not in ("", self.desk.client))
         return action != "back"
@@ -165,6 +169,9 @@ image was started.
 
     def action_log(self) -> None:
         self.desk.open_log()
+
+    def action_unlock(self) -> None:
+        self.desk.open_unlock()
 
     def action_services(self) -> None:
         self.desk.open_services()

@@ -36,9 +36,11 @@ keys: their layout is the one of the computer you sit at.
 
     FIELD, BEHIND = "try", "layouts"
 
-    def __init__(self) -> None:
+    def __init__(self, goes_on: bool = False) -> None:
+        """`goes_on`: what was begun waits for the layout; taking one, or Esc, leads back to it."""
         super().__init__()
         self.now = ""
+        self.goes_on = goes_on
 
     def body(self) -> ComposeResult:
         yield Pane(id="top", classes="two")
@@ -66,6 +68,9 @@ keys: their layout is the one of the computer you sit at.
         return "  <- in use" if code == self.now else ""
 
     def _about(self, width: int) -> list[Line]:
+        if self.goes_on:
+            words = "A passphrase comes next, and is not shown while it is typed. Enter takes the layout."
+            return lines(wrap(words, width - 2, " "), "warn")
         if is_screen(self.desk.client):
             return []
         words = f"You are on {self.desk.client}: there the layout is that of your own computer."
@@ -80,6 +85,9 @@ keys: their layout is the one of the computer you sit at.
             self.ask("Loading the layout ...", lambda s: s.set_keyboard(chosen), self._set)
 
     def _set(self, code: str) -> None:
+        if self.goes_on:
+            self.action_back()
+            return
         self._read(code)
         self.say("The layout is in use. T lets you try it.", "good")
 

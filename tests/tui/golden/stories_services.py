@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from appliance.model import service_messages as s
+from appliance.model.lineage import Lineage
+from appliance.workflow.descent import next_step
 from tests.tui.golden.stage import Shot, Stage, Story
 from tests.tui.golden.stories_runs import plans
-from tests.tui.offers import WANTED
+from tests.tui.offers import WANTED, offer
 from tests.tui.test_network import FOUND
 from tests.tui.test_plans import SAVED
 from tests.tui.test_services import ON
@@ -18,6 +20,12 @@ def ssh(stage: Stage) -> None:
 
 def keyboard(stage: Stage) -> None:
     stage.engine.script[s.GetKeyboard] = lambda say: s.KeyboardIs(code="us")
+
+
+def locked(stage: Stage) -> None:
+    offer(stage.engine)
+    sentence = next_step(stage.engine.machine, Lineage(), None)
+    stage.status(lineage=Lineage(), next_step=sentence)
 
 
 def port(stage: Stage) -> None:
@@ -55,6 +63,17 @@ SERVICES = (
         setup=no_network,
     ),
     Story("keyboard", (Shot("layouts", keys=("a", "k"), sees=("<- in use",)),), setup=keyboard),
+    Story(
+        "unlock",
+        (
+            Shot("home", sees=("unlock it to see what is inside (U)",)),
+            Shot("keyboard", keys=("u",), sees=("A passphrase comes next",)),
+            Shot("typed", keys=("enter", *"wrong"), sees=("(Ctrl+K: another)",)),
+            Shot("wrong", keys=("enter",), sees=("does not open /dev/vda4. Is it the right",)),
+        ),
+        setup=locked,
+        machine="locked",
+    ),
     Story("shell", (Shot("ask", keys=("a", "r"), sees=("Open a root shell",)),)),
     Story("port", (Shot("fields", keys=("a", "n", "enter"), sees=("Set eno1",)),), setup=port),
     Story(

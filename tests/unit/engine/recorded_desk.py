@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from appliance.engine.bus import Bus
-from appliance.errors import ExportFailed
+from appliance.errors import ExportFailed, WrongPassphrase
 from appliance.model import events as e
 from appliance.model import messages as m
 from appliance.model import service_messages as s
@@ -15,6 +15,7 @@ from appliance.model.plan import Plan, Request, Verb
 from appliance.model.verdict import Result, Verdict
 from appliance.workflow import rehearse
 from appliance.workflow.descent import descend
+from tests.fixtures.machines.derive import load
 
 
 class RecordedDesk:
@@ -39,6 +40,11 @@ class RecordedDesk:
         self.asked.append(say)
         match say:
             case m.Inspect():
+                return m.Found(machine=self.machine)
+            case m.Unlock():
+                if say.passphrase != b"correct horse":
+                    raise WrongPassphrase("The passphrase does not open /dev/vda4.")
+                self.machine = load("thin-bios")
                 return m.Found(machine=self.machine)
             case m.GetStatus():
                 return m.Status(

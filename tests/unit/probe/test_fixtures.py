@@ -48,6 +48,7 @@ def test_each_variant_differs_in_what_it_is_named_for() -> None:
         "foreign-custom-cfg": {"foreign-custom-cfg"},
         "no-system": set(),
         "unfinished-job": set(),
+        "locked": {"luks"},
         "fedora-bls": {"bls-entries", "other-packages"},
         "opensuse-btrfs": {"root-not-rehearsed", "set-outside", "boot-in-root", "other-packages"},
         "ubuntu-thick": set(),
