@@ -104,12 +104,12 @@ async def test_a_person_rehearses_reads_and_promotes_by_numbers(player: Player) 
         await here.sees("serial LAB-0001", "Debian GNU/Linux 12", "Next boot: ", "1  rehearse:")
         await here.types("70\n", '"70" is not possible here')
         await here.types("rehearse\n", "What shall the twin get?", "3  security:")
-        await here.types("3\n", "Step 12:", "Room: about 1.4 GiB of 3.4 GiB free", "type yes")
+        await here.types("3\n", "Step 12:", "Room: about 1.1 GiB of 1.8 GiB free", "type yes")
         await here.types("no\n", "Nothing was done.", "rehearse:")
         assert player.said(*CHANGING) == []
         await here.types("rehearse\n", "security:")
         await here.types("security\n", "type yes")
-        await here.types("yes\n", "Step 12 of 12", "VERDICT: PASS", "tb1 finished: done", "promote:")
+        await here.types("yes\n", "Step 16 of 16", "VERDICT: PASS", "tb1 finished: done", "promote:")
         await here.types(
             "promote\n", "Verdict of tb1: PASS", "Power cut here:", "type the last 4 characters of LAB-0001"
         )
@@ -132,7 +132,7 @@ async def test_ctrl_c_leaves_and_stops_nothing(player: Player) -> None:
         await here.sees("rehearse:")
         await here.types("rehearse\n", "nothing:")
         await here.types("nothing\n", "type yes")
-        await here.types("yes\n", "Enter goes back to the menu", "Step 2 of 12")
+        await here.types("yes\n", "Enter goes back to the menu", "Step 2 of 16")
         await here.types("\n", "The run goes on.", "tb1 goes on. What do you want to do?", "cancel:")
         await here.types("cancel\n", "type yes")
         await here.types("\n", "Nothing was done; the run goes on.")
