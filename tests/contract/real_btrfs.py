@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -31,7 +33,6 @@ ROOM = 576 << 20
 SPARE = 64 << 20
 BLOCK = 4096
 RUN = "tb1"
-PLACE = Path("/var/tmp/twinboot-contract-btrfs")
 
 
 @dataclass
@@ -124,29 +125,38 @@ def tree(at: Path) -> str:
     return total.hexdigest()
 
 
+@functools.cache
+def place() -> Path:
+    """A folder on a disk for all benches of this process, gone with it."""
+    folder = tempfile.mkdtemp(prefix="twinboot-contract-btrfs-", dir="/var/tmp")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+@functools.cache
+def made() -> Path:
+    """A btrfs whose root is the subvolume `root`, 16 blocks written."""
+    file, at = place() / "made.img", place() / "made"
+    with file.open("wb") as out:
+        out.truncate(SIZE)
+    run("mkfs.btrfs", "-q", str(file))
+    at.mkdir()
+    run("mount", "-o", "loop", str(file), str(at))
+    run("btrfs", "subvolume", "create", str(at / "root"))
+    (at / "root/data").write_bytes(os.urandom(16 * BLOCK))
+    run("umount", str(at))
+    return file
+
+
 def file_system(folder: Path) -> Path:
-    """A btrfs whose root is the subvolume `root`, 16 blocks written; made once, then copied."""
-    made = PLACE / "made.img"
-    if not made.exists():
-        fresh = folder / "fresh.img"
-        with fresh.open("wb") as out:
-            out.truncate(SIZE)
-        run("mkfs.btrfs", "-q", str(fresh))
-        at = folder / "fresh"
-        at.mkdir()
-        run("mount", "-o", "loop", str(fresh), str(at))
-        run("btrfs", "subvolume", "create", str(at / "root"))
-        (at / "root/data").write_bytes(os.urandom(16 * BLOCK))
-        run("umount", str(at))
-        fresh.rename(made)
+    """A copy of it in `folder`."""
     file = folder / "disk.img"
-    run("cp", "--sparse=always", str(made), str(file))
+    run("cp", "--sparse=always", str(made()), str(file))
     return file
 
 
 def btrfs_bench(host_of: Callable[[Path], Host]) -> BtrfsBench:
-    PLACE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=PLACE))
+    folder = Path(tempfile.mkdtemp(dir=place()))
     loop = run("losetup", "--find", "--show", str(file_system(folder))).strip()
     host = host_of(folder)
     room = FileRoom(host, room_name(RUN), Place(folder), ROOM)
