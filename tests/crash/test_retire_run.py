@@ -165,11 +165,25 @@ def test_a_plan_of_before_a_roll_back_deletes_nothing(machine: list[Machine], tm
 def test_no_volume_is_renamed_while_the_loader_does_not_boot_by_uuid(
     machine: list[Machine], tmp_path: Path
 ) -> None:
-    """A damaged sector leaves grub.cfg's default in force, which names the volume as it is called now."""
+    """A damaged sector leaves grub.cfg's default in force, which names the volume as it is called now; with
+    the run's record damaged as well nothing says whose it is."""
     machine[:] = [Machine(tmp_path, kept(tmp_path))]
     disks = machine[0]
+    disks.boot.disk.create("twinboot/tb1/manifest.json", b"{")
+    disks.boot.disk.settle()
     disks.boot.disk.write_sector(env.PATH, b"damaged".ljust(env.SECTOR, b"#"))
     with pytest.raises(Refused):
         execute(*disks.begin())
     assert "root-tb1" in disks.lvm.lvs
     assert boots(disks.disk.live) == (f"kernel {NEW} with root {TRIAL}",) * 3
+
+
+def test_a_damaged_sector_is_written_anew_before_a_volume_is_renamed(
+    machine: list[Machine], tmp_path: Path
+) -> None:
+    machine[:] = [Machine(tmp_path, kept(tmp_path))]
+    disks = machine[0]
+    disks.boot.disk.write_sector(env.PATH, b"damaged".ljust(env.SECTOR, b"#"))
+    assert execute(*disks.begin()) is Outcome.DONE
+    assert set(disks.lvm.lvs) == {"root", "srv"}
+    assert boots(disks.disk.live) == FIRST_NAME
