@@ -8,6 +8,7 @@ KEEP_KERNELS=/boot
 # efivarfs can not be sought in, which tail wants of a file it is given by name.
 sdboot_variable() {
     [ -e "$KEEP_EFI/$1-$KEEP_GUID" ] || return 0
+    # shellcheck disable=SC2002 # tail is not to have the file itself
     cat "$KEEP_EFI/$1-$KEEP_GUID" | tail -c +5 | tr -d '\000'
 }
 
