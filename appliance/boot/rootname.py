@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from appliance.errors import BootConfigFailed
+from appliance.probe.btrfs import root_options
 
 _ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
 _FLAGS = re.compile(r"((?:\A|\s)rootflags=)(\S*)")
@@ -22,9 +23,7 @@ _PART = re.compile(r"(?:#[0-9]{1,19}|/[A-Za-z0-9@_.+/-]*)\Z")
 def root_of(options: str) -> str:
     """The root that a command line names; empty where it names none."""
     root = _ROOT.search(options)
-    flags = [found[2] for found in _FLAGS.finditer(options)]
-    part = part_in(flags[-1]) if flags else ""
-    return joined(root[1], part) if root else ""
+    return joined(root[1], part_in(root_options(options))) if root else ""
 
 
 def part_in(options: str) -> str:
@@ -73,11 +72,7 @@ def with_part(options: str, part: str) -> str:
 def named(options: str, root: str) -> tuple[str, ...]:
     """The words that name `root` on a command line which was `options`. Raises BootConfigFailed."""
     device, part = split(root)
-    flags = [found[2] for found in _FLAGS.finditer(options)]
-    return (
-        f"root={device}",
-        *((f"rootflags={with_part(flags[-1] if flags else '', part)}",) if part else ()),
-    )
+    return (f"root={device}", *((f"rootflags={with_part(root_options(options), part)}",) if part else ()))
 
 
 def turned(line: str, old: str, new: str) -> str:

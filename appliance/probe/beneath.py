@@ -9,7 +9,7 @@ from appliance.host.passphrases import Passphrases
 from appliance.model.machine import Layer, LayerKind, Locked, Trouble
 from appliance.probe import luks, raid, trouble_below
 from appliance.probe.blkid import Content, blkid, parse_blkid
-from appliance.probe.lsblk import BlockDevice
+from appliance.probe.lsblk import BlockDevice, with_parts
 from appliance.probe.mappings import BELOW, SECTOR
 from appliance.probe.shown import Shown
 
@@ -40,7 +40,7 @@ def show(shown: Shown, devices: tuple[BlockDevice, ...], passphrases: Passphrase
     """
     arrays = _arrays(shown, devices)
     found = arrays
-    for row in [row for d in (*devices, *arrays.rows) for row in (d, *d.children)]:
+    for row in with_parts((*devices, *arrays.rows)):
         if row.fstype == "crypto_LUKS":
             name = next((layer.name for layer in arrays.layers if layer.path == row.path), row.path)
             found = _with(found, _encrypted(shown, row, name, passphrases))

@@ -66,6 +66,11 @@ class _Report(msgspec.Struct, frozen=True):
     blockdevices: tuple[BlockDevice, ...]
 
 
+def with_parts(devices: tuple[BlockDevice, ...]) -> tuple[BlockDevice, ...]:
+    """Each device and, after it, what lies on it."""
+    return tuple(row for device in devices for row in (device, *device.children))
+
+
 def parse_lsblk(text: str) -> tuple[BlockDevice, ...]:
     """The tree of block devices. Raises DamagedData naming the key that is wrong."""
     report: _Report = from_json(text, _Report, "lsblk's report")

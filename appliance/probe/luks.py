@@ -11,6 +11,7 @@ import msgspec
 
 from appliance.errors import CommandFailed, DamagedData, WrongPassphrase
 from appliance.host.run import Command, Effect, Host, read
+from appliance.probe.mappings import SECTOR
 from appliance.probe.shown import NO_UDEV
 
 LIMIT = 300.0
@@ -35,7 +36,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     cipher: str
     offset: int
-    sector: int = 512
+    sector: int = SECTOR
     tokens: tuple[str, ...] = ()
 
     @property
@@ -66,7 +67,7 @@ def parse_dump(text: str) -> Header:
     version = _number(top, "Version")
     if version == 1:
         mode = "-".join(filter(None, (top.get("Cipher name"), top.get("Cipher mode"))))
-        return Header(uuid=_uuid(top), version=1, cipher=mode, offset=_number(top, "Payload offset") * 512)
+        return Header(uuid=_uuid(top), version=1, cipher=mode, offset=_number(top, "Payload offset") * SECTOR)
     return Header(
         uuid=_uuid(top),
         version=version,

@@ -16,10 +16,9 @@ from appliance.errors import CommandFailed, DamagedData
 from appliance.host.run import Host, read
 from appliance.model.machine import Layer, LayerKind, Trouble
 from appliance.probe import trouble_below
-from appliance.probe.lsblk import BlockDevice
-from appliance.probe.mappings import BELOW
+from appliance.probe.lsblk import BlockDevice, with_parts
+from appliance.probe.mappings import BELOW, SECTOR
 
-SECTOR = 512
 RECOVERING, RESHAPING, REPLACING = 0x2, 0x4, 0x10
 JOURNALLED = 0x200
 UNFINISHED = RECOVERING | RESHAPING | REPLACING
@@ -101,9 +100,8 @@ def _number(fields: dict[str, str], key: str, otherwise: int | None = None) -> i
 
 def arrays(host: Host, devices: tuple[BlockDevice, ...]) -> Arrays:
     """The arrays on these disks. Of a mirror that lacks a leg, or whose legs may differ, nothing is read."""
-    rows = [row for d in devices for row in (d, *d.children)]
     members: dict[str, list[Member]] = {}
-    for row in rows:
+    for row in with_parts(devices):
         if row.fstype == "linux_raid_member":
             member = _examine(host, row.path)
             members.setdefault(member.uuid, []).append(member)

@@ -13,11 +13,11 @@ STATE_VOLUME = "twinboot-state"
 STATE_SIZE = 64 << 20
 
 
-def _refusal(code: str, *words: str) -> Trouble:
+def refusal(code: str, *words: str) -> Trouble:
     return Trouble(code=code, sentence=" ".join(words), refuses=True)
 
 
-def _warning(code: str, *words: str) -> Trouble:
+def warning(code: str, *words: str) -> Trouble:
     return Trouble(code=code, sentence=" ".join(words), refuses=False)
 
 
@@ -27,25 +27,25 @@ def no_kvm(virtualisation: str) -> Trouble:
         if virtualisation
         else "the CPU offers no hardware virtualisation; is it off in the firmware?"
     )
-    return _warning(NO_KVM, f"The twin can not run under KVM: {why} With --emulate it runs, very slowly.")
+    return warning(NO_KVM, f"The twin can not run under KVM: {why} With --emulate it runs, very slowly.")
 
 
 def junk_serial(serial: str, source: str, value: str) -> Trouble:
     said = f'The serial number "{serial}" is a placeholder' if serial else "This machine has no serial number"
     if not value:
-        return _refusal("no-identity", f"{said}, and nothing else tells it from another machine.")
-    return _warning("junk-serial", f"{said}; its {source} {value} stands in.")
+        return refusal("no-identity", f"{said}, and nothing else tells it from another machine.")
+    return warning("junk-serial", f"{said}; its {source} {value} stands in.")
 
 
 def failing_disk(disk: Disk) -> Trouble:
     name = " ".join(filter(None, (disk.model, disk.serial)))
-    return _refusal(
+    return refusal(
         "failing-disk", f"The disk {disk.path}{f' ({name})' if name else ''} reports that it is failing."
     )
 
 
 def unknown_table(disk: Disk) -> Trouble:
-    return _refusal(
+    return refusal(
         "unknown-table",
         f"The disk {disk.path} has a partition table of the kind {disk.table},",
         "which is neither GPT nor MBR.",
@@ -54,18 +54,18 @@ def unknown_table(disk: Disk) -> Trouble:
 
 def missing_pv(group: VolumeGroup) -> Trouble:
     lost = "one physical volume is" if group.missing_pvs == 1 else f"{group.missing_pvs} physical volumes are"
-    return _refusal("missing-pv", f"The volume group {group.name} is not complete: {lost} missing.")
+    return refusal("missing-pv", f"The volume group {group.name} is not complete: {lost} missing.")
 
 
 def unreadable(volume: str, why: str) -> Trouble:
-    return _warning("unreadable", f"The volume {volume} was not looked at: {why}.")
+    return warning("unreadable", f"The volume {volume} was not looked at: {why}.")
 
 
 def pool_full(vg: str, pool: LogicalVolume) -> tuple[Trouble, ...]:
     """A snapshot needs room for what the patch changes; a full pool stops every volume in it."""
     kinds = (("data", pool.data_percent), ("metadata", pool.metadata_percent))
     return tuple(
-        _refusal(
+        refusal(
             f"pool-{kind}-full",
             f"The {kind} of the thin pool {vg}/{pool.name} is {percent:.0f} %",
             f"full; a rehearsal needs it at {FULL:.0f} % or less.",
@@ -76,11 +76,11 @@ def pool_full(vg: str, pool: LogicalVolume) -> tuple[Trouble, ...]:
 
 
 def pool_damaged(vg: str, pool: str) -> Trouble:
-    return _refusal("pool-damaged", f"The thin pool {vg}/{pool} asks for a repair of its metadata.")
+    return refusal("pool-damaged", f"The thin pool {vg}/{pool} asks for a repair of its metadata.")
 
 
 def pool_disagrees(vg: str, pool: str, lvm: int, kernel: int) -> Trouble:
-    return _refusal(
+    return refusal(
         "pool-disagrees",
         f"The thin pool {vg}/{pool} and LVM disagree about its last change",
         f"(transaction {kernel} and {lvm}).",
@@ -93,7 +93,7 @@ def no_state_room(group: VolumeGroup) -> tuple[Trouble, ...]:
     if group.lv(STATE_VOLUME) is not None or free >= STATE_SIZE:
         return ()
     return (
-        _refusal(
+        refusal(
             "no-state-room",
             f"The volume group {group.name} has {free >> 20} MiB free outside",
             f"its thin pool; the state volume needs {STATE_SIZE >> 20} MiB.",
@@ -103,7 +103,7 @@ def no_state_room(group: VolumeGroup) -> tuple[Trouble, ...]:
 
 def root_not_rehearsed(volume: Volume) -> Trouble:
     only = volume.storage in ELSEWHERE
-    return _refusal(
+    return refusal(
         "root-not-rehearsed",
         f"The root volume {volume.device} is kept as {volume.storage.value}:",
         "it can only be rehearsed with the copy elsewhere, and not promoted (yet)."
@@ -113,7 +113,7 @@ def root_not_rehearsed(volume: Volume) -> Trouble:
 
 
 def btrfs_in_lvm(volume: Volume) -> Trouble:
-    return _refusal(
+    return refusal(
         "btrfs-in-lvm",
         f"The root volume {volume.device} holds btrfs inside LVM: two snapshots of it would be one file",
         "system to the kernel, so that can not be rehearsed (yet).",
@@ -121,7 +121,7 @@ def btrfs_in_lvm(volume: Volume) -> Trouble:
 
 
 def several_devices(device: str, count: int) -> Trouble:
-    return _refusal(
+    return refusal(
         "btrfs-devices",
         f"The btrfs file system of the root on {device} lies on {count} devices:",
         "only one on a single device can be rehearsed (yet).",
@@ -129,7 +129,7 @@ def several_devices(device: str, count: int) -> Trouble:
 
 
 def another_subvolume(device: str, path: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "another-subvolume",
         f"The system on {device} lies in {f'the subvolume {path}' if path else 'its top level'},",
         "but its boot entry or its /etc/fstab names another one: put that right first.",
@@ -137,7 +137,7 @@ def another_subvolume(device: str, path: str) -> Trouble:
 
 
 def left_out(path: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "subvolume-inside",
         f"/{path} is a subvolume of its own inside the root and holds files, which no snapshot of the root",
         "has: mount it by /etc/fstab, or make it a plain folder.",
@@ -145,7 +145,7 @@ def left_out(path: str) -> Trouble:
 
 
 def set_outside(volume: Volume) -> Trouble:
-    return _refusal(
+    return refusal(
         "set-outside",
         f"{volume.target} lies on a volume of its own ({volume.device}) and",
         "holds what packages install: only a system in one volume can be rehearsed (yet).",
@@ -153,11 +153,11 @@ def set_outside(volume: Volume) -> Trouble:
 
 
 def set_unreadable(volume: Volume, why: str) -> Trouble:
-    return _refusal("set-unreadable", f"{volume.target} ({volume.device}) belongs to the system, but {why}.")
+    return refusal("set-unreadable", f"{volume.target} ({volume.device}) belongs to the system, but {why}.")
 
 
 def set_twice(volume: Volume) -> Trouble:
-    return _refusal(
+    return refusal(
         "set-twice",
         f"fstab has more than one line for {volume.target}: leave the one that counts in /etc/fstab on",
         "the running system.",
@@ -165,7 +165,7 @@ def set_twice(volume: Volume) -> Trouble:
 
 
 def set_by_tag(volume: Volume) -> Trouble:
-    return _refusal(
+    return refusal(
         "set-by-tag",
         f"fstab names {volume.target} by what its snapshots bear as well (UUID or label): name it by",
         f"its path, {volume.device}, in /etc/fstab on the running system.",
@@ -173,19 +173,17 @@ def set_by_tag(volume: Volume) -> Trouble:
 
 
 def hibernated(device: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "hibernated", f"A system sleeps in {device} (hibernation): start it and shut it down properly first."
     )
 
 
 def damaged(device: str) -> Trouble:
-    return _refusal(
-        "damaged-fs", f"The file system on {device} has recorded errors: it needs a repair first."
-    )
+    return refusal("damaged-fs", f"The file system on {device} has recorded errors: it needs a repair first.")
 
 
 def dirty(device: str) -> Trouble:
-    return _warning(
+    return warning(
         "dirty-fs",
         f"The file system on {device} was not unmounted cleanly; its journal is replayed",
         "in the snapshot, not in the original.",
@@ -193,25 +191,25 @@ def dirty(device: str) -> Trouble:
 
 
 def boots_another(root: str, other: str) -> Trouble:
-    return _warning("boots-another", f"The boot loader starts {other} by default, not this system on {root}.")
+    return warning("boots-another", f"The boot loader starts {other} by default, not this system on {root}.")
 
 
 def os_release_damaged(why: str) -> Trouble:
-    return _warning("os-release-damaged", f"What the system calls itself can not be read. {why}")
+    return warning("os-release-damaged", f"What the system calls itself can not be read. {why}")
 
 
 def fstab_damaged(why: str) -> Trouble:
-    return _refusal("fstab-damaged", f"The system's /etc/fstab can not be read. {why}")
+    return refusal("fstab-damaged", f"The system's /etc/fstab can not be read. {why}")
 
 
 def device_missing(spec: str, target: str) -> Trouble:
-    return _warning(
+    return warning(
         "device-missing", f"/etc/fstab mounts {spec} at {target}, which this machine does not have."
     )
 
 
 def boot_not_partition(device: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "boot-not-partition",
         f"/boot lies on {device}, which is no plain partition:",
         "the boot entry could not be written in one step there (yet).",
@@ -219,11 +217,11 @@ def boot_not_partition(device: str) -> Trouble:
 
 
 def boot_unreadable(device: str) -> Trouble:
-    return _refusal("boot-unreadable", f"/boot lies on {device}, which does not mount.")
+    return refusal("boot-unreadable", f"/boot lies on {device}, which does not mount.")
 
 
 def boot_in_root(device: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "boot-in-root",
         f"/boot lies inside the root volume {device}: GRUB could not write",
         "its one-shot entry there (yet).",
@@ -231,13 +229,13 @@ def boot_in_root(device: str) -> Trouble:
 
 
 def no_esp() -> Trouble:
-    return _refusal(
+    return refusal(
         "no-esp", "The machine starts by UEFI but the system has no EFI system partition on its disks."
     )
 
 
 def unknown_loader() -> Trouble:
-    return _refusal(
+    return refusal(
         "unknown-loader",
         "No boot loader was recognised: only GRUB with",
         "/boot/grub/grub.cfg can be taken round (yet).",
@@ -245,11 +243,11 @@ def unknown_loader() -> Trouble:
 
 
 def other_loader(name: str) -> Trouble:
-    return _refusal("unknown-loader", f"The system starts by {name}: only GRUB can be taken round (yet).")
+    return refusal("unknown-loader", f"The system starts by {name}: only GRUB can be taken round (yet).")
 
 
 def bls_entries() -> Trouble:
-    return _refusal(
+    return refusal(
         "bls-entries",
         "GRUB takes its entries from /boot/loader/entries (BLS):",
         "only entries in grub.cfg can be taken round (yet).",
@@ -257,7 +255,7 @@ def bls_entries() -> Trouble:
 
 
 def no_custom_cfg() -> Trouble:
-    return _refusal(
+    return refusal(
         "no-41-custom",
         "GRUB's grub.cfg does not source custom.cfg (/etc/grub.d/41_custom is",
         "missing or off): our boot entry would never be read.",
@@ -265,13 +263,13 @@ def no_custom_cfg() -> Trouble:
 
 
 def foreign_custom_cfg(folder: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "foreign-custom-cfg", f"/boot/{folder}/custom.cfg exists and is not ours: it is left alone."
     )
 
 
 def not_systemd(init: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "not-systemd",
         f"The system's init is {init or 'unknown'}, not systemd:",
         "its health could not be judged.",
@@ -279,7 +277,7 @@ def not_systemd(init: str) -> Trouble:
 
 
 def other_packages(manager: str) -> Trouble:
-    return _refusal(
+    return refusal(
         "other-packages",
         f"The system's packages are managed by {manager or 'nothing known here'}:",
         "only apt can be rehearsed (yet).",
@@ -287,4 +285,4 @@ def other_packages(manager: str) -> Trouble:
 
 
 def no_kernel() -> Trouble:
-    return _refusal("no-kernel", "No kernel with its initrd was found in /boot.")
+    return refusal("no-kernel", "No kernel with its initrd was found in /boot.")

@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData
 from appliance.host.files import sync_folder, write_atomic
 from appliance.model.codec import from_json, to_json
+from appliance.probe.roots import OURS
 from appliance.volumes.base import Snapshot, SnapshotRole
 
-FOLDER = "twinboot"
+FOLDER = OURS
 """At the top level: subvolumes of ours, each under the name the plan gave it."""
 
 TAGS = ".tags"

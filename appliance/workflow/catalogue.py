@@ -228,7 +228,7 @@ def drift(host: Host, ground: Ground) -> tuple[str, ...]:
     bases, store = ground.whole_set(SnapshotRole.BASE), ground.store(host)
     if gone := [base.lv for base in bases if not store.exists(base)]:
         return (f"The snapshot {gone[0]} of the old system is gone: rehearse again.",)
-    written = sum(store.changed_since(base.origin, base).bytes for base in bases)
+    written = sum(changed.bytes for _, changed in ground.changed(host))
     if not written:
         return ()
     whose = "volumes" if len(bases) > 1 else "volume"

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, WrongPassphrase
 from appliance.model.machine import Locked, Machine
 from tui.look import Line, line, lines, pair, rule
 from tui.screens.page import Page, key
@@ -132,7 +132,7 @@ passphrase: F1 is help.
 
     def _wrong(self, error: ApplianceError) -> None:
         """A slip of the fingers is told here, where it is typed again; all else has its own screen."""
-        if error.code == "LUKS-01":
+        if error.code == WrongPassphrase.code:
             self.say(f"{error.what} Is it the right keyboard (Ctrl+K)?", "warn")
         else:
             self.said_no(error)

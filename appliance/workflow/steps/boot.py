@@ -82,8 +82,7 @@ class CheckStill(OnGround):
     """No volume of the origin must have been written since the snapshot."""
 
     def do(self, ctx: Context) -> None:
-        store, bases = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.BASE)
-        written = sum(store.changed_since(base.origin, base).bytes for base in bases)
+        written = sum(changed.bytes for _, changed in self.ground.changed(ctx.host))
         if written:
             raise Refused((f"The old system has run since ({written >> 10} KiB differ): rehearse again.",))
 

@@ -13,7 +13,15 @@ from appliance.boot.base import BootPlace
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
-from appliance.volumes.base import BESIDE, PutBack, RehearsalStore, Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.base import (
+    BESIDE,
+    Difference,
+    PutBack,
+    RehearsalStore,
+    Snapshot,
+    SnapshotRole,
+    SnapshotStore,
+)
 from appliance.volumes.choose import choose_elsewhere, choose_store
 from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
@@ -119,6 +127,12 @@ class Ground:
     def whole_set(self, role: SnapshotRole) -> tuple[Snapshot, ...]:
         """What plays `role` for the volume set: the root's, then that of each volume beside it."""
         return (self.snapshot(role), *(snapshot for _, snapshot in self.beside(role)))
+
+    def changed(self, host: Host) -> tuple[tuple[str, Difference], ...]:
+        """What each volume of the installed system's set was written since its snapshot, by its name."""
+        store = self.store(host)
+        bases = self.whole_set(SnapshotRole.BASE)
+        return tuple((base.origin, store.changed_since(base.origin, base)) for base in bases)
 
     @property
     def trials(self) -> dict[str, str]:

@@ -137,8 +137,7 @@ class ProveUnchanged(OnGround):
         """A copy elsewhere reads the origin through what cannot write; the disks' own counts prove it."""
         if self.ground.rehearses_only:
             return []
-        store, bases = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.BASE)
-        found = ((base.origin, store.changed_since(base.origin, base)) for base in bases)
+        found = self.ground.changed(ctx.host)
         return [f"{origin} ({written.bytes} bytes)" for origin, written in found if written]
 
 
