@@ -259,13 +259,8 @@ ACTS: dict[str, tuple[tuple[Act, ...], Act]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["stage", *ACTS])
-def test_an_act_cut_at_any_write_finishes_when_repeated(tmp_path: Path, name: str) -> None:
-    if name == "stage":
-        place, act = installed(), lambda boot: LOADER.stage(boot, wanted(tmp_path / "new"))
-    else:
-        before, act = ACTS[name]
-        place = after(tmp_path, *before)
+def finishes_when_repeated(place: Place, act: Act, name: str) -> None:
+    """Cut at any write and begun again, `act` on `place` ends where it ends without a cut."""
     whole = boot_and_run(place, act)
     for cut in range(len(whole.moments) - 1):
         boot, disk = boot_on(place, cut)
@@ -274,6 +269,16 @@ def test_an_act_cut_at_any_write_finishes_when_repeated(tmp_path: Path, name: st
         again, disk = boot_on(disk.live)
         act(again)
         assert boots(disk.live) == boots(whole.live), f"{name} cut at write {cut}"
+
+
+@pytest.mark.parametrize("name", ["stage", *ACTS])
+def test_an_act_cut_at_any_write_finishes_when_repeated(tmp_path: Path, name: str) -> None:
+    if name == "stage":
+        place, act = installed(), lambda boot: LOADER.stage(boot, wanted(tmp_path / "new"))
+    else:
+        before, act = ACTS[name]
+        place = after(tmp_path, *before)
+    finishes_when_repeated(place, act, name)
 
 
 def test_a_stage_cut_at_any_write_is_undone(tmp_path: Path) -> None:

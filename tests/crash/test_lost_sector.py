@@ -11,7 +11,7 @@ from appliance.boot.base import Boot, BootState
 from appliance.errors import Refused
 from appliance.workflow.steps.undo import is_clear
 from tests.crash.lab import NEW, NEW_ROOT
-from tests.crash.modeldisk import Place, PowerCut
+from tests.crash.modeldisk import Place
 from tests.crash.test_cuts import (
     LOADER,
     NEW_ALWAYS,
@@ -19,10 +19,10 @@ from tests.crash.test_cuts import (
     Act,
     after,
     arm,
-    boot_and_run,
     boot_on,
     boots,
     cuts,
+    finishes_when_repeated,
     keep_on_the_metal,
     set_state,
 )
@@ -85,14 +85,7 @@ def test_it_is_not_undone_from_under_the_machine(lost: Place) -> None:
 
 @pytest.mark.parametrize("act", [roll_back, settle])
 def test_an_act_on_it_cut_at_any_write_finishes_when_repeated(lost: Place, act: Act) -> None:
-    whole = boot_and_run(lost, act)
-    for cut in range(len(whole.moments) - 1):
-        boot, disk = boot_on(lost, cut)
-        with pytest.raises(PowerCut):
-            act(boot)
-        again, disk = boot_on(disk.live)
-        act(again)
-        assert boots(disk.live) == boots(whole.live), f"cut at write {cut}"
+    finishes_when_repeated(lost, act, act.__name__)
 
 
 def test_its_old_system_is_retired(lost: Place) -> None:

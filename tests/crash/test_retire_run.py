@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -94,9 +94,15 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Machine]]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> list[Machine]:
     """`machine[0]` is the one whose /boot the steps find. Its loader knows the kept root as root-tb1."""
     here: list[Machine] = []
+    find_boot_of(monkeypatch, here)
+    return here
+
+
+def find_boot_of(monkeypatch: pytest.MonkeyPatch, here: Sequence[Machine]) -> None:
+    """The steps of a retire find the /boot of `here[0]`, whatever that is by then."""
 
     @contextlib.contextmanager
     def mounted(host: object, ground: object) -> Iterator[Boot]:
@@ -105,7 +111,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Machine]]:
     monkeypatch.setattr(retire, "machine_boot", mounted)
     monkeypatch.setattr(retire, "open_boot", lambda host, place: here[0].boot)
     monkeypatch.setattr(retire, "loader_of", lambda ground, host: LOADER)
-    yield here
 
 
 def kept(folder: Path) -> Place:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from appliance.boot import fstab
-from appliance.boot.base import Boot, BootState
+from appliance.boot.base import BootState
 from appliance.errors import Refused
-from appliance.host.run import Command, Output
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Plan, Request, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow import catalogue
-from appliance.workflow.journal import Journal
 from appliance.workflow.promote import build_plan
-from appliance.workflow.runner import Context, Outcome, Step, execute, recover
+from appliance.workflow.runner import Context, Outcome, execute, recover
 from appliance.workflow.steps import retire
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.workplace import Workplace
 from tests.crash.modeldisk import Place
 from tests.crash.test_cuts import LOADER, boot_on, boots
-from tests.crash.test_retire_run import FIRST_NAME, kept
+from tests.crash.test_retire_run import FIRST_NAME, WithMount, find_boot_of, kept
+from tests.crash.test_retire_run import Machine as OfOneVolume
 from tests.unit.workflow.test_retire_steps import PowerCut
 from tests.unit.workflow.test_retirement import view
 from tests.unit.workflow.test_volume_set import GOOD, group_with
@@ -38,7 +35,6 @@ from tests.unit.workflow.var import (
     REHEARSED,
     ROLES,
     VAR_UUID,
-    Cut,
     installed,
 )
 
@@ -48,19 +44,12 @@ PATCHED = 777
 """A block that only the twin wrote, in either volume of its set."""
 
 
-class WithMounts(Cut):
-    """A mount is no write. The kept system's tree is one folder; its /var is there whatever is mounted."""
-
-    def run(self, command: Command) -> Output:
-        return Output(0, "") if command.argv[0] in ("mount", "umount") else super().run(command)
-
-
-class Machine:
-    """Disks of a machine that keeps tb1, the kept root's files, and its /boot."""
+class Machine(OfOneVolume):
+    """The same with /var beside the root, and the kept root's files, in one folder whatever is mounted."""
 
     def __init__(self, folder: Path, place: Place) -> None:
         self.folder = folder
-        self.lvm = WithMounts(lvs=installed().lvs, next_id=100)
+        self.lvm = WithMount(lvs=installed().lvs, next_id=100)
         self.boot, self.disk = boot_on(place)
         found = replace(FOUND, volume_groups=(group_with(*OF_ROOT, *OF_VAR),))
         node = Node(volume="root-tb1", state=State.KEPT, run="tb1")
@@ -87,17 +76,6 @@ class Machine:
         for work in ground.whole_set(SnapshotRole.WORK):
             store.delete(work)
 
-    def begin(self) -> tuple[tuple[Step, ...], Journal, Context]:
-        journal = Journal.open(self.folder / "journal.jsonl")
-        if not journal.records:
-            journal.add("approved", "confirm")
-        steps = catalogue.steps(self.plan, self.work)
-        return steps, journal, Context(self.lvm, lambda event: None, threading.Event())
-
-    def start_again(self) -> None:
-        self.boot, self.disk = boot_on(self.disk.live)
-        self.lvm.left = 10**6
-
     def root_and_var(self) -> tuple[str, str]:
         """The volumes that the kept system has as "/" and "/var" when the machine starts as it is now."""
         root = "root-tb1" if "root-tb1" in self.lvm.lvs else "root"
@@ -113,18 +91,11 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Machine]]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> list[Machine]:
     """`machine[0]` is the one whose /boot the steps find."""
     here: list[Machine] = []
-
-    @contextlib.contextmanager
-    def mounted(host: object, ground: object) -> Iterator[Boot]:
-        yield here[0].boot
-
-    monkeypatch.setattr(retire, "machine_boot", mounted)
-    monkeypatch.setattr(retire, "open_boot", lambda host, place: here[0].boot)
-    monkeypatch.setattr(retire, "loader_of", lambda ground, host: LOADER)
-    yield here
+    find_boot_of(monkeypatch, here)
+    return here
 
 
 def test_at_every_cut_the_kept_root_has_its_own_var_and_the_rest_is_done_by_the_next_start(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import side_effects
-from tests.lab.appliance import Appliance
+from tests.lab.appliance import PROGRAM, Appliance
 from tests.lab.circle import (
     IMAGE,
     machine_with_stick,
@@ -273,6 +273,17 @@ def appliance_on(machine: Machine, stick: Path) -> Iterator[Appliance]:
     appliance = Appliance.boot(machine)
     yield appliance
     appliance.power_off()
+
+
+def cut_a_retire(machine: Machine, stick: Path, begun: str) -> None:
+    """Retire tb1, and cut the machine's power once the shell's test `begun` holds."""
+    machine.pull_stick()
+    machine.insert_stick(stick)
+    shell = Appliance.boot(machine).shell
+    act = f"{PROGRAM} retire tb1 --confirm 0001 > /run/retire.log 2>&1; touch /run/done"
+    shell.read(f"({act}) &")
+    shell.read(f"until [ -e /run/done ] || {begun}; do sleep 0.1; done", limit=900)
+    machine.kill()
 
 
 def boot_without_stick(machine: Machine) -> ProofOfBoot:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
-from tests.lab.appliance import PROGRAM, Appliance
+from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cut_a_retire, there
+from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
 from tests.lab.installed import THICK_ROOT, InstalledSystem, installed_system
 from tests.lab.machine import Machine
@@ -152,15 +152,7 @@ def test_cut_while_it_is_merged_the_kept_system_boots_and_the_rest_is_done(
 ) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        machine.pull_stick()
-        machine.insert_stick(stick)
-        appliance = Appliance.boot(machine)
-        shell = appliance.shell
-        act = f"{PROGRAM} retire tb1 --confirm 0001 > /run/retire.log 2>&1; touch /run/done"
-        shell.read(f"({act}) &")
-        merging = "lvs --noheadings -o lv_merging vg0/root | grep -q merging"
-        shell.read(f"until [ -e /run/done ] || {merging}; do sleep 0.2; done", limit=900)
-        machine.kill()
+        cut_a_retire(machine, stick, "lvs --noheadings -o lv_merging vg0/root | grep -q merging")
         proof = boot_without_stick(machine)
         assert (proof.ledger, proof.failed_units) == ("1.1", ()), "the kept system, by its own UUID"
         machine.power_off()

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
-from tests.lab.appliance import PROGRAM, Appliance
+from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cut_a_retire, there
+from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
 from tests.lab.console import Console
 from tests.lab.installed import VAR_TWO_DISKS, InstalledSystem, installed_system
@@ -223,15 +223,7 @@ def test_cut_while_both_are_renamed_the_kept_system_boots_with_its_own_var(
 ) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        machine.pull_stick()
-        machine.insert_stick(stick)
-        appliance = Appliance.boot(machine)
-        shell = appliance.shell
-        act = f"{PROGRAM} retire tb1 --confirm 0001 > /run/retire.log 2>&1; touch /run/done"
-        shell.read(f"({act}) &")
-        renamed = "! lvs vg0/var-tb1 >/dev/null 2>&1"
-        shell.read(f"until [ -e /run/done ] || {renamed}; do sleep 0.1; done", limit=900)
-        machine.kill()
+        cut_a_retire(machine, stick, "! lvs vg0/var-tb1 >/dev/null 2>&1")
         proof = boot_without_stick(machine)
         assert (proof.ledger, proof.failed_units) == ("1.1", ())
         assert var_of(machine.shell()) == "/dev/mapper/vg0-var"

@@ -26,6 +26,7 @@ from appliance.workflow.steps.snapshot import ProveUnchanged, TakeSnapshots
 from tests.contract.dark import PowerCut
 from tests.crash.test_cuts import LOADER
 from tests.unit.workflow.test_proof_step import facts
+from tests.unit.workflow.test_retire_steps import Cut
 from tests.unit.workflow.test_retirement import group, view
 from tests.unit.workflow.var import (
     FOUND,
@@ -34,7 +35,6 @@ from tests.unit.workflow.var import (
     OF_VAR,
     REHEARSED,
     STEP,
-    Cut,
     context,
     ground_of,
     installed,

@@ -16,8 +16,8 @@ from appliance.workflow import rehearse
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.workplace import Workplace
-from tests.contract.dark import DarkBefore
 from tests.contract.fake_lvm import FakeLvm
+from tests.unit.workflow.test_retire_steps import Cut
 from tests.unit.workflow.test_retirement import FOUND as WHOLE
 
 STEP = PlannedStep(id="step", title="Step")
@@ -44,10 +44,6 @@ OF_VAR = {"var-tb1", "var-tb1-base", "var-tb1-sealed"}
 OF_ROOT = {"root-tb1", "root-tb1-base", "root-tb1-sealed"}
 INSTALLED = {"root", "var", "srv"}
 ROLES = (SnapshotRole.BASE, SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.TRIAL)
-
-
-class Cut(DarkBefore, FakeLvm):
-    pass
 
 
 def installed() -> Cut:
