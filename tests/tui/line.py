@@ -68,6 +68,17 @@ class Line:
             await asyncio.sleep(0.02)
         return len(self.written) - before
 
+    async def moves(self, seconds: float) -> None:
+        """Wait until something is drawn though nobody presses a key, and is on the terminal whole."""
+        before, until = len(self.written), time.monotonic() + seconds
+        while len(self.written) == before:
+            if time.monotonic() > until:
+                raise AssertionError(
+                    f"nothing was drawn for {seconds:.0f} s; the terminal shows:\n{self.text}"
+                )
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+
     async def rate(self, seconds: float) -> float:
         """Bytes a second that come while nobody presses a key."""
         before = len(self.written)
