@@ -23,6 +23,7 @@ from appliance.volumes.btrfs_tags import FOLDER, Tags
 from appliance.volumes.elsewhere import Disk, ElsewhereStore, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.overlay import SUFFIX, windows
+from tests.contract import alone
 from tests.contract.dark import DarkAfter
 from tests.contract.played_mapper import PlayedMapper
 from tests.contract.real_lvm import run, write
@@ -107,12 +108,15 @@ class BtrfsBench:
         return lv not in self._copies()
 
     def close(self) -> None:
-        self.store.copies.remove_room()
-        if isinstance(self.host, PlayedMapper):
-            self.host.close()
-        run("losetup", "-d", self.loop)
-        assert not windows(RealHost(), self.loop)
-        shutil.rmtree(self.folder)
+        try:
+            self.store.copies.remove_room()
+            if isinstance(self.host, PlayedMapper):
+                self.host.close()
+            run("losetup", "-d", self.loop)
+            assert not windows(RealHost(), self.loop)
+            shutil.rmtree(self.folder)
+        finally:
+            alone.end()
 
 
 def tree(at: Path) -> str:
@@ -156,6 +160,7 @@ def file_system(folder: Path) -> Path:
 
 
 def btrfs_bench(host_of: Callable[[Path], Host]) -> BtrfsBench:
+    alone.begin()
     folder = Path(tempfile.mkdtemp(dir=place()))
     loop = run("losetup", "--find", "--show", str(file_system(folder))).strip()
     host = host_of(folder)

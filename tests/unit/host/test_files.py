@@ -22,6 +22,7 @@ from appliance.host.files import (
     write_atomic,
 )
 from appliance.host.run import Command, Effect, Output, RealHost, write
+from tests.contract import alone
 
 
 class Mounts:
@@ -131,6 +132,8 @@ def test_a_btrfs_file_system_and_its_copy_are_mounted_side_by_side_by_their_subv
         file.truncate(128 << 20)
     host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
     with contextlib.ExitStack() as stack:
+        alone.begin()
+        stack.callback(alone.end)
         device = _looped(stack, host, image)
         with mounted(host, device, "btrfs", tmp_path / "made") as made:
             host.run(write("btrfs", "subvolume", "create", str(made / "@rootfs"), timeout=60))

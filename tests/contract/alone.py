@@ -1,0 +1,29 @@
+"""One process at a time has a btrfs of ours mounted.
+
+`btrfs filesystem show` opens every mounted one of the machine, so that meanwhile no other process can unmount
+its own; and a played device is a name below /dev/mapper, which is every process's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+from pathlib import Path
+from typing import IO
+
+LOCK = Path("/var/tmp/twinboot-btrfs.lock")
+
+
+def begin() -> None:
+    """Wait until no other process has one; again in the same process is nothing."""
+    fcntl.flock(_lock(), fcntl.LOCK_EX)
+
+
+def end() -> None:
+    """Let the others go on."""
+    fcntl.flock(_lock(), fcntl.LOCK_UN)
+
+
+@functools.cache
+def _lock() -> IO[str]:
+    return LOCK.open("w")
