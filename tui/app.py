@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tui import terminal
+from tui import prefork, terminal
 
 # Textual reads these once, when it is imported, so they stand before that import.
 ENVIRONMENT = {
@@ -47,13 +47,30 @@ def choose(options: argparse.Namespace) -> tuple[str, terminal.Mode]:
 
 def prepare(mode: terminal.Mode) -> None:
     """Environment and terminal size for Textual; a line of text, so that nobody looks at an empty screen."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _settle_textual()
     os.environ.pop("COLUMNS", None)
     os.environ.pop("LINES", None)
     if sys.stdin.isatty():
         print("Twinboot console is starting ...", file=sys.stderr, flush=True)
         terminal.settle_size(sys.stdin.fileno())
+
+
+def _settle_textual() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def load() -> prefork.Run:
+    """Import the application, which is most of what its start costs, and return what runs it."""
+    _settle_textual()
+    from tui.console import Console
+
+    def run(name: str, mode: str) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        Console(name, terminal.Mode(mode)).run(mouse=False)
+
+    return run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,10 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return plain(options.client or terminal.own_name())
     name, mode = choose(options)
     prepare(mode)
-    from tui.console import Console
+    status = prefork.ask(name, mode.value)
+    if status is None:
+        load()(name, mode.value)
+    return status or 0
 
-    Console(name, mode).run(mouse=False)
-    return 0
+
+def share() -> int:
+    """The script `twinboot-prefork`, which a socket unit starts: loads once what every console then has."""
+    return prefork.listen(load)
 
 
 if __name__ == "__main__":
