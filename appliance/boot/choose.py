@@ -10,7 +10,7 @@ from appliance.boot.grub import Grub
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
-from appliance.model.machine import BOOTED, InstalledSystem, LoaderKind, Machine, Partition
+from appliance.model.machine import InstalledSystem, LoaderKind, Machine, Partition
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 """The type of an extended boot loader partition (Boot Loader Specification)."""
@@ -55,11 +55,10 @@ def _esp_target(system: InstalledSystem) -> str:
 
 
 def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> BootLoader:
-    """The loader of `system`. Raises Refused for one that is not supported, or not yet seen on a machine."""
+    """The loader of `system`. Raises Refused for one that is not supported."""
     kind = system.loader.kind
-    if kind not in BOOTED:
-        known = " or ".join(sorted(each.value for each in BOOTED))
-        raise Refused((f"{system.os_name} is started by {kind.value}: only {known} is supported.",))
+    if kind is LoaderKind.UNKNOWN:
+        raise Refused((f"{system.os_name} is started by nothing that is known: GRUB or systemd-boot is.",))
     if kind is LoaderKind.SYSTEMD_BOOT:
         if reasons := why_not_systemd_boot(machine, system):
             raise Refused(reasons)

@@ -66,10 +66,6 @@ class LoaderKind(enum.Enum):
     UNKNOWN = "unknown"
 
 
-BOOTED = frozenset({LoaderKind.GRUB})
-"""How a system may be started: each has been seen to go round on a machine."""
-
-
 class Role(enum.Enum):
     """What a volume is to the rehearsal."""
 

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from appliance.model.machine import (
     BENEATH,
     BESIDE_THE_ROOT,
-    BOOTED,
     PATCHED_WITH,
     REHEARSED,
     Firmware,
@@ -158,9 +157,7 @@ def of_loader(found: Found, *, has_esp: bool, firmware: Firmware) -> tuple[Troub
     why: list[Trouble] = [trouble.no_esp()] if firmware is Firmware.UEFI and not has_esp else []
     if loader.kind is LoaderKind.UNKNOWN:
         return (*why, trouble.unknown_loader())
-    if loader.kind not in BOOTED:
-        return (*why, trouble.other_loader(loader.kind.value))
-    if loader.kind is not LoaderKind.GRUB:
+    if loader.kind is LoaderKind.SYSTEMD_BOOT:
         return tuple(why)  # what else it needs is asked of the loader itself
     if loader.bls:
         why.append(trouble.bls_entries())

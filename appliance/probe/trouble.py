@@ -238,12 +238,8 @@ def unknown_loader() -> Trouble:
     return refusal(
         "unknown-loader",
         "No boot loader was recognised: only GRUB with",
-        "/boot/grub/grub.cfg can be taken round (yet).",
+        "/boot/grub/grub.cfg and systemd-boot can be taken round (yet).",
     )
-
-
-def other_loader(name: str) -> Trouble:
-    return refusal("unknown-loader", f"The system starts by {name}: only GRUB can be taken round (yet).")
 
 
 def bls_entries() -> Trouble:

@@ -1,7 +1,4 @@
-"""The circle on a Debian that starts by systemd-boot: kernels on the ESP, and variables that decide.
-
-To be run once systemd-boot stands among the loaders of `BOOTED` (appliance/model/machine.py) in the image.
-"""
+"""The circle on a Debian that starts by systemd-boot: kernels on the ESP, and variables that decide."""
 
 from __future__ import annotations
 

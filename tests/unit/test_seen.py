@@ -23,13 +23,18 @@ def test_debian_12_on_thin_lvm_by_grub_was_booted_by_us() -> None:
     assert seen(debian()) is Seen.BOOTED
 
 
+def test_and_by_systemd_boot() -> None:
+    other = replace(debian(), loader=replace(debian().loader, kind=LoaderKind.SYSTEMD_BOOT))
+    assert seen(other) is Seen.BOOTED
+
+
 @pytest.mark.parametrize(
     "other",
     [
         replace(debian(), os_id="ubuntu"),
         replace(debian(), os_version="13"),
         replace(debian(), loader=replace(debian().loader, bls=True)),
-        replace(debian(), loader=replace(debian().loader, kind=LoaderKind.SYSTEMD_BOOT)),
+        replace(debian(), loader=replace(debian().loader, kind=LoaderKind.UNKNOWN)),
         replace(debian(), root=replace(debian().root, storage=Storage.BTRFS)),
         replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/usr"),)),
     ],
