@@ -333,10 +333,12 @@ def _write(image: Path, disk: Path, start: int) -> None:
 def _fill_root(tree: Path, image: Path, spec: SystemSpec) -> None:
     """Make a file system of the tree, without what lies elsewhere or is never on disk.
 
-    It is the root itself where that is ext4; else install.sh copies the files out of it.
+    It is the root itself where that is ext4; else install.sh copies the files out of it, beside a root that
+    has the UUID (mkfs.btrfs looks whether another has it).
     """
     for folder in ("tmp", "run", *(("boot",) if spec.loader == GRUB else ())):
         for entry in (tree / folder).iterdir():
             run("rm", "-rf", entry)
     run("truncate", "-s", f"{spec.root}M", image)
-    run("mkfs.ext4", "-q", "-U", ROOT_UUID, "-d", tree, image, timeout=300)
+    uuid = ROOT_UUID if spec.root_fs == EXT4 else "random"
+    run("mkfs.ext4", "-q", "-U", uuid, "-d", tree, image, timeout=300)
