@@ -59,7 +59,7 @@ def test_from_the_first_screen_to_a_kept_machine(tmp_path: Path, name: str) -> N
         sees(terminal, "Finished", limit=REHEARSAL, never="STOPPED")
         photograph("5-finished")
         terminal.press("v")
-        sees(terminal, "PASS", limit=SOON)
+        sees(terminal, "VERDICT", "PASS", limit=SOON)
         photograph("6-verdict")
         terminal.press("p")
         sees(terminal, "Promote tb1", "last 4 characters", limit=SOON)
