@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,6 +207,8 @@ class Console(Routes):
         """Give this terminal to a program until it ends; its status, None where that is not possible."""
         try:
             with self.suspend():
+                # A terminal without a second page still shows ours.
+                print("\x1b[2J\x1b[H", end="", file=sys.__stderr__, flush=True)
                 status = foreground.run(argv)
         except SuspendNotSupported:
             return None

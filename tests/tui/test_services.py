@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
@@ -124,7 +126,7 @@ async def test_the_shell_has_the_real_terminal_and_exit_leads_back(engine: FakeE
         await here.press(b"a", "Root shell")
         await here.press(b"r", "Open a root shell")
         await here.press(b"yes\r", "The shell has ended.", "Plan files")
-        assert b"in-the-shell" in here.written
+        assert re.search(rb"\x1b\[2J\x1b\[Hin-the-shell", here.written)
         await here.press(b"\x1b", "What this machine can start")
         assert await here.leave() == 0
     assert engine.said(s.ShellClosed) == [s.ShellClosed(log=READY.log, status=7)]
