@@ -148,7 +148,7 @@ def set_outside(volume: Volume) -> Trouble:
     return refusal(
         "set-outside",
         f"{volume.target} lies on a volume of its own ({volume.device}) and",
-        "holds what packages install: only a system in one volume can be rehearsed (yet).",
+        "holds what packages install: beside such a root that can not be rehearsed (yet).",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.appliance import REHEARSAL, Appliance
-from tests.lab.circle import machine_with_stick, trial_kept
+from tests.lab.circle import PENDING, machine_with_stick, trial_kept
 from tests.lab.installed import SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.screens import ScreenTerminal, SerialTerminal, Terminal, sees
@@ -67,6 +67,9 @@ def test_from_the_first_screen_to_a_kept_machine(tmp_path: Path, name: str) -> N
         terminal.press(*"0001", "enter")
         sees(terminal, "Restart in", limit=900, never="STOPPED")
         photograph("8-armed")
+        # The menu of the stick: what the line says from here on is the metal's, not the twin's, shown live.
+        machine.console.wait_for(PENDING, limit=600)
+        machine.rebooted()
         proof = trial_kept(machine)
         assert proof.root == "/dev/mapper/vg0-root--tb1"
         assert proof.ledger == "1.1"

@@ -1,7 +1,4 @@
-"""The circle with /var on a volume of its own, in a pool on two disks, and another system on a third.
-
-To be run once /var stands in `BESIDE_THE_ROOT` (appliance/model/machine.py) in the image.
-"""
+"""The circle with /var on a volume of its own, in a pool on two disks, and another system on a third."""
 
 from __future__ import annotations
 

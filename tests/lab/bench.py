@@ -63,7 +63,7 @@ def _debian(folder: Path) -> Start:
 def _console(folder: Path) -> Start:
     machine = Machine.with_system(installed_system(SystemSpec()), folder=folder)
     machine.insert_stick(unguarded(IMAGE, folder / "stick.img"))
-    with _watched(machine, "Twinboot's console, machine read", CONSOLE) as found:
+    with _watched(machine, "Twinboot's console, first page", CONSOLE) as found:
         return found[0]
 
 

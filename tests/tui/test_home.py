@@ -10,6 +10,7 @@ from appliance.model.machine import Trouble
 from tests.tui import story
 from tests.tui.conftest import desk
 from tests.tui.engine import FakeEngine
+from tests.tui.line import line
 
 
 async def test_machine_system_lineage_and_next_step_are_shown(engine: FakeEngine) -> None:
@@ -26,6 +27,12 @@ async def test_writes_are_counted_as_the_engine_counts_them(engine: FakeEngine) 
     engine.status = replace(engine.status, writes=7)
     async with desk(engine) as here:
         await here.sees("WRITES TO THIS MACHINE: 7")
+
+
+async def test_no_count_is_claimed_before_the_engine_has_told_one(engine: FakeEngine) -> None:
+    engine.deaf = True
+    async with line(engine.path) as here:
+        await here.sees("WRITES TO THIS MACHINE: not heard yet")
 
 
 async def test_a_machine_still_being_read_is_said_so(engine: FakeEngine) -> None:

@@ -192,8 +192,8 @@ image was started.
 
 def _machine_lines(board: Board, width: int) -> list[Line]:
     machine = board.machine
-    writes = board.status.writes if board.status else 0
-    counter = line(("WRITES TO THIS MACHINE: ", "title"), (str(writes), "title" if not writes else "warn"))
+    counted = str(board.status.writes) if board.status else "not heard yet"
+    counter = line(("WRITES TO THIS MACHINE: ", "title"), (counted, "title" if counted == "0" else "warn"))
     if machine is None:
         return [line(" " + board.machine_words), line(" "), ((" ", ""), *counter)]
     rows = describe.machine_facts(machine, width)
