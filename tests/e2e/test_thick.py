@@ -157,7 +157,7 @@ def test_cut_while_it_is_merged_the_kept_system_boots_and_the_rest_is_done(
         assert (proof.ledger, proof.failed_units) == ("1.1", ()), "the kept system, by its own UUID"
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
-            appliance.status()
+            appliance.recovered()
             assert appliance.volumes() == INSTALLED
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger) == (OLD, "1.1")

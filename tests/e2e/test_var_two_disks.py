@@ -226,7 +226,7 @@ def test_cut_while_both_are_renamed_the_kept_system_boots_with_its_own_var(
         assert var_of(machine.shell()) == "/dev/mapper/vg0-var"
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
-            appliance.status()
+            appliance.recovered()
             assert appliance.volumes() == INSTALLED
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger) == (OLD, "1.1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from typing import Any
 
 from tests.lab.console import Answer
@@ -62,6 +63,14 @@ class Appliance:
 
     def status(self) -> dict[str, Any]:
         return dict(json.loads(self.read("status", "--json")))
+
+    def recovered(self, limit: float = 600.0) -> None:
+        """Wait until the engine is done with what an earlier start left; LabError names what goes on."""
+        deadline = time.monotonic() + limit
+        while (running := self.status()["running"]) and not running["finished"]:
+            if time.monotonic() > deadline:
+                raise LabError(f"{running['title']} is not finished after {limit:.0f} s.")
+            time.sleep(2)
 
     def rehearse(self, *words: str) -> dict[str, Any]:
         """Rehearse to the end; the verdict. The run's exit status is not judged: a verdict may be bad."""
