@@ -115,6 +115,7 @@ async def staged(told: Story) -> AsyncIterator[Stage]:
         stage = Stage(engine, clock)
         told.setup(stage)
         async with desk(engine, mode=Mode.RICH, size=SIZES[0]) as stage.here:
+            await still(stage)  # a run that goes on opens its own page, and keys are for that one
             yield stage
         await engine.stop()
 
