@@ -34,7 +34,7 @@ check: deps ## the three-minute loop: lint, types, imports, unit, crash and cons
 image: deps ## build dist/twinboot.img (USB), dist/twinboot.iso (virtual media) and dist/pxe/
 	$(PY) -m appliance.image build
 
-test: deps ## all tests of a submission: check, then image and machines (some 50 minutes emulated)
+test: deps ## all tests of a submission: check, then image and machines (25 to 60 minutes emulated)
 	$(MAKE) --no-print-directory check
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
 	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 --no-loadscope-reorder -m '(lab or root) and not full' tests

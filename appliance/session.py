@@ -75,8 +75,10 @@ class Session:
                 message: m.FromEngine = from_json(line, m.FromEngine, "the engine's message")
                 if isinstance(message, m.Pushed):
                     self._events.put_nowait(message.event)
-                elif isinstance(message, m.Answer) and message.id in self._waiting:
-                    self._waiting.pop(message.id).set_result(message.reply)
+                elif isinstance(message, m.Answer):
+                    waiter = self._waiting.pop(message.id, None)
+                    if waiter is not None and not waiter.done():  # whoever asked may have given up meanwhile
+                        waiter.set_result(message.reply)
         except (OSError, ValueError, DamagedData):
             pass
         finally:

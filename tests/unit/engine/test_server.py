@@ -13,6 +13,7 @@ from appliance.engine.bus import Bus
 from appliance.engine.server import Server
 from appliance.errors import EngineGone, OutOfSpace, Refused
 from appliance.model import messages as m
+from appliance.model.codec import to_json
 from appliance.model.events import Line
 from appliance.model.lineage import Lineage
 from appliance.model.plan import Request, Verb
@@ -70,6 +71,20 @@ async def test_a_bug_in_the_engine_is_an_answer_and_not_its_end(tmp_path: Path) 
         with pytest.raises(SaidNo, match="a bug"):
             await session.power("reboot")
         assert (await session.status()).operator == "tty1"
+
+
+async def test_an_answer_to_one_who_gave_up_at_that_moment_is_nobody_elses_loss(tmp_path: Path) -> None:
+    """The call was cancelled and has not come round to forgetting its number."""
+    loop = asyncio.get_running_loop()
+    session, reader = Session("tty1", tmp_path / "s"), asyncio.StreamReader()
+    gone, other = loop.create_future(), loop.create_future()
+    session._waiting.update({7: gone, 8: other})
+    gone.cancel()
+    for number in (7, 8):
+        reader.feed_data(to_json(m.Answer(id=number, reply=m.Accepted(run=f"tb{number}"))) + b"\n")
+    reader.feed_eof()
+    await session._read(reader)
+    assert other.result() == m.Accepted(run="tb8")
 
 
 async def test_the_first_to_act_is_the_operator_until_another_takes_over(tmp_path: Path) -> None:
