@@ -66,8 +66,6 @@ def load() -> prefork.Run:
     from tui.console import Console
 
     def run(name: str, mode: str) -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         Console(name, terminal.Mode(mode)).run(mouse=False)
 
     return run

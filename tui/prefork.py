@@ -72,6 +72,8 @@ def _client(line: socket.socket, run: Run) -> int:
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         name, mode = _take_over(line)
         threading.Thread(target=_watch, args=(line,), name="asker", daemon=True).start()
         run(name, mode)

@@ -56,10 +56,10 @@ CASES = {
         BOOT.format(f"mv {GRUB_CFG}.away {GRUB_CFG}"),
         "does not source custom.cfg",
     ),
-    "/var elsewhere": Case(
-        ROOT.format(lv="root", do="sed -i 's,[[:space:]]/srv, /var,' /mnt/etc/fstab"),
-        ROOT.format(lv="root", do="sed -i 's,[[:space:]]/var, /srv,' /mnt/etc/fstab"),
-        "/var lies on a volume of its own",
+    "/usr elsewhere": Case(
+        ROOT.format(lv="root", do="sed -i 's,[[:space:]]/srv, /usr,' /mnt/etc/fstab"),
+        ROOT.format(lv="root", do="sed -i 's,[[:space:]]/usr, /srv,' /mnt/etc/fstab"),
+        "/usr lies on a volume of its own",
     ),
     "thin pool too full": Case(
         "lvcreate -q -y -kn -V 2200m --thinpool vg0/pool -n filler"

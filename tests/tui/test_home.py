@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from appliance.model import messages as m
@@ -116,3 +117,16 @@ async def test_a_wide_screen_shows_entries_space_and_history_beside_the_tree(eng
         await here.pilot.resize_terminal(80, 24)
         await here.until(lambda: "Entries as the loader" not in here.text, "the narrow page")
         await here.sees("tb1-trial", "SEALED")
+
+
+@pytest.mark.parametrize(
+    ("state", "label"), [(None, "next boot"), (State.SEALED, "next boot"), (State.KEPT, "roll back")]
+)
+async def test_a_way_back_is_offered_once_there_is_one(
+    engine: FakeEngine, state: State | None, label: str
+) -> None:
+    engine.status = replace(engine.status, lineage=story.lineage(state))
+    async with desk(engine) as here:
+        await here.sees(f"B {label}")
+        await here.press("b")
+        await here.sees("BOOT AND ROLL BACK")

@@ -200,3 +200,16 @@ async def test_on_a_slow_machine_lines_wait_and_the_next_step_does_not(engine: F
             e.StepStarted(run="tb1", step="patched", title="Patched", number=7, total=12, at=time.time())
         )
         await here.sees("Step 7 of 12", "a line that can wait")
+
+
+async def test_home_offers_to_watch_a_run_and_to_look_at_one_that_is_over(engine: FakeEngine) -> None:
+    begin(engine, until="patched")
+    async with desk(engine) as here:
+        await watch(here)
+        await here.press("escape")
+        await here.sees("R watch the run")
+        engine.status = replace(engine.status, running=None)
+        engine.push(*story.ending("tb1"))
+        await here.sees("R last run")
+        assert "watch the run" not in here.text
+        await watch(here)

@@ -60,7 +60,7 @@ def plan(planned: Planned) -> Iterator[str]:
     """The steps; every write with what a power cut at it leaves; warnings before them."""
     made = planned.plan
     rehearsal = made.request.makes_a_run
-    yield f"Plan {made.names.run}: {count(len(made.steps), 'step')}, about {duration(weight(made))}."
+    yield f"Plan {made.names.run}: {count(len(made.steps), 'step')}, {about(weight(made))}."
     for warning in made.warnings:
         yield f"[!] {warning}"
     if made.request.verb is Verb.ROLLBACK:

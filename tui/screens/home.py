@@ -15,7 +15,7 @@ from tui import describe
 from tui.board import Board
 from tui.look import Line, beside, line, lines, rule
 from tui.screens.page import Page, key
-from tui.standing import side_lines
+from tui.standing import possible, side_lines
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import wrap
@@ -44,10 +44,12 @@ image was started.
     ABOUT: ClassVar[dict[str, str]] = {
         "rehearse": "patch a twin of this machine and test it",
         "running": "its steps, the twin's output, what it waits for",
+        "ran": "its steps, and how it ended",
         "verdict": "what the newest rehearsal found",
         "promote": "let the next boot try the newest rehearsal, once",
         "repair": "mend a copy of a system that does not boot well",
         "boot": "what boots next, the way back, history and space",
+        "starts": "what this machine boots next, history and space",
         "machine": "disks, systems, boot order and trouble",
         "log": "everything that was said; filter and find",
         "unlock": "look into an encrypted device; its passphrase is asked for",
@@ -59,10 +61,12 @@ image was started.
     BINDINGS: ClassVar[list[BindingType]] = [
         key("n", "rehearse", "new rehearsal"),
         key("r", "running", "watch the run"),
+        key("r", "ran", "last run"),
         key("v", "verdict", "verdict"),
         key("p", "promote", "promote"),
         key("x", "repair", "repair"),
         key("b", "boot", "roll back"),
+        key("b", "starts", "next boot"),
         key("m", "machine", "machine"),
         key("l", "log", "log"),
         key("u", "unlock", "open"),
@@ -134,10 +138,17 @@ image was started.
         made = sorted((n for n in nodes if n.run), key=lambda n: n.made)
         return made[-1].run if made else ""
 
+    def _way_back(self) -> bool:
+        """Whether there is a run to roll back."""
+        nodes = self.board.status.lineage.nodes if self.board.status else ()
+        return any(possible("rollback", node) for node in nodes)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         board = self.board
-        if action == "running":
-            return board.run is not None
+        if action in ("running", "ran"):
+            return board.run is not None and board.run.over == (action == "ran")
+        if action in ("boot", "starts"):
+            return self._way_back() == (action == "boot")
         if action in ("verdict", "promote"):
             return bool(self._run()) if self.is_mounted else False
         if action == "unlock":
@@ -152,6 +163,8 @@ image was started.
     def action_running(self) -> None:
         self.desk.open_running()
 
+    action_ran = action_running
+
     def action_verdict(self) -> None:
         self.desk.open_verdict(self._run())
 
@@ -163,6 +176,8 @@ image was started.
 
     def action_boot(self) -> None:
         self.desk.open_boot()
+
+    action_starts = action_boot
 
     def action_machine(self) -> None:
         self.desk.open_machine()

@@ -17,7 +17,7 @@ from tui.screens.page import key
 from tui.screens.pick import PickOne
 from tui.screens.question import Question
 from tui.widgets.pane import Scroll
-from tui.words import count, duration, room, size, wrap
+from tui.words import about, count, room, size, wrap
 
 PROMPT = "To start, type yes and press Enter:"
 
@@ -150,7 +150,7 @@ def plan_lines(planned: Planned, width: int) -> list[Line]:
     """The plan: warnings first, then steps, names, room and the command that does the same."""
     plan = planned.plan
     total = sum(step.weight for step in plan.steps)
-    rows = [rule(f"Plan {plan.names.run}: nothing stands in the way", width, f"about {duration(total)}")]
+    rows = [rule(f"Plan {plan.names.run}: nothing stands in the way", width, about(total))]
     for warning in plan.warnings:
         rows += [line((row, "warn")) for row in wrap(warning, width - 2, "     ", " [!] ")]
     for number, step in enumerate(plan.steps, 1):
