@@ -161,8 +161,13 @@ class Desk:
             standing=descent.standing,
         )
 
+    def _machine_to_plan_on(self) -> Machine:
+        """A reading that found no system does not serve: somebody in a shell may have been at the volumes."""
+        known = self._machine
+        return self.machine(STILL_TRUE if known is not None and known.systems else 0.0)
+
     def plan(self, request: Request) -> Plan:
-        machine, descent = self.machine(STILL_TRUE), self.descent()
+        machine, descent = self._machine_to_plan_on(), self.descent()
         if request.verb in (Verb.REHEARSE, Verb.REPAIR):
             sizes = self.packages.sizes(request.system, machine)
             return catalogue.build_plan(
@@ -184,7 +189,7 @@ class Desk:
             self.runs.disks.release()
 
     def start(self, plan: Plan, dry: bool) -> m.Accepted:
-        machine = self.machine(STILL_TRUE)
+        machine = self._machine_to_plan_on()
         if reasons := catalogue.why_stale(plan, machine, self.descent().lineage):
             raise StalePlan(reasons)
         if dry:

@@ -139,6 +139,7 @@ def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
         run_name = appliance.status()["running"]["run"]
         appliance.read("cancel", run_name, "--take-over")
         appliance.shell.read("wait", limit=900)
+        appliance.inspect()  # the engine's own look at what the run has changed is over
     with stage(f"full copy of {gigabytes} GB"):
         make = f"lvcreate -y -Wn -Zn -an -n copy -L {gigabytes}g vg0 && lvchange -ay vg0/copy vg0/root"
         appliance.shell.read(make, limit=300)

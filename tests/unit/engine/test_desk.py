@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.engine import desk as engine_desk
 from appliance.engine.bus import Bus
@@ -14,6 +15,7 @@ from appliance.engine.runs import Runs
 from appliance.errors import Busy, Refused
 from appliance.host.run import Command, Output, RealHost
 from appliance.model.lineage import Lineage
+from appliance.model.machine import Machine
 from appliance.model.plan import Request, Verb
 from appliance.workflow.descent import Descent
 from appliance.workflow.places import Places
@@ -54,6 +56,25 @@ def test_a_rehearsal_is_planned_without_the_disks(tmp_path: Path, monkeypatch: p
     with made.runs.disks:
         made.plan(Request(verb=Verb.REHEARSE))
     assert asked == [Verb.REHEARSE]
+
+
+def test_a_reading_that_found_no_system_serves_no_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one while somebody in a shell was at the volume group: the next one may find it again."""
+    readings = [replace(machine(), systems=()), machine(), replace(machine(), systems=())]
+    monkeypatch.setattr(engine_desk, "probe", lambda host, passphrases: readings.pop(0))
+    monkeypatch.setattr(Desk, "descent", lambda self: Descent(Lineage(), "", "", ""))
+    planned = list[Machine]()
+    monkeypatch.setattr(
+        engine_desk.catalogue, "build_plan", lambda machine, *rest: planned.append(machine) or machine
+    )
+    host, bus, places = RealHost(), Bus(), Places(tmp_path)
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+    assert made.machine().systems == () and made.machine().systems == ()
+    made.plan(Request(verb=Verb.REHEARSE))
+    made.plan(Request(verb=Verb.REHEARSE))
+    assert planned == [machine(), machine()] and len(readings) == 1
 
 
 class Remembers:
