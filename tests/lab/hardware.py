@@ -28,7 +28,8 @@ class Hardware:
     `memory` is in MiB. `acceleration` is "auto", "tcg" or "kvm". `internet` lets the user network out;
     without it only the lab's own servers at 10.0.2.100 answer, web on port 80 and mail on port 25.
     `extra_disks` are sizes in MiB of further empty disks, behind those of its system. `write_log` records
-    every write to the disk (needed for `written` and for power cuts that lose the cache).
+    every write to the disk (needed for `written` and for power cuts that lose the cache). `ssh` is a port of
+    127.0.0.1 that leads to the machine's port 22; 0 for none.
     """
 
     firmware: str = BIOS
@@ -46,6 +47,7 @@ class Hardware:
     watchdog: bool = False
     write_log: bool = False
     extra_disks: tuple[int, ...] = ()
+    ssh: int = 0
 
     def __post_init__(self) -> None:
         if self.bus not in BUSES:
@@ -189,6 +191,8 @@ def _network(hardware: Hardware, around: Attached) -> list[str]:
         options += f",guestfwd=tcp:{SITE}:{outside}-cmd:{relay} {inside}"
     if not hardware.internet:
         options += ",restrict=on"
+    if hardware.ssh:
+        options += f",hostfwd=tcp:127.0.0.1:{hardware.ssh}-:22"
     boot = ",romfile="
     if around.pxe is not None:
         options += f",tftp={around.pxe},bootfile={around.bootfile}"

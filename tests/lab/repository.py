@@ -122,8 +122,8 @@ def _link(source: Path, target: Path) -> None:
 class WebServer:
     """Serves folders over HTTP on a free port of 127.0.0.1: {"lab": folder} is http://127.0.0.1:PORT/lab/.
 
-    `requests` lists every "METHOD path" in order, for tests that ask what was fetched. Use as a context
-    manager.
+    `requests` lists every "METHOD path" in order, for tests that ask what was fetched. Files can be PUT into
+    a folder served as "uploads", and nowhere else. Use as a context manager.
     """
 
     folders: dict[str, Path]
@@ -154,6 +154,15 @@ class WebServer:
                     return "/nonexistent"
                 self.directory = str(root)
                 return super().translate_path("/" + rest)
+
+            def do_PUT(self) -> None:
+                size, first = int(self.headers["Content-Length"]), self.path.lstrip("/").partition("/")[0]
+                data = self.rfile.read(size)
+                if first == "uploads":
+                    Path(self.translate_path(self.path)).write_bytes(data)
+                self.send_response(201 if first == "uploads" else 405)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_request(self, code: object = "-", size: object = "-") -> None:
                 requests.append(f"{self.command} {self.path}")

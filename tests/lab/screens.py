@@ -18,7 +18,7 @@ from tests.lab.native import LabError
 AT_ONCE = 16_000
 """Characters drawn at once: of more than 64 KiB a twin's terminal draws the end only."""
 
-SERIAL_KEYS = {"enter": "\r", "escape": "\x1b", "down": "\x1b[B", "up": "\x1b[A"}
+SERIAL_KEYS = {"enter": "\r", "escape": "\x1b", "down": "\x1b[B", "up": "\x1b[A", "ctrl+]": "\x1d"}
 QCODES = {"enter": "ret", "escape": "esc", " ": "spc"}
 """Names of QEMU's send-key (QAPI, QKeyCode)."""
 

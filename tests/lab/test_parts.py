@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -228,6 +229,19 @@ def test_bad_versions_fail_as_described(tmp_path: Path) -> None:
 
 @needs_dpkg
 @pytest.mark.skipif(shutil.which("mcopy") is None, reason="mtools are not installed")
+def test_files_are_taken_in_one_folder_only(tmp_path: Path) -> None:
+    for name in ("uploads", "lab"):
+        (tmp_path / name).mkdir()
+    with WebServer({name: tmp_path / name for name in ("uploads", "lab")}) as server:
+        for name, status in (("uploads", 201), ("lab", 405)):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port)
+            connection.request("PUT", f"/{name}/record.bin", b"kept\0")
+            assert connection.getresponse().status == status
+            connection.close()
+    assert (tmp_path / "uploads/record.bin").read_bytes() == b"kept\0"
+    assert list((tmp_path / "lab").iterdir()) == []
+
+
 def test_a_repository_fits_on_a_fat_stick(tmp_path: Path, pool: Pool) -> None:
     lab = pool.publish(tmp_path / "lab", [pool.deb("ledger", "1.1")])
     fat = media.fat_image(tmp_path / "fat", lab)
