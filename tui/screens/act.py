@@ -5,20 +5,16 @@ from __future__ import annotations
 from typing import ClassVar
 
 from msgspec.structs import replace
-from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from appliance.errors import ApplianceError
-from appliance.model.messages import Accepted, Planned, RecordOf, Status
+from appliance.model.messages import Planned, RecordOf, Status
 from appliance.model.plan import PlannedStep, Request, Verb, Write
 from appliance.model.verdict import Outcome, Result, Verdict
 from tui.goingback import MIGRATED, can_choose, choice_lines, loss_lines
 from tui.look import Line, line, lines, pair, rule
 from tui.reading import outcome_counts, truth_labels
 from tui.screens.page import key
-from tui.screens.preflight import refusal_lines, would_lines
-from tui.screens.question import Question
-from tui.widgets.pane import Scroll
+from tui.screens.planpage import PlanPage, refusal_lines, would_lines
 from tui.widgets.typed import Typed
 from tui.words import count, size, wrap
 
@@ -47,7 +43,7 @@ MEANING = {
 SWITCH = "<- the switch"
 
 
-class Act(Question):
+class Act(PlanPage):
     """Asks for the plan when it opens, shows its writes, starts exactly that plan."""
 
     NAME = "confirm"
@@ -70,24 +66,19 @@ system only, or the system and its data. Esc goes back, nothing is done.
     ]
 
     def __init__(self, verb: str, run: str, retire_on: str = "") -> None:
-        super().__init__()
         self.verb = Verb(verb)
+        super().__init__(Request(verb=self.verb, run=run, retire_on=retire_on))
         self.NAME = BUTTONS[self.verb].lower()
-        self.request = Request(verb=self.verb, run=run, retire_on=retire_on)
-        self.planned: Planned | None = None
-        self.refused: ApplianceError | None = None
-        self.would: tuple[str, ...] | None = None
         self.verdict: Verdict | None = None
-
-    def body(self) -> ComposeResult:
-        yield Scroll(id="main", classes="rest")
-        yield from self.confirm_row()
 
     def on_mount(self) -> None:
         self.hide_prompt()
         if self.verb is Verb.PROMOTE:
             self.ask(
-                "Reading the verdict ...", lambda s: s.record(self.request.run), self._recorded, self._no
+                "Reading the verdict ...",
+                lambda s: s.record(self.request.run),
+                self._recorded,
+                self.plan_refused,
             )
         else:
             self.action_again()
@@ -97,23 +88,21 @@ system only, or the system and its data. Esc goes back, nothing is done.
         self.action_again()
 
     def action_again(self) -> None:
-        self.planned = self.refused = self.would = None
-        self.ask("Working out every write ...", lambda s: s.plan(self.request), self._planned, self._no)
+        self.ask_for_plan("Working out every write ...")
 
-    def _planned(self, planned: Planned) -> None:
-        self.planned = planned
+    def plan_made(self, planned: Planned) -> None:
+        super().plan_made(planned)
         last, identity = self._secret()
         verb = BUTTONS[self.verb]
         self.show_prompt(f"To {verb}, type the last {len(last)} characters of {identity}:", last)
+
+    def confirmed_by(self) -> str:
+        return self._secret()[0]
 
     def _secret(self) -> tuple[str, str]:
         """What has to be typed, and of what it is the end."""
         identity = self.board.machine.identity if self.board.machine else ""
         return identity[-4:].strip(), identity
-
-    def _no(self, error: ApplianceError) -> None:
-        self.refused = error
-        self.hide_prompt()
 
     def draw(self) -> None:
         pane, width = self.pane("main"), self.width
@@ -197,27 +186,6 @@ system only, or the system and its data. Esc goes back, nothing is done.
             self.query_one(Typed).value = ""
             self.request = replace(self.request, with_data=not self.request.with_data)
             self.action_again()
-
-    def action_save(self) -> None:
-        if self.planned is not None:
-            self.desk.open_save_plan(self.request, self.planned.command_line)
-
-    def action_dry(self) -> None:
-        if self.would is not None:
-            self.would = None
-            self.redraw()
-        elif self.planned is not None:
-            plan = self.planned.plan
-            self.ask("Asking what would be run ...", lambda s: s.start(plan, dry=True), self._would)
-
-    def _would(self, answer: Accepted) -> None:
-        self.would = answer.would
-        self.redraw()
-
-    def on_typed_right(self) -> None:
-        if self.planned is not None:
-            plan, typed = self.planned.plan, self._secret()[0]
-            self.ask("Starting ...", lambda s: s.start(plan), lambda _: self.desk.started(plan, typed))
 
 
 def verdict_lines(verdict: Verdict, warned: tuple[str, ...], width: int) -> list[Line]:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from typing import ClassVar
 
 from msgspec.structs import replace
-from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from appliance.errors import ApplianceError
-from appliance.model.messages import Accepted, Planned
-from appliance.model.plan import Plan, Request
+from appliance.model.messages import Planned
+from appliance.model.plan import Plan
 from appliance.session import SaidNo
 from tui.look import Line, line, pair, rule
 from tui.screens.page import key
 from tui.screens.pick import PickOne
-from tui.screens.question import Question
-from tui.widgets.pane import Scroll
-from tui.words import about, count, room, size, wrap
+from tui.screens.planpage import PlanPage, refusal_lines, would_lines
+from tui.words import about, room, size, wrap
 
 PROMPT = "To start, type yes and press Enter:"
 
 
-class Preflight(Question):
+class Preflight(PlanPage):
     """Asks the engine for the plan when it opens; starts exactly the plan it shows."""
 
     NAME = "pre-flight"
@@ -44,37 +41,16 @@ is full, nothing is written to the machine, and nothing can be promoted.
         key("escape", "back", "back, do nothing"),
     ]
 
-    def __init__(self, request: Request) -> None:
-        super().__init__()
-        self.request = request
-        self.planned: Planned | None = None
-        self.refused: ApplianceError | None = None
-        self.would: tuple[str, ...] | None = None
-
-    def body(self) -> ComposeResult:
-        yield Scroll(id="main", classes="rest")
-        yield from self.confirm_row()
-
     def on_mount(self) -> None:
         self.hide_prompt()
         self.action_again()
 
     def action_again(self) -> None:
-        self.planned = self.refused = self.would = None
-        self.ask(
-            "Checking this machine against the plan ...",
-            lambda s: s.plan(self.request),
-            self._planned,
-            self._no,
-        )
+        self.ask_for_plan("Checking this machine against the plan ...")
 
-    def _planned(self, planned: Planned) -> None:
-        self.planned = planned
+    def plan_made(self, planned: Planned) -> None:
+        super().plan_made(planned)
         self.show_prompt(PROMPT, "yes")
-
-    def _no(self, error: ApplianceError) -> None:
-        self.refused = error
-        self.hide_prompt()
 
     def draw(self) -> None:
         pane, width = self.pane("main"), self.width
@@ -106,44 +82,6 @@ is full, nothing is written to the machine, and nothing can be promoted.
     def _elsewhere(self, store: str | None) -> None:
         self.request = replace(self.request, rehearse_only=True, store=store or "")
         self.action_again()
-
-    def action_save(self) -> None:
-        if self.planned is not None:
-            self.desk.open_save_plan(self.request, self.planned.command_line)
-
-    def action_dry(self) -> None:
-        if self.would is not None:
-            self.would = None
-            self.redraw()
-        elif self.planned is not None:
-            plan = self.planned.plan
-            self.ask("Asking what would be run ...", lambda s: s.start(plan, dry=True), self._would)
-
-    def _would(self, answer: Accepted) -> None:
-        self.would = answer.would
-        self.redraw()
-
-    def on_typed_right(self) -> None:
-        if self.planned is not None:
-            plan = self.planned.plan
-            self.ask("Starting ...", lambda s: s.start(plan), lambda _: self.desk.started(plan))
-
-
-def refusal_lines(error: ApplianceError, width: int) -> list[Line]:
-    """All refusals at once, each a full sentence, and what is safe."""
-    reasons = error.reasons if isinstance(error, SaidNo) and error.reasons else (error.what,)
-    rows = [rule("This cannot be done yet", width), line("")]
-    rows.append(line((f" {count(len(reasons), 'reason')}, code {error.code}:", "title")))
-    for number, reason in enumerate(reasons, 1):
-        rows += [line((row, "warn")) for row in wrap(reason, width - 2, "      ", f"   {number}  ")]
-    if warnings := error.warnings if isinstance(error, SaidNo) else ():
-        rows += [line(""), line((" To be read as well; it does not stand in the way:", "title"))]
-        rows += [line(row) for text in warnings for row in wrap(text, width - 2, "     ", " [!] ")]
-    rows += [line(""), *[line(row) for row in wrap(error.safe, width - 2, " ")], line("")]
-    rows.append(line((" What you can do", "title")))
-    for action in error.next_actions:
-        rows += [line(row) for row in wrap(action, width - 2, "     ", "   - ")]
-    return [*rows, line(""), line("   F5 or Ctrl+R checks again, Esc goes back.")]
 
 
 def plan_lines(planned: Planned, width: int) -> list[Line]:
@@ -184,10 +122,3 @@ def _name_lines(plan: Plan) -> list[Line]:
         for origin, ours in names.data_work
     ]
     return rows
-
-
-def would_lines(would: tuple[str, ...], width: int) -> list[Line]:
-    rows = [
-        rule("What would be run; F6 or Ctrl+D goes back to the plan", width, count(len(would), "command"))
-    ]
-    return rows + [line(row) for text in would for row in wrap(text, width - 2, "     ", "   ")]
