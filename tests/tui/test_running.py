@@ -213,3 +213,13 @@ async def test_home_offers_to_watch_a_run_and_to_look_at_one_that_is_over(engine
         await here.sees("R last run")
         assert "watch the run" not in here.text
         await watch(here)
+
+
+async def test_before_the_first_step_has_begun_the_list_begins_with_it(engine: FakeEngine) -> None:
+    plan = begin(engine, until="evidence")
+    steps = tuple((step.id, step.title, step.weight) for step in plan.steps)
+    engine.push(e.RunStarted(run="tb2", at=time.time(), title="Rehearsal tb2", steps=steps))
+    async with desk(engine) as here:
+        await watch(here)
+        await here.sees("Step 1 of 12", "[  ]  1 Check space")
+        assert "12 " not in here.text.partition("--- Steps")[2].partition("--- Log")[0]

@@ -246,10 +246,7 @@ def _step_lines(run: RunBoard, width: int, height: int, now: float) -> list[Line
     """Steps around the current one, progress and gauges under them."""
     gauges = _gauge_lines(run, width)
     room = max(3, height - 1 - len(gauges))
-    at = next(
-        (i for i, s in enumerate(run.steps) if s.mark in (Mark.RUNNING, Mark.WAITING, Mark.FAILED)),
-        len(run.steps) - 1,
-    )
+    at = next((i for i, s in enumerate(run.steps) if s.mark is not Mark.DONE), len(run.steps) - 1)
     top = max(0, min(at - room // 2, len(run.steps) - room))
     rows = [rule("Steps", width - 1, f"{top + 1}-{top + room}" if len(run.steps) > room else "")]
     for number, step in list(enumerate(run.steps, 1))[top : top + room]:
