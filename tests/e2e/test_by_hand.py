@@ -58,7 +58,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Worked:
 
 def _work(folder: Path) -> Worked:
     uploads, port = folder / "uploads", _free_port()
-    uploads.mkdir()
+    uploads.mkdir(parents=True)
     machine = Machine.with_system(
         installed_system(SystemSpec()),
         Hardware(ssh=port),
