@@ -31,6 +31,9 @@ SOON = 180.0
 """Seconds in which an emulated machine answers a key, at most."""
 
 SSH = "ssh -o UserKnownHostsFile=/dev/null -o PubkeyAuthentication=no -p {port} root@127.0.0.1"
+TWIN = "pgrep -f guest=twinboot-tb1"
+"""libvirt runs QEMU before the twin's start as well, to ask what it can do."""
+
 HOME = "What this machine can start"
 
 
@@ -171,8 +174,8 @@ def _begin_by_hand(terminal: SerialTerminal) -> None:
 
 def _paused(appliance: Appliance, terminal: SerialTerminal) -> str:
     """The VM stands still in its control boot: not a tick of processor time goes by, and then it goes on."""
-    appliance.shell.read("until pgrep qemu-system; do sleep 2; done", limit=REHEARSAL)
-    spent = "cut -d' ' -f14,15 /proc/$(pgrep -o qemu-system)/stat"
+    appliance.shell.read(f"until {TWIN}; do sleep 2; done; sleep 10", limit=REHEARSAL)
+    spent = f"cut -d' ' -f14,15 /proc/$({TWIN})/stat"
     terminal.press("p")
     screen = sees(terminal, "PAUSED", limit=SOON)
     first = appliance.shell.read(f"sleep 3; {spent}")

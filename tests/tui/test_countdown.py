@@ -86,7 +86,7 @@ async def test_a_refused_restart_is_said_and_not_tried_again(
     engine.script[m.Power] = refuse
     async with desk(engine) as here:
         await promote(here, engine)
-        await here.sees("[X] STOPPED", "A run is going on")
+        await here.sees("[X] NOT DONE", "A run is going on")
         await here.press("enter")
         await here.sees("Armed: the next boot tries it once")
     assert len(engine.said(m.Power)) == 1

@@ -80,6 +80,6 @@ async def test_what_went_wrong_is_a_panel_with_ways_on(engine: FakeEngine, error
     engine.script[s.Export] = no
     async with desk(engine) as here:
         await here.press("l", "x", "enter")
-        await here.sees("[X] STOPPED", error.code, "Nothing half-written", error.next_actions[0][:30])
+        await here.sees("[X] NOT DONE", error.code, "Nothing half-written", error.next_actions[0][:30])
         await here.press("enter")
         await here.sees("Not exported", error.what[:30])

@@ -49,7 +49,7 @@ async def test_a_wrong_address_is_said_and_what_was_typed_stays(engine: FakeEngi
         await here.press("a", "n")
         await here.sees("> eno1")
         await here.press("enter", *"10.0.0.1", "enter")
-        await here.sees("[X] STOPPED", "has no prefix length", "is no VLAN")
+        await here.sees("[X] NOT DONE", "has no prefix length", "is no VLAN")
         await here.press("enter")
         await here.sees("Set eno1", "10.0.0.1")
         await here.press("ctrl+r", "escape")

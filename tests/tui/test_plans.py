@@ -66,7 +66,7 @@ async def test_a_refused_name_is_said_and_can_be_typed_again(engine: FakeEngine)
         await here.press("n", "enter")
         await here.sees("type yes")
         await here.press("f8", *"june", "enter")
-        await here.sees("[X] STOPPED", "already has a plan june.json")
+        await here.sees("[X] NOT DONE", "already has a plan june.json")
         await here.press("enter", "2", "enter")
         await here.sees("already has a plan june2.json")
 

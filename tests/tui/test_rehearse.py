@@ -110,9 +110,9 @@ async def test_a_stale_plan_stops_on_the_error_panel_until_it_is_read(engine: Fa
         await here.press("n", "enter")
         await here.sees("type yes")
         await here.press("y", "e", "s", "enter")
-        await here.sees("[X] STOPPED", "PLAN-01", "disks have changed", "Make a new plan on this machine.")
+        await here.sees("[X] NOT DONE", "PLAN-01", "disks have changed", "Make a new plan on this machine.")
         await here.press("x", "tab", "down")
-        await here.sees("[X] STOPPED")
+        await here.sees("[X] NOT DONE")
         await here.press("enter")
         await here.sees("type yes")
 

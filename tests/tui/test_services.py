@@ -66,7 +66,7 @@ async def test_ssh_without_an_address_says_what_to_do(engine: FakeEngine) -> Non
         await here.press("a", "s")
         await here.sees("OFF")
         await here.press("o", "y", "e", "s", "enter")
-        await here.sees("[X] STOPPED", "set the network first")
+        await here.sees("[X] NOT DONE", "set the network first")
 
 
 async def test_a_layout_is_chosen_and_tried(engine: FakeEngine) -> None:
@@ -94,7 +94,7 @@ async def test_a_serial_line_is_told_that_its_layout_is_elsewhere(engine: FakeEn
         await here.press("a", "k")
         await here.sees("You are on ttyS0")
         await here.press("enter")
-        await here.sees("[X] STOPPED", "HOST-01", "Unable to open file")
+        await here.sees("[X] NOT DONE", "HOST-01", "Unable to open file")
 
 
 async def test_a_shell_is_asked_for_and_not_opened_where_another_is_in_control(engine: FakeEngine) -> None:

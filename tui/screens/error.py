@@ -20,9 +20,9 @@ REPAIR = "twinboot repair"
 
 
 class ErrorPanel(Page):
-    """Shows one error. Enter or Esc says: read."""
+    """Shows one error, of a run that STOPPED or of a wish that was NOT DONE. Enter or Esc says: read."""
 
-    NAME = "stopped"
+    NAME = "not done"
     HELP = """\
 Every error says four things: its code, what happened, what is safe, and what
 can be done, the suggested first. Quote the code when you ask for support.
@@ -42,8 +42,10 @@ can be done, the suggested first. Quote the code when you ask for support.
         actions: Sequence[str],
         reasons: Sequence[str] = (),
         where: str = "",
+        head: str = "NOT DONE",
     ) -> None:
         super().__init__()
+        self.head, self.NAME = head, head.lower()
         self.code, self.what, self.safe = code, what, safe
         self.actions, self.reasons, self.where = tuple(actions), tuple(reasons), where
 
@@ -59,7 +61,7 @@ can be done, the suggested first. Quote the code when you ask for support.
         step = run.current
         number = run.steps.index(step) + 1 if step in run.steps and step else 0
         where = f" at step {number} of {len(run.steps)}, {step.title}" if step and number else ""
-        return cls(failed.code, failed.what, failed.safe, failed.next_actions, (), where)
+        return cls(failed.code, failed.what, failed.safe, failed.next_actions, (), where, "STOPPED")
 
     def body(self) -> ComposeResult:
         yield Scroll(id="main", classes="rest")
@@ -77,7 +79,7 @@ can be done, the suggested first. Quote the code when you ask for support.
         width = self.width
         rows = [
             rule("", width),
-            line((f" [X] STOPPED{self.where}", "bad")),
+            line((f" [X] {self.head}{self.where}", "bad")),
             line(" ", ("Code ", "title"), self.code),
         ]
         rows += [
