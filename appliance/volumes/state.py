@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,10 @@ MADE = "twinboot.made"
 
 SIZE = 64 << 20
 """Bytes. Preallocated and outside any pool, so that a full pool never takes the journal with it."""
+
+_COMING_UP = threading.Lock()
+"""Several threads of the engine ask for the history, and e2fsck(8) refuses a device in use: to the one
+that comes second it would look damaged."""
 
 
 def why_no_state(group: VolumeGroup) -> tuple[str, ...]:
@@ -77,6 +82,10 @@ class StateVolume:
 
         Raises HistoryUnread where it has errors whose mending could lose something, or does not mount.
         """
+        with _COMING_UP:
+            return self._mount(at)
+
+    def _mount(self, at: Path) -> Path:
         if self._mounted_at(at):
             return at
         at.mkdir(parents=True, exist_ok=True)
