@@ -211,7 +211,8 @@ def test_ssh_shows_the_key_that_the_screen_shows_and_its_client_sees_the_run(wor
 
 
 def test_a_paused_vm_is_said_to_stand_still(worked: Worked) -> None:
-    assert "the VM stands still, P lets it go on" in worked.paused
+    assert "The VM stands still; no time limit counts." in worked.paused
+    assert "P unpause" in worked.paused
 
 
 def test_what_was_changed_by_hand_is_tested_and_told(worked: Worked) -> None:

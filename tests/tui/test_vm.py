@@ -130,7 +130,7 @@ async def test_vga_text_screenshot_and_pause(engine: FakeEngine) -> None:
         await here.press("escape", "s")
         await here.sees("Kept in the run's report: 1-work.png, 720x400.")
         await here.press("p")
-        await here.sees("PAUSED  READ ONLY", "P lets it go on")
+        await here.sees("PAUSED  READ ONLY", "P lets it go on", "P unpause")
         await here.press("p")
         await here.sees("The VM goes on.")
         assert [type(say) for say in engine.said(v.Pause, v.Resume)] == [v.Pause, v.Resume]
@@ -174,7 +174,7 @@ async def test_pause_from_the_run_and_for_who_comes_later(engine: FakeEngine) ->
         assert view is not None
         engine.status = replace(engine.status, running=replace(view, paused=True))
         engine.push(e.Paused(run="tb1"))
-        await here.sees("PAUSED  Rehearsal tb1")
+        await here.sees("PAUSED  Rehearsal tb1", "P unpause")
         async with desk(engine, client="ttyS0") as other:
             await other.sees("PAUSED  Rehearsal tb1")
         await here.press("f8")

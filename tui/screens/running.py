@@ -50,6 +50,7 @@ A time left is only shown when it can be known.
         key("g", "go_on", "go on (asks)"),
         key("w,f6", "watch", "the VM"),
         key("p,f8", "pause", "pause"),
+        key("p,f8", "resume", "unpause"),
         key("v", "verdict", "read the verdict"),
         key("e", "error", "what went wrong"),
         key("q,f10", "restart", "restart the machine"),
@@ -128,8 +129,9 @@ A time left is only shown when it can be known.
                 return run is not None and not run.over
             case "watch":
                 return run is not None and run.verb in ("", "rehearse", "repair")
-            case "pause":
-                return run is not None and not run.over and run.verb in ("", "rehearse", "repair")
+            case "pause" | "resume":
+                has_vm = run is not None and not run.over and run.verb in ("", "rehearse", "repair")
+                return has_vm and run is not None and run.paused == (action == "resume")
             case "restart":
                 return (
                     run is not None
@@ -144,16 +146,14 @@ A time left is only shown when it can be known.
         self.desk.open_vm()
 
     def action_pause(self) -> None:
-        run = self.board.run
-        if run is None:
-            return
-        if run.paused:
-            self.ask(
-                "Resuming ...", lambda s: s.resume(run.run), lambda _: self.say("The VM goes on.", "good")
-            )
-        else:
+        if (run := self.board.run) is not None:
             words = "The VM stands still; no time limit counts. P lets it go on."
             self.ask("Pausing ...", lambda s: s.pause(run.run), lambda _: self.say(words))
+
+    def action_resume(self) -> None:
+        if (run := self.board.run) is not None:
+            words = "The VM goes on."
+            self.ask("Resuming ...", lambda s: s.resume(run.run), lambda _: self.say(words, "good"))
 
     def action_verdict(self) -> None:
         if self.board.run is not None:

@@ -47,6 +47,7 @@ reach from here.
         key("i", "take", "type"),
         key("ctrl+right_square_bracket", "give", "give the keyboard back"),
         key("p,f8", "pause", "pause"),
+        key("p,f8", "resume", "unpause"),
         key("s,f9", "screenshot", "picture"),
         key("t", "vga", "screen text"),
         key("slash", "find", "find"),
@@ -164,8 +165,10 @@ reach from here.
         match action:
             case "give":
                 return self.typing
-            case "take" | "pause" | "screenshot" | "vga" if not self.typing:
+            case "take" | "screenshot" | "vga" if not self.typing:
                 return self.view.picture.power in ("running", "paused")
+            case "pause" | "resume" if not self.typing:
+                return self.view.picture.power == ("running" if action == "pause" else "paused")
             case "go_on":
                 return not self.typing and run is not None and bool(run.gate) and not run.over
             case _:
@@ -217,12 +220,12 @@ reach from here.
     # -- acts --------------------------------------------------------------------------------------------
 
     def action_pause(self) -> None:
-        run, paused = self.view.picture.run, self.view.picture.power == "paused"
-        if paused:
-            self.ask("Resuming ...", lambda s: s.resume(run), lambda _: self.say("The VM goes on."))
-        else:
-            words = "The VM stands still; no time limit counts. P lets it go on."
-            self.ask("Pausing ...", lambda s: s.pause(run), lambda _: self.say(words))
+        run, words = self.view.picture.run, "The VM stands still; no time limit counts. P lets it go on."
+        self.ask("Pausing ...", lambda s: s.pause(run), lambda _: self.say(words))
+
+    def action_resume(self) -> None:
+        run = self.view.picture.run
+        self.ask("Resuming ...", lambda s: s.resume(run), lambda _: self.say("The VM goes on."))
 
     def action_screenshot(self) -> None:
         def kept(shot: Screenshot) -> None:
