@@ -35,7 +35,8 @@ examples:
 
 
 UNLOCK = """\
-It is opened read-only, until power-off. The passphrase is no argument: lists of processes would show it.
+It is open until power-off; that changes nothing on it. A rehearsal's twin is told the passphrase at each of
+its starts. It is no argument: lists of processes would show it.
 
 examples:
   twinboot keyboard de          first, where the machine's own keyboard is not a US one

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.probe.luks import modules_of
+
 SYS = Path("/sys")
 # Device-mapper target of a segment type (lvs segtype) and the module and programs an initrd needs for it.
 LVM_MODULES = {
@@ -22,6 +24,7 @@ LVM_MODULES = {
     "raid10": ("dm_raid",),
     "cache": ("dm_cache",),
 }
+CRYPTSETUP = (("cryptsetup", "systemd-cryptsetup"),)
 THIN_CHECK = ("thin_check", "pdata_tools")
 
 
@@ -54,10 +57,14 @@ def disk_modules(disk: str, sys: Path = SYS) -> tuple[str, ...]:
 
 
 def root_stack(
-    disks: tuple[str, ...], segtypes: tuple[str, ...], *fstypes: str, sys: Path = SYS
+    disks: tuple[str, ...],
+    segtypes: tuple[str, ...],
+    *fstypes: str,
+    ciphers: tuple[str, ...] = (),
+    sys: Path = SYS,
 ) -> RootStack:
     """The stack of a root on LVM: `disks` under its PVs, `segtypes` of volume and pool, the file systems that
-    an initrd mounts."""
+    an initrd mounts, the `ciphers` of encrypted devices between."""
     modules = [module for disk in disks for module in disk_modules(disk, sys)]
     programs: list[tuple[str, ...]] = []
     if segtypes:
@@ -67,6 +74,9 @@ def root_stack(
         modules += LVM_MODULES.get(segtype, ())
         if segtype in ("thin", "thin-pool"):
             programs.append(THIN_CHECK)
+    for cipher in ciphers:
+        modules += modules_of(cipher)
+        programs += CRYPTSETUP
     modules += [plain(fstype) for fstype in fstypes]
     return RootStack(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(programs)))
 

@@ -42,12 +42,14 @@ exec dracut --force --no-hostonly --no-hostonly-cmdline --tmpdir /tmp "$@" "$ima
 @dataclass(frozen=True, slots=True)
 class InitrdMaker:
     """`programs` are paths inside a system of which one is there if it packs its initrds this way; `again` is
-    what an administrator types on the running system. initramfs-tools names the image by itself."""
+    what an administrator types on the running system, and `lasting` before it for modules that nothing there
+    asks for. initramfs-tools names the image by itself."""
 
     name: str
     programs: tuple[str, ...]
     script: str
     again: str
+    lasting: str = ""
 
     def argv(self, version: str, image: str, modules: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The command that makes /boot/`image` anew, with `modules` in it whatever its settings say."""
@@ -57,12 +59,17 @@ class InitrdMaker:
         """What to type there, as one line."""
         return self.again.format(version=version, image=image, modules=" ".join(modules))
 
+    def with_modules(self, modules: tuple[str, ...]) -> str:
+        """What to type before it, where nothing of the system's own asks for these modules."""
+        return self.lasting.format(modules=" ".join(modules))
+
 
 INITRAMFS_TOOLS = InitrdMaker(
     name="initramfs-tools",
     programs=("usr/sbin/update-initramfs",),
     script=_BY_INITRAMFS_TOOLS,
     again="update-initramfs -u -k {version}",
+    lasting="printf '%s\\n' {modules} >>/etc/initramfs-tools/modules; ",
 )
 DRACUT = InitrdMaker(
     name="dracut",

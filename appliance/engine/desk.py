@@ -12,13 +12,13 @@ from appliance.engine.packages import PackageDesk
 from appliance.engine.runs import Runs
 from appliance.engine.services import Services
 from appliance.errors import Busy, Refused, StalePlan, WrongPassphrase
-from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host, write
 from appliance.model import messages as m
 from appliance.model import service_messages as s
 from appliance.model.command_line import command_line
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request, Verb
+from appliance.probe import beneath
 from appliance.probe.machine import probe
 from appliance.workflow import catalogue
 from appliance.workflow.descent import Descent
@@ -49,7 +49,7 @@ class Desk:
         runs.deliver = self.services.to_stick
         self.packages = PackageDesk(host, runs)
         self.version = importlib.metadata.version("twinboot")
-        self.passphrases = Passphrases()
+        self.passphrases = runs.passphrases
         self._machine: Machine | None = None
         self._descent: Descent | None = None
         self._read_at = 0.0
@@ -106,6 +106,7 @@ class Desk:
             if self.runs.disks.acquire(blocking=self._machine is None):
                 try:
                     self._machine = probe(self.host, passphrases=self.passphrases)
+                    beneath.lift(self.host, self._machine, self.passphrases)
                 finally:
                     self.runs.disks.release()
                 self._read_at = time.monotonic()
@@ -115,17 +116,23 @@ class Desk:
             return self._machine
 
     def unlock(self, uuid: str, passphrase: bytes) -> Machine:
-        """The machine, read again with what opens that device. Raises WrongPassphrase, Refused, Busy."""
+        """The machine, read again with what opens that device. Raises WrongPassphrase, Refused, Busy.
+
+        What an earlier start left inside it is finished or undone before anything new begins.
+        """
         one = next((one for one in self.machine().locked if one.uuid == uuid), None)
         if one is None:
             raise Refused((f"This machine has no locked device with the UUID {uuid}.",))
         if not passphrase or len(passphrase) > PASSPHRASE:
             raise WrongPassphrase(f"A passphrase has 1 to {PASSPHRASE} characters.")
-        if self.runs.going is not None and self.runs.going.at_hand:
-            raise Busy("A run is at work on the disks: unlock when it is over.")
+        going = self.runs.going
+        if going is not None and (going.busy or going.gate):
+            raise Busy(f"The run {going.plan.names.run} is not finished: unlock when it is over.")
+        beneath.prove(self.host, one, passphrase)
         self.passphrases.keep(uuid, passphrase)
         machine = self.machine(0.0)
         if all(left.uuid != uuid for left in machine.locked):
+            self.runs.look_after(machine, self.forget)
             return machine
         if self.passphrases.of(uuid) is None:
             raise WrongPassphrase(f"The passphrase does not open {one.name}.")

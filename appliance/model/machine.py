@@ -56,8 +56,12 @@ class LayerKind(enum.Enum):
     LUKS = "LUKS"
 
 
-BENEATH: frozenset[LayerKind] = frozenset()
-"""What may lie beneath the volume group of a system: none has been seen to go round on a machine."""
+BENEATH = frozenset({LayerKind.LUKS})
+"""What may lie beneath the volume group of a system: each has been seen to go round on a machine."""
+
+
+ENCRYPTED = frozenset({Storage.LVM_THIN})
+"""How a root volume inside LUKS may be kept: each has been seen to go round on a machine."""
 
 
 class LoaderKind(enum.Enum):
@@ -151,7 +155,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """A device made of those at `below`, which are partitions or whole disks.
 
     `path` is where it is found while somebody looks at it; `name` is what a person calls it. What it holds
-    begins `offset` bytes into each of `below` and is `size` bytes long.
+    begins `offset` bytes into each of `below` and is `size` bytes long. `cipher` is what encrypts it, as
+    dm-crypt names that ("aes-xts-plain64"); empty where nothing does.
     """
 
     kind: LayerKind
@@ -161,6 +166,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     below: tuple[str, ...]
     offset: int
     size: int
+    cipher: str = ""
 
 
 class Locked(msgspec.Struct, frozen=True, kw_only=True):
@@ -372,6 +378,30 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
             if path == disk.path or any(p.path == path for p in disk.partitions):
                 return disk
         return None
+
+    def layers_under(self, group: VolumeGroup) -> tuple[Layer, ...]:
+        """What `group` stands on between its PVs and the disks, the uppermost first."""
+        return layers_under(self.layers, frozenset(pv.path for pv in group.pvs))
+
+    def disks_under(self, group: VolumeGroup) -> tuple[Disk, ...]:
+        """The disks that `group` lies on, in the machine's order."""
+        paths = self.places_of(group)
+        return tuple(d for d in self.disks if paths & {d.path, *(p.path for p in d.partitions)})
+
+    def places_of(self, group: VolumeGroup) -> frozenset[str]:
+        """The partitions and whole disks that hold `group`, itself or what it stands on."""
+        below = (path for layer in self.layers_under(group) for path in layer.below)
+        return frozenset(pv.path for pv in group.pvs) | frozenset(below)
+
+    def encrypted_under(self, group: VolumeGroup) -> tuple[Layer, ...]:
+        """Those of them that ask for a passphrase at every start of the machine."""
+        return tuple(layer for layer in self.layers_under(group) if layer.kind is LayerKind.LUKS)
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """Every partition and whole disk that holds a volume group, or something nobody has unlocked."""
+        groups = (path for group in self.volume_groups for path in self.places_of(group))
+        return frozenset(groups) | frozenset(one.path for one in self.locked)
 
 
 def layers_under(layers: tuple[Layer, ...], paths: frozenset[str]) -> tuple[Layer, ...]:

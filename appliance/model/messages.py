@@ -36,7 +36,7 @@ class Inspect(Say, frozen=True, tag="inspect"):
 
 
 class Unlock(Say, frozen=True, tag="unlock"):
-    """Look into the encrypted device with this UUID, read-only, until the engine ends. Answered by `Found`.
+    """Open the encrypted device with this UUID, until power-off. Answered by `Found`.
 
     Needs the operator lock. Refused for a device that is not locked; one that does not open is an error.
     """

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from appliance.errors import CommandFailed, WrongPassphrase
+from appliance.host import mapper
 from appliance.host.passphrases import Passphrases
-from appliance.model.machine import Layer, LayerKind, Locked, Trouble
+from appliance.host.run import Host
+from appliance.model.machine import BENEATH, Layer, LayerKind, Locked, Machine, Trouble
 from appliance.probe import luks, raid, trouble_below
 from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.lsblk import BlockDevice, with_parts
@@ -64,6 +66,39 @@ def _arrays(shown: Shown, devices: tuple[BlockDevice, ...]) -> Beneath:
     return Beneath(layers, _rows(shown, layers), (*found.trouble, *refused))
 
 
+def lift(host: Host, machine: Machine, passphrases: Passphrases) -> None:
+    """Bring up for writing what volume groups lie in, where it is encrypted and its passphrase is known.
+
+    From then on until power-off LVM finds the volume groups, and a probe uses what is up. Nothing is written
+    by it. No probe may go on. Raises WrongPassphrase, CommandFailed.
+    """
+    for group in machine.volume_groups:
+        layers = machine.layers_under(group)
+        if all(layer.kind in BENEATH for layer in layers):
+            for layer in layers:
+                _lift(host, layer, passphrases)
+
+
+def _lift(host: Host, layer: Layer, passphrases: Passphrases) -> None:
+    passphrase, name = passphrases.of(layer.uuid), mapper.name_of(layer.path)
+    if passphrase is not None and name not in mapper.names(host):
+        luks.open_for_writing(host, layer.below[0], name, passphrase)
+
+
+def prove(host: Host, locked: Locked, passphrase: bytes) -> None:
+    """Whether `passphrase` opens a device that an engine before this one left up: nothing else would ask.
+
+    Raises WrongPassphrase, CommandFailed.
+    """
+    if mapper.name_of(luks_path(locked.uuid)) in mapper.names(host):
+        luks.try_passphrase(host, locked.path, passphrase)
+
+
+def luks_path(uuid: str) -> str:
+    """Where what is in the encrypted device `uuid` is found while it is open."""
+    return f"/dev/mapper/{BELOW}luks-{uuid}"
+
+
 def leg(layer: Layer) -> tuple[str, ...]:
     """The table that shows a mirror by its first leg."""
     return (f"0 {layer.size // SECTOR} linear {layer.below[0]} {layer.offset // SECTOR}",)
@@ -95,12 +130,13 @@ def _layer(header: luks.Header, row: BlockDevice, name: str) -> Layer:
     whole = (row.size or 0) - header.offset
     return Layer(
         kind=LayerKind.LUKS,
-        path=f"/dev/mapper/{BELOW}luks-{header.uuid}",
+        path=luks_path(header.uuid),
         uuid=header.uuid,
         name=name,
         below=(row.path,),
         offset=header.offset,
         size=whole - whole % header.sector,
+        cipher=header.cipher if header.plain else "",
     )
 
 

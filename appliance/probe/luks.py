@@ -29,8 +29,16 @@ TOKENS = {
 """What opens a device without anybody typing, by the kind of its token."""
 
 
+# A cipher as dm-crypt names it: "aes-xts-plain64", "aes-cbc-essiv:sha256" (dm-crypt.rst).
+_CIPHER = re.compile(r"(aes|serpent|twofish|camellia)-(xts|cbc)-(plain|plain64|plain64be|essiv:sha256)")
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """`offset` is where the content begins, in bytes. `sector` is the unit of encryption in bytes."""
+    """`offset` is where the content begins, in bytes. `sector` is the unit of encryption in bytes.
+
+    `plain` says that the content is one segment of LUKS 2 that is encrypted and nothing more: no checksums
+    (dm-integrity), no change of the key under way.
+    """
 
     uuid: str
     version: int
@@ -38,6 +46,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     sector: int = SECTOR
     tokens: tuple[str, ...] = ()
+    plain: bool = False
 
     @property
     def opened_by(self) -> tuple[str, ...]:
@@ -55,6 +64,7 @@ def parse_dump(text: str) -> Header:
     tokens: list[str] = []
     section = ""
     segments: dict[str, str] = {}
+    kinds: list[str] = []
     for line in text.splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
         if line[:1].strip():
@@ -64,6 +74,7 @@ def parse_dump(text: str) -> Header:
             tokens.append(value)
         elif section == "Data segments":
             segments.setdefault(key, value)
+            kinds += [value] if key.isdigit() else []
     version = _number(top, "Version")
     if version == 1:
         mode = "-".join(filter(None, (top.get("Cipher name"), top.get("Cipher mode"))))
@@ -75,7 +86,17 @@ def parse_dump(text: str) -> Header:
         offset=_number(segments, "offset"),
         sector=_number(segments, "sector"),
         tokens=tuple(tokens),
+        plain=kinds == ["crypt"] and "integrity" not in segments and "Requirements" not in top,
     )
+
+
+def modules_of(cipher: str) -> tuple[str, ...]:
+    """The kernel modules that decrypt what `cipher` encrypts; none where it is not one that is known here."""
+    found = _CIPHER.fullmatch(cipher)
+    if found is None:
+        return ()
+    essiv = ("essiv",) if found[3].startswith("essiv") else ()
+    return ("dm_crypt", f"{found[1]}_generic", found[2], *essiv)
 
 
 def _uuid(fields: dict[str, str]) -> str:
@@ -97,7 +118,24 @@ def open_readonly(host: Host, device: str, name: str, passphrase: bytes) -> None
 
     Raises WrongPassphrase, CommandFailed.
     """
-    words = ("--key-file", "-", "--readonly", "--disable-keyring", device, name)
+    _open(host, device, name, passphrase, "--readonly")
+
+
+def open_for_writing(host: Host, device: str, name: str, passphrase: bytes) -> None:
+    """The same by a device that can be written. That it is up writes nothing yet.
+
+    Raises WrongPassphrase, CommandFailed.
+    """
+    _open(host, device, name, passphrase)
+
+
+def try_passphrase(host: Host, device: str, passphrase: bytes) -> None:
+    """Raises WrongPassphrase where it opens none of the key slots, CommandFailed."""
+    _open(host, device, "", passphrase, "--test-passphrase")
+
+
+def _open(host: Host, device: str, name: str, passphrase: bytes, *more: str) -> None:
+    words = ("--key-file", "-", *more, "--disable-keyring", device, *((name,) if name else ()))
     ok = frozenset({0, BAD_PASSPHRASE})
     argv = ("cryptsetup", "open", "--type", "luks", *words)
     command = Command(argv, Effect.READ, ok=ok, timeout=LIMIT, stdin=passphrase, env=NO_UDEV)

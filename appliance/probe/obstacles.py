@@ -7,10 +7,12 @@ from msgspec.structs import replace
 from appliance.model.machine import (
     BENEATH,
     BESIDE_THE_ROOT,
+    ENCRYPTED,
     PATCHED_WITH,
     REHEARSED,
     Firmware,
     InstalledSystem,
+    LayerKind,
     LoaderKind,
     LogicalVolume,
     Storage,
@@ -22,11 +24,15 @@ from appliance.probe.btrfs import named_in
 from appliance.probe.fstab import Known, by_tag
 from appliance.probe.ground import Ground
 from appliance.probe.loaders import Found
+from appliance.probe.luks import modules_of
 from appliance.probe.superblock import Left, file_system_left, holds_hibernation, read_head
 from appliance.probe.tree import Tree
 
 SWAP_TYPES = frozenset({"swap", "swsuspend"})
 TABLES = frozenset({"", "gpt", "dos"})
+SERIAL = "ttyS0"
+"""The console on which a twin can be told a passphrase: its first serial line."""
+
 SNAPPER = ".snapshots"
 """Where snapper keeps its snapshots of the root around it: no part of the system."""
 
@@ -44,6 +50,7 @@ def with_trouble(
         *of_disks(ground, tuple(used)),
         *of_groups(ground, system),
         *of_layers(ground, tuple(used)),
+        *of_encryption(ground, system, tuple(used)),
         *of_storage(system),
         *of_contents(ground, tuple(used)),
         *of_sleep(ground, system),
@@ -84,13 +91,33 @@ def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, 
 
 
 def of_layers(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
-    """Arrays and the like beneath what the system uses."""
+    """Arrays and the like beneath what the system uses, and volumes that lie in such a thing without LVM."""
     return [
         trouble_below.lies_on(known.vg, layer)
         for known in used
         for layer in ground.under(known)
-        if layer.kind not in BENEATH
+        if layer.kind not in BENEATH or not known.vg
     ]
+
+
+def of_encryption(ground: Ground, system: InstalledSystem, used: tuple[Known, ...]) -> list[Trouble]:
+    """What keeps a twin from being encrypted in form as the system is, and from being told the passphrase."""
+    under = dict.fromkeys(layer for known in used for layer in ground.under(known))
+    layers = tuple(layer for layer in under if layer.kind is LayerKind.LUKS)
+    why = [trouble_below.luks_kind(layer) for layer in layers if not modules_of(layer.cipher)]
+    if layers and system.root.storage not in ENCRYPTED:
+        why.append(trouble_below.encrypted_root(system.root))
+    if len(layers) > 1:
+        why.append(trouble_below.several_encrypted(tuple(layer.name for layer in layers)))
+    elif layers and console_of(system.command_line) != SERIAL:
+        why.append(trouble_below.asks_on_screen(layers[0]))
+    return why
+
+
+def console_of(command_line: str) -> str:
+    """The console that the kernel's own programs ask on: the last one named (serial-console.rst)."""
+    words = (word.removeprefix("console=") for word in command_line.split() if word.startswith("console="))
+    return [word.partition(",")[0] for word in ("tty0", *words)][-1]
 
 
 def of_storage(system: InstalledSystem) -> list[Trouble]:

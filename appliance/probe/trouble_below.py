@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.model.machine import Layer, LayerKind, Trouble
+from appliance.model.machine import ENCRYPTED, Layer, LayerKind, Trouble, Volume
 from appliance.probe.trouble import refusal, warning
 
 
@@ -47,7 +47,6 @@ def locked(device: str, *, alone: bool) -> Trouble:
     return (refusal if alone else warning)(
         "luks",
         f"{device} is encrypted (LUKS) and locked: unlock it to see what is inside.",
-        "A system inside can not be rehearsed (yet).",
     )
 
 
@@ -75,6 +74,37 @@ def opened_by_itself(layer: Layer, by: tuple[str, ...]) -> Trouble:
         "luks-key",
         f"{layer.name} is unlocked by {' and '.join(by)} when the machine starts:",
         "only a passphrase that somebody types can be rehearsed (yet).",
+    )
+
+
+def luks_kind(layer: Layer) -> Trouble:
+    how = f"by {layer.cipher}" if layer.cipher else "in a way other than plain LUKS 2"
+    return refusal("luks-kind", f"{layer.name} is encrypted {how}: that can not be rehearsed (yet).")
+
+
+def encrypted_root(root: Volume) -> Trouble:
+    kept = " or ".join(sorted(storage.value for storage in ENCRYPTED))
+    return refusal(
+        "luks-root",
+        f"The root volume {root.place} is kept as {root.storage.value} inside LUKS:",
+        f"only {kept} can be rehearsed there (yet).",
+    )
+
+
+def several_encrypted(names: tuple[str, ...]) -> Trouble:
+    return refusal(
+        "luks-several",
+        f"The system lies on {len(names)} encrypted devices ({', '.join(names)}):",
+        "only one can be rehearsed (yet).",
+    )
+
+
+def asks_on_screen(layer: Layer) -> Trouble:
+    return refusal(
+        "luks-screen",
+        f"The system asks for the passphrase of {layer.name} on its screen; a twin can be told it only on",
+        'its first serial line (yet). On the running system, in /etc/default/grub: add "console=tty0',
+        'console=ttyS0,115200" to GRUB_CMDLINE_LINUX, then update-grub.',
     )
 
 

@@ -14,6 +14,7 @@ from appliance.errors import TwinFailed
 from appliance.host import mapper
 from appliance.host.mapper import LIMIT
 from appliance.host.run import Command, Effect, Host, read, write
+from appliance.twin.luks_header import LARGEST, in_form_only
 from appliance.twin.pvheader import write_lvm_metadata
 from appliance.twin.segments import (
     CHUNK,
@@ -90,6 +91,7 @@ class TwinDevices:
         for index, disk in enumerate(self.layout.disks):
             self._build_disk(index, disk)
             self._write_table(index, disk)
+        self._write_headers()
         self._write_pvs()
         self._write_swaps()
         for name, part in (("boot", self.layout.boot), ("esp", self.layout.esp)):
@@ -165,9 +167,19 @@ class TwinDevices:
     def _write_table(self, index: int, disk: TwinDisk) -> None:
         if not disk.lengthened:
             return
-        for patch in table_patches(disk, _head(disk.path)):
-            argv = ("dd", f"of={self.disk(index)}", "bs=4096", f"seek={patch.offset}", "oflag=seek_bytes",
-                    "conv=notrunc,fsync", "status=none")  # fmt: skip
+        self._patch(index, table_patches(disk, _head(disk.path)), 0)
+
+    def _write_headers(self) -> None:
+        """The metal's own headers are only read: what is written lands in the twin's copy-on-write."""
+        for place in self.layout.encrypted:
+            head = _head(place.device, min(place.length * SECTOR, 2 * LARGEST))
+            self._patch(place.disk, in_form_only(head, place.device), place.start * SECTOR)
+
+    def _patch(self, index: int, patches: tuple[Patch, ...], start: int) -> None:
+        """Write `patches` to the twin's disk `index`; their offsets count from its byte `start`."""
+        for patch in patches:
+            argv = ("dd", f"of={self.disk(index)}", "bs=4096", f"seek={start + patch.offset}",
+                    "oflag=seek_bytes", "conv=notrunc,fsync", "status=none")  # fmt: skip
             self.host.run(Command(argv, Effect.WRITE, timeout=LIMIT, stdin=patch.data))
 
     def _write_pvs(self) -> None:
@@ -219,7 +231,7 @@ def table_patches(disk: TwinDisk, head: bytes) -> tuple[Patch, ...]:
     return lengthen_mbr(head, disk.lengthened, disk.lengthened_end * SECTOR // disk.sector_size)
 
 
-def _head(path: str) -> bytes:
-    """The first MiB of a disk: more than any GPT's primary entries."""
-    with Path(path).open("rb") as disk:
-        return disk.read(1 << 20)
+def _head(path: str, size: int = 1 << 20) -> bytes:
+    """The first `size` bytes of a device; a MiB is more than any GPT's primary entries."""
+    with Path(path).open("rb") as device:
+        return device.read(size)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.errors import Refused
-from appliance.model.machine import Disk, VolumeGroup
+from appliance.model.machine import Disk, Layer, VolumeGroup
 from appliance.probe.lvm_metadata import MetaPv, VgMetadata
 from appliance.twin.segments import ALIGN, SECTOR
 
@@ -15,7 +15,8 @@ from appliance.twin.segments import ALIGN, SECTOR
 class PvRoom:
     """A PV of the twin: `extents` of room on disk `disk`; sectors for start, length and `pe_start`.
 
-    `partition` is 0 where the PV is a whole disk. `grown` says that it is longer than on the metal.
+    `partition` is 0 where the PV is a whole disk. `grown` says that it is longer than on the metal. `header`
+    sectors before `start`, in the same partition, are those of an encrypted device that the PV lies in.
     """
 
     pv: str
@@ -28,6 +29,7 @@ class PvRoom:
     pe_start: int
     extents: int
     grown: bool = False
+    header: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,29 @@ def pack(rooms: Sequence[PvRoom], volumes: Iterable[tuple[str, int]]) -> list[Ex
     return placed
 
 
-def pv_rooms(group: VolumeGroup, metadata: VgMetadata, disks: tuple[Disk, ...]) -> list[PvRoom]:
-    """Where each PV lies, as it is on the metal, in the order of the VG's text. Raises Refused."""
+def pv_rooms(
+    group: VolumeGroup, metadata: VgMetadata, disks: tuple[Disk, ...], layers: tuple[Layer, ...] = ()
+) -> list[PvRoom]:
+    """Where each PV lies, as it is on the metal, in the order of the VG's text. Raises Refused.
+
+    `layers` are the devices that some of them lie in."""
     places = {pv.uuid: pv.path for pv in group.pvs}
-    return [_pv_room(pv, places[pv.id], metadata.extent_size, disks) for pv in metadata.pvs]
+    within = {layer.path: layer for layer in layers}
+    rooms = []
+    for pv in metadata.pvs:
+        path = places[pv.id]
+        layer = within.get(path)
+        room = _pv_room(pv, layer.below[0] if layer else path, metadata.extent_size, disks)
+        rooms.append(_inside(room, layer, metadata.extent_size) if layer else room)
+    return rooms
+
+
+def _inside(room: PvRoom, layer: Layer, extent: int) -> PvRoom:
+    """The room of a PV whose device begins behind the header of `layer`."""
+    header, length = layer.offset // SECTOR, layer.size // SECTOR
+    if room.pe_start + room.extents * extent > length:
+        raise Refused((f"The physical volume in {layer.name} is longer than the place it lies in.",))
+    return replace(room, path=layer.path, start=room.start + header, length=length, header=header)
 
 
 def _pv_room(pv: MetaPv, path: str, extent: int, disks: tuple[Disk, ...]) -> PvRoom:

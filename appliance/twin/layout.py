@@ -3,8 +3,9 @@
 For every disk that carries a physical volume (PV) of the root's volume group, /boot, the ESP or a mounted
 partition, the twin gets a disk with the same partition table. Where the metal has partitions, the twin has
 throw-away copy-on-write over them; where the metal has a PV, the twin has one with the same ids whose logical
-volumes (LVs) are plain linear ones, mapped onto snapshot volumes. No I/O here: `devices` builds what is
-planned here. Where the root is no LV, `plain_layout` plans.
+volumes (LVs) are plain linear ones, mapped onto snapshot volumes. Where the PV lies in an encrypted device,
+the header before it is throw-away copy-on-write as well, to be told that nothing is encrypted behind it. No
+I/O here: `devices` builds what is planned here. Where the root is no LV, `plain_layout` plans.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from appliance.errors import Refused
-from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
+from appliance.model.machine import Disk, InstalledSystem, Layer, LayerKind, Machine, VolumeGroup
 from appliance.probe.lvm_metadata import MetaLv, VgMetadata, parse
 from appliance.twin.disks import blank, cow, disks_needed, twin_partition
 from appliance.twin.extents import Extent, PvRoom, lengthen, pack, pv_rooms
@@ -25,6 +26,7 @@ from appliance.twin.segments import (
     SECTOR,
     Blank,
     FromVolume,
+    LuksPlace,
     PvPlace,
     Scratch,
     Segment,
@@ -73,8 +75,10 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
     scratch = Scratch()
     shown, left_out = _shown_volumes(system, group, metadata)
     blanks = {v.lv: v.fsuuid for v in system.swap if v.lv and v.vg == group.name}
-    disks = disks_needed(machine, system, frozenset(pv.path for pv in group.pvs))
-    rooms = lengthen(pv_rooms(group, metadata, disks), sum(lv.extents for lv in shown), metadata, disks)
+    disks = disks_needed(machine, system, machine.places_of(group))
+    layers = machine.layers_under(group)
+    on_metal = pv_rooms(group, metadata, disks, layers)
+    rooms = lengthen(on_metal, sum(lv.extents for lv in shown), metadata, disks)
     extents = pack(rooms, [(lv.name, lv.extents) for lv in shown])
     swaps = tuple(_swap_area(lv, blanks[lv.name], metadata, scratch) for lv in shown if lv.name in blanks)
     # What is sealed must be the snapshot itself; any other linear volume is only read where it lies.
@@ -100,7 +104,13 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         boot=twin_partition(system.boot, disks),
         esp=twin_partition(system.esp, disks),
         left_out=left_out,
+        encrypted=tuple(_luks_place(room, layers) for room in rooms if room.header),
     )
+
+
+def _luks_place(room: PvRoom, layers: tuple[Layer, ...]) -> LuksPlace:
+    layer = next(layer for layer in layers if layer.path == room.path)
+    return LuksPlace(layer.uuid, layer.below[0], room.disk, room.start - room.header, room.header)
 
 
 def _refuse_unreadable(
@@ -112,10 +122,16 @@ def _refuse_unreadable(
         for pv in metadata.pvs
         if pv.id not in by_uuid
     ]
+    within = {layer.path: layer for layer in machine.layers_under(group)}
     reasons += [
         f"{found.path} of {group.name} is neither a disk nor a partition of one."
         for found in group.pvs
-        if machine.disk_of(found.path) is None
+        if found.path not in within and machine.disk_of(found.path) is None
+    ]
+    reasons += [
+        f"{group.name} lies on {layer.kind.value} ({layer.name}): the twin can not show that."
+        for layer in within.values()
+        if layer.kind is not LayerKind.LUKS or machine.disk_of(layer.below[0]) is None
     ]
     reasons += [
         f"{volume.target} is in the volume group {volume.vg}, the root in {group.name}."

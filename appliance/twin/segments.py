@@ -79,6 +79,20 @@ class PvPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class LuksPlace:
+    """A LUKS device of the twin, on disk `disk` from sector `start` on: its header takes `length` sectors.
+
+    `uuid` is the metal's, `device` what it lies on there.
+    """
+
+    uuid: str
+    device: str
+    disk: int
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwapArea:
     """A blank swap volume with the recorded UUID: `length` sectors of scratch from `offset` on."""
 
@@ -127,6 +141,7 @@ class TwinLayout:
     boot: TwinPartition | None
     esp: TwinPartition | None
     left_out: tuple[str, ...] = ()
+    encrypted: tuple[LuksPlace, ...] = ()
 
     @property
     def scratch_bytes(self) -> int:

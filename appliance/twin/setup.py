@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.host.files import Inside, mounted, mounted_inside, mounted_readonly
+from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host, read
 from appliance.model.machine import Disk, InstalledSystem, Machine
 from appliance.twin import quiet, restore
@@ -32,7 +33,7 @@ class TwinSetup:
     active empty volume of `layout.scratch_bytes`. `base` is the active read-only snapshot of the root as it
     was, for putting run-time state back; empty where nothing is sealed. `base_beside` are those of the
     volumes that belong into its tree. `files` go on the tools disk under their names. `memory` in MiB, 0
-    for as much as fits.
+    for as much as fits. `passphrases` open its disk where that is encrypted.
     """
 
     machine: Machine
@@ -47,6 +48,7 @@ class TwinSetup:
     emulate: bool = False
     memory: int = 0
     network: bool = True
+    passphrases: Passphrases = field(default_factory=Passphrases, compare=False)
 
 
 def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, ...]:

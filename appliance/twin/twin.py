@@ -27,6 +27,7 @@ from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, 
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
 from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
+from appliance.twin.unlocking import Unlocking
 from appliance.twin.variables import TwinVariables
 
 RUN = Path("/run/twinboot")
@@ -67,6 +68,9 @@ class Twin:
             volumes=setup.volumes,
             scratch=setup.scratch,
             folder=self.folder / "lvm",
+        )
+        self.unlocking = Unlocking(
+            self.console_log, self.layout.encrypted, setup.passphrases, self.open_console
         )
         self._left_out: tuple[str, ...] = ()
         self._said_before = 0
@@ -178,6 +182,7 @@ class Twin:
         self.pausing.forget()
         self.devices.flush()
         self._said_before = self.console_log.stat().st_size if self.console_log.exists() else 0
+        self.unlocking.begin()
         if self.setup.network:
             self.hypervisor.network_up(network.APPLIANCE)
         self.hypervisor.start(self.name, domain_xml(self.spec()), self.limits.start)
@@ -186,10 +191,13 @@ class Twin:
         """Wait until the twin's agent answers; seconds waited. Raises TwinFailed with its last words."""
         try:
             usual = self.limits.slow_boot if self.slow else self.limits.boot
-            return self.guest.wait(limit or usual, self._still_booting)
+            seconds = self.guest.wait(limit or usual, self._still_booting)
+            self.unlocking.end()
+            return seconds
         except TwinFailed as error:
             last = " / ".join(tail(self.console_log, 5))
-            raise TwinFailed(f"{error.what} It last said: {last or 'nothing'}") from error
+            what = f"{error.what} It last said: {last or 'nothing'}"
+            raise TwinFailed(what, next_actions=error.next_actions) from error
 
     def reboot(self, limit: float = 0.0) -> float:
         """Shut down cleanly, start again, wait for the agent; seconds from power-on to the agent's answer."""
@@ -222,6 +230,7 @@ class Twin:
 
     def teardown(self) -> None:
         """Switch off and remove everything but the console's log and the caller's own snapshots."""
+        self.unlocking.end()
         self.hypervisor.destroy(self.name)
         self.pausing.forget()
         self.proxy.stop()
@@ -242,6 +251,7 @@ class Twin:
         """False once it is off; TwinFailed where its console says that nothing more will come."""
         if end := dead_end(self.console_log, self._said_before):
             raise TwinFailed(f"The twin does not boot: {end}.")
+        self.unlocking.look()
         return self._still_on()
 
     def _pause(self, seconds: float) -> None:

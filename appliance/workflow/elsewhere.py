@@ -56,7 +56,7 @@ def usb(machine: Machine) -> Iterator[Partition]:
     """Partitions of USB disks that a file can be put on; what the machine itself uses is none of them."""
     used = {v.device for system in machine.systems for v in system.volumes}
     used |= {p.path for system in machine.systems for p in (system.boot, system.esp) if p is not None}
-    used |= {pv.path for group in machine.volume_groups for pv in group.pvs}
+    used |= machine.taken
     for disk in machine.disks:
         if disk.bus is Bus.USB and not used & {disk.path, *(p.path for p in disk.partitions)}:
             yield from (p for p in disk.partitions if p.fstype in TAKES)

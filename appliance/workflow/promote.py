@@ -21,6 +21,19 @@ NOTHING_LOST = "the machine boots as it did before"
 GOES_ON = "the machine boots as it did before; the next start of the appliance goes on deleting"
 KEPT_BOOTS = "the kept system boots; the next start of the appliance goes on"
 TAKEN_BACK = "going back with the data takes that back; what is there now is kept in a snapshot."
+ENCRYPTED = {
+    Verb.PROMOTE: (
+        "This machine's disk is encrypted: its next start waits until somebody types the passphrase, and so "
+        "does every other, that of the old system too. Be there. The trial's time begins once it is typed.",
+        "The twin's disk was encrypted in form only: that the new system decrypts this one is tried by the "
+        "trial. If it can not, it restarts by itself, and the old system asks.",
+    ),
+    Verb.ROLLBACK: (
+        "This machine's disk is encrypted: the next start waits until somebody types the passphrase.",
+    ),
+}
+"""What is said before a start that nobody can leave alone."""
+
 NOT_TAKEN_BACK = "going back takes that back only with the data; a dated safety snapshot is kept for that."
 
 
@@ -45,6 +58,8 @@ def build_plan(
         raise Refused((f"The volume group {rehearsed.names.vg} was not found.",))
     going = plan_retirement(group, rehearsed.names, view)
     warned = warnings(request, verdict, rehearsed, group, going)
+    if request.verb in (Verb.PROMOTE, Verb.ROLLBACK) and machine.encrypted_under(group):
+        warned = (*ENCRYPTED[request.verb], *warned)
     reasons = refusals(machine, request, node, rehearsed, verdict, view, on_disk)
     if reasons:
         raise Refused(reasons, warned)

@@ -60,7 +60,13 @@ def falls_back(machine: Machine) -> tuple[str, ...]:
         if machine.bmc
         else "no management controller was found, so somebody must stand at the machine for that"
     )
+    encrypted = any(machine.encrypted_under(group) for group in machine.volume_groups)
+    typed = (
+        "Never without somebody at its console: its disk is encrypted, and every start, the old system's too,"
+        " waits until the passphrase is typed. A trial's time begins only then.",
+    )
     return (
+        *(typed if encrypted else ()),
         f"By itself: a kernel that panics restarts after {PANIC} seconds; a system that fails a check, or has"
         f" not confirmed itself within {DEADLINE // 60} minutes (longer where it boots slowly), restarts into"
         " the old one.",

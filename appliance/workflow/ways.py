@@ -81,8 +81,7 @@ def _gap(disk: Disk) -> int:
 
 
 def _disks(machine: Machine, group: VolumeGroup) -> Iterator[str]:
-    used = {pv.path for each in machine.volume_groups for pv in each.pvs}
-    used |= {volume.device for system in machine.systems for volume in system.volumes}
+    used = machine.taken | {volume.device for system in machine.systems for volume in system.volumes}
     for disk in machine.disks:
         if disk.bus is not Bus.USB and not disk.table and not disk.partitions and disk.path not in used:
             yield (

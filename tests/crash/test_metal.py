@@ -264,10 +264,24 @@ def test_the_deadline_resets_what_was_not_decided(disk: Path, tmp_path: Path) ->
         metal.deadline = 1
         assert metal.call("deadline") == 0 and not metal.said("sysrq")
         (metal.work / "run/decided").unlink()
+        (metal.work / "run/begun").write_text("0\n")
         assert metal.call("deadline") == 0
         time.sleep(2)  # the result is written beside the reset, since /boot may hang
         assert metal.said("sysrq") == "b\n" and "--force --force" in metal.said("systemctl")
         assert "not confirmed within 1 s" in metal.said("console")
+
+
+def test_what_a_person_took_to_type_a_passphrase_is_not_the_trials_time(disk: Path, tmp_path: Path) -> None:
+    """This computer has been up for longer than the deadline, the trial's own system has only begun."""
+    with opened(disk, tmp_path) as boot:
+        on_trial(boot, tmp_path)
+        metal = Metal(tmp_path / "metal", boot.place.boot, deadline=2)
+        with pytest.raises(subprocess.TimeoutExpired):
+            metal.call("deadline", limit=1)
+        assert float(metal.said("run/begun")) > 2 and not metal.said("sysrq")
+        time.sleep(2)
+        assert metal.call("deadline", limit=10) == 0
+        assert metal.said("sysrq") == "b\n"
 
 
 def test_the_joined_script_is_clean() -> None:

@@ -12,13 +12,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import cache
+from tests.lab import cache, encrypted
 from tests.lab.archive import SUITE, host_mirror
 from tests.lab.firmware import BIOS, UEFI, variables_template
 from tests.lab.installer import install
 from tests.lab.native import LabError, chroot_mounts, run, stage
-from tests.lab.pool import Offers, offers
-from tests.lab.tree import base_tree, layered
+from tests.lab.pool import Offers, offers, tree_of
+from tests.lab.tree import layered
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
@@ -62,7 +62,8 @@ class SystemSpec:
     where `srv` is not 0; one that is a partition has neither. `var` and `usr`, where not 0, are thin volumes
     of their own; `second` is a second disk, the whole of it a physical volume, and the pool goes over both.
     The rest of the disk stays free, on LVM in the VG; where `swap` is 0, it is swap, and no extent is free.
-    `root_fs` is the file system of the root.
+    `root_fs` is the file system of the root. `luks`: the volume group lies inside LUKS, which asks for a
+    passphrase at every start.
     """
 
     firmware: str = BIOS
@@ -77,6 +78,7 @@ class SystemSpec:
     var: int = 0
     usr: int = 0
     second: int = 0
+    luks: bool = False
 
     @property
     def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
@@ -112,7 +114,8 @@ class SystemSpec:
         """What tells it from one with the usual loader and file system, in a name."""
         loader = "" if self.loader == GRUB else f"-{self.loader}"
         beside = "".join(f"-{name}" for name in ("var", "usr", "second") if getattr(self, name))
-        return loader + ("" if self.root_fs == EXT4 else f"-{self.root_fs}") + beside
+        crypt = "-luks" if self.luks else ""
+        return loader + ("" if self.root_fs == EXT4 else f"-{self.root_fs}") + beside + crypt
 
 
 THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
@@ -125,6 +128,10 @@ THICK_FULL = SystemSpec(storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap
 
 VAR_TWO_DISKS = SystemSpec(disk=4096, pool=4096, root=3072, var=1536, second=3072)
 """/var on a thin volume of its own, in a pool that lies on two disks."""
+
+
+ENCRYPTED = SystemSpec(luks=True)
+"""As Debian's installer makes "encrypted LVM": /boot beside a partition of LUKS with everything else."""
 
 
 PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
@@ -161,9 +168,10 @@ SOURCES = ("installed.py", "installer.py", "firmware.py")
 def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     """The system `spec` describes, built when the cache does not hold it (about two minutes)."""
     wanted = spec or SystemSpec()
-    available = offers()
+    available = offers(encrypted=wanted.luks)
     sources = [HERE / name for name in SOURCES]
-    parts = (base_tree().parent.name, available.pool.folder.name, HERE / "system/install.sh")
+    tree = tree_of(encrypted=wanted.luks).parent
+    parts = (tree.name, available.pool.folder.name, HERE / "system/install.sh")
     key = cache.key_of(str(wanted), *parts, *sources)
     name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
     name += wanted.unusual
@@ -177,7 +185,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
     with tempfile.TemporaryDirectory(prefix="twinboot-system-", dir="/var/tmp") as name:
         scratch = Path(name)
         disk, root = scratch / "disk.raw", scratch / "root.raw"
-        with layered(base_tree()) as tree:
+        with layered(tree_of(encrypted=spec.luks)) as tree:
             with stage(f"{spec.firmware} system (packages)"), chroot_mounts(tree):
                 _install_packages(tree, spec, available)
             kernel, initrd = scratch / "vmlinuz", scratch / "initrd"
@@ -216,6 +224,9 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "var": spec.var,
                 "usr": spec.usr,
                 "second": spec.second,
+                "luks_uuid": encrypted.UUID,
+                "luks_name": encrypted.NAME,
+                "passphrase": encrypted.PASSPHRASE if spec.luks else "",
             }
             variables = folder / "vars.fd" if spec.firmware == UEFI else None
             raw = [disk, root]

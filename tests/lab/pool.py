@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.lab import cache, kernels, ledger
 from tests.lab.archive import PrivateApt, host_mirror
+from tests.lab.encrypted import encrypted_tree
 from tests.lab.native import chroot_mounts, run, stage
 from tests.lab.repository import Pool, describe, make_key
 from tests.lab.tree import PACKAGES, SYSTEM, base_tree, layered
@@ -42,18 +43,26 @@ class Offers:
 SHAPING = ("fstab", "initramfs-tools", "lvm")
 
 
-def offers() -> Offers:
-    """The pool, built when the cache does not hold it."""
+def tree_of(*, encrypted: bool) -> Path:
+    """The root tree that systems with or without LUKS are made from."""
+    return encrypted_tree() if encrypted else base_tree()
+
+
+def offers(*, encrypted: bool = False) -> Offers:
+    """The pool, built when the cache does not hold it. `encrypted`: its kernels' initrds can open LUKS."""
     shaping = [SYSTEM / name for name in SHAPING]
     sources = [HERE / name for name in SOURCES]
-    key = cache.key_of(*PACKAGES, host_mirror().debian, *shaping, *sources)
-    folder = cache.cached("pool", key, _build)
+    parts: list[str | Path] = [*PACKAGES, host_mirror().debian, *shaping, *sources]
+    parts += [encrypted_tree().parent.name] if encrypted else []
+    name = "pool-encrypted" if encrypted else "pool"
+    key = cache.key_of(*parts)
+    folder = cache.cached(name, key, lambda place: _build(place, encrypted=encrypted))
     lines = (folder / "kernels").read_text().split()
     chosen = [kernels.Kernel(*line.split("=")) for line in lines]
     return Offers(Pool(folder), chosen[0], chosen[1], chosen[2])
 
 
-def _build(folder: Path) -> None:
+def _build(folder: Path, *, encrypted: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="twinboot-pool-", dir="/var/tmp") as name:
         scratch = Path(name)
         make_key(folder)
@@ -66,16 +75,16 @@ def _build(folder: Path) -> None:
             chosen = kernels.choose(apt)
         for kernel in chosen:
             with stage(f"kernel {kernel.release} {kernel.version}"):
-                _kernel(apt, kernel, scratch, folder)
+                _kernel(apt, kernel, scratch, folder, tree_of(encrypted=encrypted))
         (folder / "kernels").write_text("".join(f"{k.release}={k.version}\n" for k in chosen))
         for deb in folder.glob("*.deb"):
             describe(deb)
 
 
-def _kernel(apt: PrivateApt, kernel: kernels.Kernel, scratch: Path, pool: Path) -> None:
+def _kernel(apt: PrivateApt, kernel: kernels.Kernel, scratch: Path, pool: Path, tree: Path) -> None:
     deb = apt.download(f"linux-image-{kernel.release}", kernel.version, scratch / "debs")
     folder = scratch / kernel.release
-    with layered(base_tree()) as chroot, chroot_mounts(chroot):
+    with layered(tree) as chroot, chroot_mounts(chroot):
         kernels.unpack_trimmed(deb, folder, chroot, kernel.release)
         config = folder / f"boot/config-{kernel.release}"
         image = folder / f"usr/lib/linux-lab/initrd.img-{kernel.release}"

@@ -155,7 +155,7 @@ class Services:
             return None
         self.talk.say("Unlocking: this takes a while ...")
         machine = await self.link.call(lambda session: session.unlock(one.uuid, secret.encode()))
-        self.talk.say(f"{one.name} is unlocked, read-only, until power-off.")
+        self.talk.say(f"{one.name} is unlocked until power-off.")
         return machine
 
     async def shell(self) -> None:

@@ -28,9 +28,9 @@ class UnlockPage(Page):
     HELP = """\
 The passphrase is the one that the machine asks for when it starts. It is not
 shown while it is typed, is kept in memory alone until power-off, and stands in
-no log, record or report. The device is opened read-only: nothing on it is
-changed. Ctrl+K leads to the keyboard's layout. "?" is a character of the
-passphrase: F1 is help.
+no log, record or report. A rehearsal's twin is told it each time it starts.
+Opening the device changes nothing on it. Ctrl+K leads to the keyboard's layout.
+"?" is a character of the passphrase: F1 is help.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         key("enter", "unlock", "unlock"),
@@ -88,8 +88,9 @@ passphrase: F1 is help.
         rows += [*self._keyboard(), line()]
         self.pane("top").show(rows)
         words = (
-            "Enter unlocks it, read-only, until power-off. Nothing on it is changed. The passphrase stands in"
-            " no log, record or report. A system inside can be seen, but not be rehearsed (yet)."
+            "Enter unlocks it until power-off. Nothing on it is changed by that. The passphrase stands in"
+            " no log, record or report. A rehearsal's twin is told it each time it starts; this machine asks"
+            " for it as ever, at the start of a trial too."
         )
         self.pane("main").show([line(), *lines(wrap(words, width - 2, " "))])
 

@@ -36,9 +36,9 @@ FIRST_FSTAB = "fstab.first"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the confirm unit must know. `deadline` is seconds since the kernel's start; `manual` leaves keep
-    to a person; `folder`, `prefix` and `boot` (its target) are the loader's, as in BootPlace, `loader` its
-    kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
+    """What the confirm unit must know. `deadline` is seconds since the system itself began; `manual` leaves
+    keep to a person; `folder`, `prefix` and `boot` (its target) are the loader's, as in BootPlace, `loader`
+    its kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
     kernel-install."""
 
     run: str

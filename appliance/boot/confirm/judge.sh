@@ -18,6 +18,18 @@ confirm_say() {
     echo "$(date -u '+%Y-%m-%d %H:%M:%S' 2>/dev/null) $1" 2>/dev/null >>"$CONFIRM_LOG" || true
 }
 
+# Seconds since this system itself began. What its initrd did before does not count: a machine may have waited
+# there for hours until somebody typed its passphrase.
+confirm_age() {
+    if [ ! -s "$CONFIRM_RUN/begun" ]; then
+        mkdir -p "$CONFIRM_RUN"
+        facts_uptime >"$CONFIRM_RUN/begun.$$"
+        mv -f "$CONFIRM_RUN/begun.$$" "$CONFIRM_RUN/begun"
+    fi
+    read -r confirm_first <"$CONFIRM_RUN/begun" || confirm_first=0
+    echo $(($(facts_uptime) - confirm_first))
+}
+
 # Whether the kernel was started as the trial of $1, or with the word $1.
 confirm_booted() {
     read -r confirm_line <"$CONFIRM_CMDLINE" || true
@@ -163,18 +175,18 @@ confirm_judge() {
 }
 
 # Judges run $1 up to $2 times, 15 seconds apart, since networks and slow services take their time, and not
-# beyond $3 seconds after the kernel's start; the sentences of the last time are left in
+# beyond $3 seconds after the system's start; the sentences of the last time are left in
 # $CONFIRM_RUN/sentences. True when nothing is wrong.
 confirm_tries() {
     confirm_left=$2
     while :; do
-        confirm_wait=$(($3 - $(facts_uptime)))
+        confirm_wait=$(($3 - $(confirm_age)))
         [ "$confirm_wait" -gt 10 ] || confirm_wait=10
         facts_collect "$confirm_wait" 5 "" >"$CONFIRM_RUN/facts" 2>/dev/null
         confirm_judge "$CONFIRM_RUN/facts" "$CONFIRM_HOME/$1/expected" >"$CONFIRM_RUN/sentences"
         grep -q '^why ' "$CONFIRM_RUN/sentences" || return 0
         confirm_left=$((confirm_left - 1))
-        [ "$confirm_left" -gt 0 ] && [ "$(facts_uptime)" -lt "$3" ] || return 1
+        [ "$confirm_left" -gt 0 ] && [ "$(confirm_age)" -lt "$3" ] || return 1
         sleep "$CONFIRM_PAUSE"
     done
 }
@@ -261,7 +273,7 @@ verb_deadline() {
         confirm_more=0
         # A keep that has begun is given its time: it is not what hangs.
         [ ! -e "$CONFIRM_RUN/keeping" ] || confirm_more=$confirm_keeping
-        [ "$(facts_uptime)" -lt $((confirm_end + confirm_more)) ] || break
+        [ "$(confirm_age)" -lt $((confirm_end + confirm_more)) ] || break
         [ ! -e "$CONFIRM_RUN/decided" ] || return 0
         sleep 5
     done

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from appliance.boot import choose
 from appliance.boot.base import BootPlace
+from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
@@ -27,6 +28,9 @@ from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
 from appliance.workflow.runner import Context
 from appliance.workflow.workplace import Workplace
+
+PASSPHRASES = "passphrases"
+"""Where among what dies with the process they are."""
 
 
 def boot_place(system: InstalledSystem, runtime: Path) -> BootPlace:
@@ -67,6 +71,12 @@ class Ground:
     def repairs(self) -> bool:
         """Whether this run repairs a copy: then there may be no control boot to compare with."""
         return self.whole.request.verb is Verb.REPAIR
+
+    @property
+    def passphrases(self) -> Passphrases:
+        """What opens the machine's encrypted devices, as far as somebody has said it to this engine."""
+        found = self.live.get(PASSPHRASES)
+        return found if isinstance(found, Passphrases) else Passphrases()
 
     @property
     def rehearses_only(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot.artifacts import modules_folder
@@ -15,6 +16,8 @@ from appliance.errors import BootConfigFailed
 from appliance.host.files import mounted_readonly
 from appliance.host.run import Host
 from appliance.model.machine import Kernel
+from appliance.probe.luks import modules_of
+from appliance.twin.luks_header import MODULES
 from appliance.workflow.steps.ground import Ground
 
 
@@ -40,24 +43,30 @@ def root_stack_of(host: Host, ground: Ground) -> RootStack | None:
     group = ground.machine.vg(ground.names.vg)
     if group is None:
         return None
-    disks = tuple(d.path for pv in group.pvs if (d := ground.machine.disk_of(pv.path)) is not None)
+    machine = ground.machine
+    disks = tuple(disk.path for disk in machine.disks_under(group))
+    ciphers = tuple(layer.cipher for layer in machine.layers_under(group) if layer.cipher)
     # An initrd mounts /usr as well, where that is a volume of its own (initramfs-tools(7)).
     fstypes = (
         ground.system.root.fstype,
         *(v.fstype for v in ground.system.beside_root if v.target == "/usr"),
     )
-    return root_stack(disks, ground.store(host).boot_stack, *fstypes)
+    return root_stack(disks, ground.store(host).boot_stack, *fstypes, ciphers=ciphers)
 
 
-def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
-    """Sentences for every initrd of the installed system that could not bring its root up under snapshots.
+def why_not_booted(host: Host, ground: Ground) -> tuple[str, ...]:
+    """Sentences for every initrd of the installed system that could not bring its root up under snapshots, or
+    in a twin whose disk is encrypted in form only.
 
     Whichever kernel the loader boots after a power cut, it has the root volume as we leave it. Nothing is
-    read where snapshots are nothing to their origin.
+    read where neither asks more of an initrd than what it does already.
     """
     kinds, system = ground.copies(host).origin_stack, ground.system
-    needed = tuple(module for kind in kinds for module in LVM_MODULES.get(kind, ()))
-    if not needed:
+    needed = Needed(
+        snapshots=tuple(module for kind in kinds for module in LVM_MODULES.get(kind, ())),
+        form=_for_the_form(ground),
+    )
+    if not needed.any:
         return ()
     store = ground.store(host)
     device, here = store.activate_installed(system.root.lv), ground.work.scratch
@@ -68,15 +77,34 @@ def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
             part, boot = loader_partition(system), root / "boot"
             if part is not None:
                 boot = enter(mounted_readonly(host, part.path, part.fstype, here / "installed-boot"))
-            found = (_why_not_booted(host, kernel, needed, root, boot) for kernel in system.kernels)
+            found = (_why_not_by(host, kernel, needed, root, boot) for kernel in system.kernels)
             return tuple(sentence for sentences in found for sentence in sentences)
     finally:
         store.deactivate_installed(system.root.lv)
 
 
-def _why_not_booted(
-    host: Host, kernel: Kernel, needed: tuple[str, ...], root: Path, boot: Path
-) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """Modules that an initrd needs beyond what the machine's own root asks of it, and what for."""
+
+    snapshots: tuple[str, ...]
+    form: tuple[str, ...]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.snapshots or self.form)
+
+
+def _for_the_form(ground: Ground) -> tuple[str, ...]:
+    """What opens a twin's disk; and what opens the metal's, since an initrd that is made in the twin for what
+    is found there (MODULES=dep) would not have it."""
+    group = ground.machine.vg(ground.names.vg)
+    layers = ground.machine.encrypted_under(group) if group else ()
+    ciphers = (module for layer in layers for module in modules_of(layer.cipher))
+    return tuple(dict.fromkeys((*MODULES, *ciphers))) if layers else ()
+
+
+def _why_not_by(host: Host, kernel: Kernel, needed: Needed, root: Path, boot: Path) -> tuple[str, ...]:
     modules = modules_folder(root, kernel.version)
     if not kernel.initrd or modules is None:
         return ()  # nothing boots by this kernel as it is
@@ -84,10 +112,18 @@ def _why_not_booted(
         names = initrd_names(host, boot / kernel.initrd)
     except (BootConfigFailed, OSError) as error:
         return (f"The initrd {kernel.initrd} of the installed system does not read: {error}",)
-    if not not_in_initrd(RootStack(needed, ()), names, modules):
-        return ()
-    again = (maker_of(root) or INITRAMFS_TOOLS).on_the_running_system(kernel.version, kernel.initrd, needed)
-    return (
-        f"The initrd {kernel.initrd} of the installed system lacks the driver {' or '.join(needed)}: with a "
-        f"snapshot of its root volume this machine would not boot. On the running system: {again}.",
+    said = (
+        (needed.snapshots, "with a snapshot of its root volume this machine would not boot"),
+        (needed.form, "it could not open the disk of a twin"),
     )
+    maker, found = maker_of(root) or INITRAMFS_TOOLS, []
+    for wanted, why in said:
+        if not_in_initrd(RootStack(wanted, ()), names, modules):
+            again = maker.on_the_running_system(kernel.version, kernel.initrd, wanted)
+            if wanted is needed.form:
+                again = maker.with_modules(wanted) + again
+            found.append(
+                f"The initrd {kernel.initrd} of the installed system lacks the driver {' or '.join(wanted)}: "
+                f"{why}. On the running system: {again}."
+            )
+    return tuple(found)

@@ -16,7 +16,7 @@ from appliance.volumes.base import Snapshot, SnapshotRole, too_little_room
 from appliance.volumes.state import NAME as STATE
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
-from appliance.workflow.steps.metal import why_not_under_snapshots
+from appliance.workflow.steps.metal import why_not_booted
 from appliance.workflow.steps.twins import WORK, scratch_bytes
 
 BLOCK = 256 * 1024
@@ -43,7 +43,7 @@ class CheckSpace(OnGround):
 
 
 def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
-    """Hash /boot, the ESP, the disk's head and the boot variables (P1)."""
+    """Hash /boot, the ESP, the disk's head, the header of an encrypted one and the boot variables (P1)."""
     found: dict[str, str] = {}
     system = ground.system
     for part in (system.boot, system.esp):
@@ -52,6 +52,9 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
     for disk in ground.machine.disks:
         size = head_of(ground.machine, disk)
         found[f"{disk.path} first {size >> 10} KiB"] = sha256_of(Path(disk.path), size)
+    group = ground.machine.vg(system.root.vg)
+    for layer in ground.machine.encrypted_under(group) if group else ():
+        found[f"{layer.name} LUKS header"] = sha256_of(Path(layer.below[0]), layer.offset)
     if ground.machine.firmware is Firmware.UEFI:
         said = host.run(read("efibootmgr", "-v", timeout=30)).stdout
         lines = [li for li in said.splitlines() if li.startswith(("Boot0", "Boot1", "BootOrder", "BootNext"))]
@@ -162,7 +165,7 @@ class TakeSnapshots(OnGround):
 
     def do(self, ctx: Context) -> None:
         store, ground = self.ground.copies(ctx.host), self.ground
-        if reasons := why_not_under_snapshots(ctx.host, ground):
+        if reasons := why_not_booted(ctx.host, ground):
             raise Refused(reasons)
         for each in (*ground.whole_set(SnapshotRole.BASE), *ground.whole_set(SnapshotRole.WORK)):
             store.create(each)

@@ -119,6 +119,7 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         files=_files(ground),
         emulate=request.emulate,
         memory=request.memory,
+        passphrases=ground.passphrases,
     )
 
 

@@ -16,10 +16,12 @@ from appliance.host.files import mounted_readonly
 from appliance.model.events import VerdictReached
 from appliance.model.verdict import (
     ChangeKind,
+    CheckResult,
     ConfigDiff,
     DataWrite,
     Facts,
     FileChange,
+    Outcome,
     PackageChange,
     Verdict,
 )
@@ -33,6 +35,16 @@ from appliance.workflow.workplace import Workplace
 
 SLOW_TWIN = "slow-twin"
 """Where the run keeps whether its twin's times say anything."""
+
+
+IN_FORM_ONLY = CheckResult(
+    name="disk encryption",
+    outcome=Outcome.NOT_TESTED,
+    before="in form only",
+    after="in form only",
+    why="The twin's disk was encrypted in form only: it had the machine's header and passphrase, but what"
+    " lay behind them was plain. That the new system decrypts this machine's disk is tried on the metal.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +89,13 @@ def provisional(ground: Ground, why: str = "") -> Verdict:
 
 
 def labelled(ground: Ground, verdict: Verdict) -> Verdict:
-    """With what becomes of it: a run that is rehearsed only has nothing to promote, and ways to room."""
+    """With what becomes of it: a run that is rehearsed only has nothing to promote, and ways to room.
+
+    Beside the checks stands what no twin of an encrypted disk can show.
+    """
+    group = ground.machine.vg(ground.system.root.vg)
+    if group is not None and ground.machine.encrypted_under(group):
+        verdict = replace(verdict, checks=(*verdict.checks, IN_FORM_ONLY))
     if not ground.rehearses_only:
         return verdict
     return replace(verdict, rehearsed_only=ground.whole.pool, ways=ground.whole.ways)

@@ -15,7 +15,7 @@ from appliance.engine.desk import Desk
 from appliance.engine.runs import Runs
 from appliance.engine.server import Server
 from appliance.engine.vm import VmDesk
-from appliance.errors import Busy, Refused, WrongPassphrase
+from appliance.errors import Busy, CommandFailed, Refused, WrongPassphrase
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Command, Host, Output
 from appliance.model import messages as m
@@ -25,7 +25,7 @@ from appliance.probe.machine import probe
 from appliance.session import SaidNo, Session
 from appliance.workflow.places import Places
 from tests.unit.probe.recorded import RecordedMachine
-from tests.unit.probe.test_luks import SECRET, UUID, encrypted
+from tests.unit.probe.test_luks import OPEN, SECRET, UUID, encrypted
 
 __all__ = ["encrypted"]
 
@@ -65,7 +65,38 @@ def test_unlocked_it_stays_so_and_is_asked_once(desk: Desk, encrypted: RecordedM
     assert desk.machine(0.0).locked == ()
     with pytest.raises(Refused, match="no locked device with the UUID"):
         desk.unlock(UUID, SECRET)
-    assert encrypted.left() == []
+    assert encrypted.left() == [OPEN.rpartition("/")[2]], "up for writing, for whatever comes"
+    opened = [line for line in encrypted.ran if line.startswith("cryptsetup open")]
+    assert ["--readonly" in line for line in opened] == [True, False]
+
+
+def test_of_what_is_up_already_a_wrong_passphrase_is_not_believed(
+    desk: Desk, encrypted: RecordedMachine
+) -> None:
+    """An engine before this one died and left the device up."""
+    encrypted.up(OPEN.rpartition("/")[2], readonly=False)
+    assert desk.machine().systems == ()
+    with pytest.raises(WrongPassphrase):
+        desk.unlock(UUID, b"wrong")
+    assert desk.passphrases.of(UUID) is None
+    assert [system.hostname for system in desk.unlock(UUID, SECRET).systems] == ["ledger"]
+
+
+def test_what_an_earlier_start_left_inside_is_looked_after_before_anything_begins(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def recover(machine: Machine) -> None:
+        seen.append(desk.runs.recovered.is_set())
+        raise CommandFailed("made to fail")
+
+    monkeypatch.setattr(desk.runs, "recover_unfinished", recover)
+    desk.machine()
+    desk.unlock(UUID, SECRET)
+    assert desk.runs.recovered.wait(10)
+    assert seen == [False]
+    assert b"made to fail" in told(desk)
 
 
 def test_a_wrong_one_is_one_clear_error_and_the_right_one_still_opens(desk: Desk) -> None:
@@ -89,9 +120,12 @@ def test_one_that_can_not_be_shown_is_not_called_a_wrong_passphrase(
 
 def test_no_unlocking_while_a_run_is_at_work(desk: Desk) -> None:
     desk.machine()
-    desk.runs.going = SimpleNamespace(at_hand=True)  # type: ignore[assignment]
-    with pytest.raises(Busy, match="unlock when it is over"):
-        desk.unlock(UUID, SECRET)
+    plan = SimpleNamespace(names=SimpleNamespace(run="tb1"))
+    for busy, gate in ((True, ""), (False, "confirm")):
+        going = SimpleNamespace(at_hand=False, busy=busy, gate=gate, plan=plan)
+        desk.runs.going = going  # type: ignore[assignment]
+        with pytest.raises(Busy, match="tb1 is not finished: unlock when it is over"):
+            desk.unlock(UUID, SECRET)
 
 
 async def test_over_the_socket_by_the_operator_alone_and_told_to_nobody(

@@ -79,6 +79,8 @@ class RecordedMachine:
         self.on_run(key)
         if key in self.fails:
             raise CommandFailed(f"{command} ended with status 1: made to fail.")
+        if key == "dmsetup info":
+            return Output(0, "".join(f"{name}\n" for name in self.up_now()))
         if key == "cryptsetup open" and command.stdin != self.opens:
             assert 2 in command.ok
             return Output(2, "", "No key available with this passphrase.")
@@ -100,9 +102,12 @@ class RecordedMachine:
             raise CommandFailed(f"{command.argv[0]} could not be started: not in the recording.")
         return Output(0, answer)
 
+    def up_now(self) -> list[str]:
+        return [p.read_text() for p in (self.root / "sys/block").glob("dm-*/dm/name")]
+
     def left(self) -> list[str]:
         """Devices, mounts and loops that are still there."""
-        names = [p.read_text() for p in (self.root / "sys/block").glob("dm-*/dm/name")]
+        names = self.up_now()
         loops = [p.parent.parent.name for p in (self.root / "sys/block").glob("loop*/loop/backing_file")]
         mounts = [line.split()[4] for line in self._mountinfo().read_text().splitlines()]
         return sorted(names + loops + mounts)

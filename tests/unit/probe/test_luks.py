@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.errors import DamagedData, WrongPassphrase
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Command, Effect
 from appliance.model.codec import to_json
-from appliance.model.machine import LayerKind, Locked, Machine
+from appliance.model.machine import LayerKind, Locked, Machine, Storage
 from appliance.probe import hardware
+from appliance.probe.beneath import lift, prove
 from appliance.probe.crypttab import parse_crypttab
-from appliance.probe.luks import Header, open_readonly, parse_dump
+from appliance.probe.fstab import Known
+from appliance.probe.ground import Ground
+from appliance.probe.luks import Header, modules_of, open_readonly, parse_dump
 from appliance.probe.machine import probe
+from appliance.probe.obstacles import console_of, of_encryption, of_layers
 from tests.unit.probe.recorded import RecordedMachine
-from tests.unit.probe.test_machine import ROOT, play
+from tests.unit.probe.test_machine import BOOT, ROOT, play
 from tests.unit.probe.test_raid import ARRAY, on_mirror
 
 SAID = Path(__file__).parents[2] / "fixtures/recorded/luks"
@@ -34,7 +41,7 @@ def said(name: str) -> str:
 
 def test_headers() -> None:
     assert parse_dump(said("luks2")) == Header(
-        uuid=UUID, version=2, cipher="aes-xts-plain64", offset=16 << 20, sector=512
+        uuid=UUID, version=2, cipher="aes-xts-plain64", offset=16 << 20, sector=512, plain=True
     )
     assert parse_dump(said("luks1")) == Header(
         uuid="e793eb1e-eb39-4b4a-8ad7-3f1bf265811a", version=1, cipher="aes-xts-plain64", offset=2 << 20
@@ -126,17 +133,143 @@ def test_locked_it_is_named_and_nothing_inside_is_read(encrypted: RecordedMachin
     assert not any("cryptsetup open" in line for line in encrypted.ran)
 
 
-def test_unlocked_the_system_is_seen_and_refused(encrypted: RecordedMachine) -> None:
+def test_unlocked_the_system_is_seen_and_can_be_rehearsed(encrypted: RecordedMachine) -> None:
     machine = unlocked(encrypted)
     (system,) = machine.systems
     assert (system.hostname, machine.locked) == ("ledger", ())
+    (group,) = machine.volume_groups
+    assert (
+        machine.places_of(group) == {OPEN, "/dev/vda4"} and machine.encrypted_under(group) == machine.layers
+    )
+    assert machine.disks_under(group) == machine.disks and machine.taken == {OPEN, "/dev/vda4"}
     (layer,) = machine.layers
     assert (layer.kind, layer.path, layer.below) == (LayerKind.LUKS, OPEN, ("/dev/vda4",))
     assert layer.offset + layer.size == 5768216576
-    assert refused(machine) == ["lies-on"]
-    assert system.trouble[0].sentence == (
-        "The volume group vg0 lies on LUKS (/dev/vda4): that can not be rehearsed (yet)."
+    assert layer.cipher == "aes-xts-plain64"
+    assert refused(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "cipher: aes-xts-plain64",
+            "cipher: xchacha12,aes-adiantum-plain64",
+            "by xchacha12,aes-adiantum-plain64",
+        ),
+        (
+            "\tsector: 512 [bytes]",
+            "\tsector: 512 [bytes]\n\tintegrity: hmac(sha256)",
+            "other than plain LUKS 2",
+        ),
+        (
+            "Flags:       \t(no flags)",
+            "Flags:       \t(no flags)\nRequirements:\tonline-reencrypt-v2",
+            "other than",
+        ),
+        ("  0: crypt\n\toffset", "  1: linear\n  0: crypt\n\toffset", "in a way other than plain LUKS 2"),
+    ],
+)
+def test_what_no_twin_can_be_in_form_is_refused(
+    encrypted: RecordedMachine, old: str, new: str, words: str
+) -> None:
+    assert old in said("luks2")
+    encrypted.answers["cryptsetup luksDump"] = said("luks2").replace(old, new, 1)
+    machine = unlocked(encrypted)
+    assert refused(machine) == ["luks-kind"]
+    assert words in machine.systems[0].trouble[0].sentence
+
+
+def test_what_lies_in_it_without_lvm_is_refused(encrypted: RecordedMachine) -> None:
+    (layer,) = unlocked(encrypted).layers
+    root = Known(path=OPEN, names=frozenset(), size=1, fstype="ext4", fsuuid="", label="", shown="")
+    ground = cast(Ground, SimpleNamespace(under=lambda known: (layer,)))
+    (why,) = of_layers(ground, (root,))
+    assert why.refuses and why.sentence == (
+        "A volume of the system lies on LUKS (/dev/vda4): that can not be rehearsed (yet)."
     )
+    assert of_layers(ground, (replace(root, vg="vg0"),)) == []
+
+
+def test_a_thick_root_inside_is_refused(encrypted: RecordedMachine) -> None:
+    machine = unlocked(encrypted)
+    (system,), (layer,) = machine.systems, machine.layers
+    known = Known(path="/dev/mapper/vg0-root", vg="vg0", lv="root")
+    ground = cast(Ground, SimpleNamespace(under=lambda known: (layer,)))
+    assert of_encryption(ground, system, (known,)) == []
+    thick = replace(system, root=replace(system.root, storage=Storage.LVM_THICK))
+    (why,) = of_encryption(ground, thick, (known,))
+    assert why.refuses and "is kept as LVM thick inside LUKS: only LVM thin can" in why.sentence
+
+
+def test_luks_1_is_refused(encrypted: RecordedMachine) -> None:
+    encrypted.answers["cryptsetup luksDump"] = said("luks1").replace(
+        "e793eb1e-eb39-4b4a-8ad7-3f1bf265811a", UUID
+    )
+    assert refused(unlocked(encrypted)) == ["luks-kind"]
+
+
+@pytest.mark.parametrize(
+    ("line", "console"),
+    [
+        ("root=/dev/x ro console=tty0 console=ttyS0,115200 quiet", "ttyS0"),
+        ("root=/dev/x ro console=ttyS0 console=tty0", "tty0"),
+        ("root=/dev/x ro quiet", "tty0"),
+    ],
+)
+def test_where_a_system_asks(line: str, console: str) -> None:
+    assert console_of(line) == console
+
+
+def test_one_that_asks_on_its_screen_is_refused_with_a_way_on(encrypted: RecordedMachine) -> None:
+    grub = encrypted.trees / f"twinboot-probe-{BOOT}/grub/grub.cfg"
+    grub.write_text(grub.read_text().replace(" console=ttyS0,115200", ""))
+    machine = unlocked(encrypted)
+    assert refused(machine) == ["luks-screen"]
+    assert (
+        'add "console=tty0 console=ttyS0,115200" to GRUB_CMDLINE_LINUX'
+        in machine.systems[0].trouble[0].sentence
+    )
+
+
+@pytest.mark.parametrize(
+    ("cipher", "modules"),
+    [
+        ("aes-xts-plain64", ("dm_crypt", "aes_generic", "xts")),
+        ("serpent-cbc-essiv:sha256", ("dm_crypt", "serpent_generic", "cbc", "essiv")),
+        ("cipher_null-ecb", ()),
+        ("aes-xts-plain64 and more", ()),
+        ("", ()),
+    ],
+)
+def test_what_decrypts(cipher: str, modules: tuple[str, ...]) -> None:
+    assert modules_of(cipher) == modules
+
+
+def test_what_a_run_needs_is_brought_up_for_writing_once(encrypted: RecordedMachine) -> None:
+    passphrases = Passphrases()
+    passphrases.keep(UUID, SECRET)
+    machine = probe(encrypted, encrypted.root, passphrases)
+    encrypted.ran.clear()
+    lift(encrypted, machine, passphrases)
+    (opened,) = (line for line in encrypted.ran if line.startswith("cryptsetup"))
+    name = OPEN.rpartition("/")[2]
+    assert opened == f"cryptsetup open --type luks --key-file - --disable-keyring /dev/vda4 {name}"
+    encrypted.ran.clear()
+    lift(encrypted, machine, passphrases)
+    assert encrypted.left() == [name]
+    assert not any(line.startswith("cryptsetup") for line in encrypted.ran)
+
+
+def test_of_one_that_was_left_up_the_passphrase_is_tried(encrypted: RecordedMachine) -> None:
+    one = Locked(path="/dev/vda4", uuid=UUID, name="/dev/vda4")
+    prove(encrypted, one, b"wrong")
+    assert not any(line.startswith("cryptsetup") for line in encrypted.ran), "opening it will tell"
+    encrypted.up(OPEN.rpartition("/")[2], readonly=False)
+    prove(encrypted, one, SECRET)
+    with pytest.raises(WrongPassphrase, match="does not open /dev/vda4"):
+        prove(encrypted, one, b"wrong")
+    assert all("--test-passphrase" in line for line in encrypted.ran if line.startswith("cryptsetup"))
 
 
 def test_it_is_opened_read_only_and_the_passphrase_is_in_nothing_that_is_said(
@@ -197,7 +330,7 @@ def test_a_device_that_opens_by_itself_is_refused_with_the_reason(
 ) -> None:
     encrypted.answers["cryptsetup luksDump"] = said(token)
     machine = unlocked(encrypted)
-    assert refused(machine) == ["luks-key", "lies-on"]
+    assert refused(machine) == ["luks-key"]
     assert machine.trouble[0].sentence.startswith("/dev/vda4 is unlocked by ")
 
 
@@ -213,7 +346,7 @@ def test_a_device_that_opens_by_itself_is_refused_with_the_reason(
 )
 def test_what_crypttab_says_of_the_roots_own_device(encrypted: RecordedMachine, line: str, code: str) -> None:
     crypttab(encrypted, line)
-    assert sorted(refused(unlocked(encrypted))) == sorted([code, "lies-on"])
+    assert refused(unlocked(encrypted)) == [code]
 
 
 def test_beside_another_system_a_locked_device_is_only_a_warning(
@@ -239,8 +372,6 @@ def test_luks_on_a_mirror_is_opened_through_one_leg(encrypted: RecordedMachine) 
         (LayerKind.RAID1, ("/dev/vda4", "/dev/vdb1")),
         (LayerKind.LUKS, (ARRAY,)),
     ]
-    assert refused(machine) == ["lies-on", "lies-on"]
     assert [t.sentence for t in machine.systems[0].trouble if t.refuses] == [
-        "The volume group vg0 lies on LUKS (ledger:0): that can not be rehearsed (yet).",
         "The volume group vg0 lies on MD RAID 1 (ledger:0): that can not be rehearsed (yet).",
     ]

@@ -12,6 +12,8 @@ from appliance.model.machine import (
     Disk,
     Firmware,
     InstalledSystem,
+    Layer,
+    LayerKind,
     Loader,
     LoaderKind,
     LogicalVolume,
@@ -128,6 +130,30 @@ def made(
         firmware=Firmware.BIOS,
         disks=tuple(disks), volume_groups=(group,), systems=(system,),
     )  # fmt: skip
+
+
+def encrypted(machine: Machine, header_mib: int = 16) -> Machine:
+    """The same machine with each PV inside LUKS; the partitions grow by the header."""
+    (group,), disks, layers, pvs = machine.volume_groups, [], [], []
+    for index, (disk, pv) in enumerate(zip(machine.disks, group.pvs, strict=True)):
+        grown = tuple(
+            msgspec.structs.replace(p, size=p.size + header_mib * MIB, fstype="crypto_LUKS")
+            if p.path == pv.path
+            else p
+            for p in disk.partitions
+        )
+        size = next(p.size for p in grown if p.path == pv.path) - header_mib * MIB
+        path = f"/dev/mapper/twinboot-below-luks-{index}"
+        disks.append(msgspec.structs.replace(disk, size=disk.size + header_mib * MIB, partitions=grown))
+        pvs.append(msgspec.structs.replace(pv, path=path))
+        layers.append(
+            Layer(
+                kind=LayerKind.LUKS, path=path, uuid=str(index), name=pv.path, below=(pv.path,),
+                offset=header_mib * MIB, size=size, cipher="aes-xts-plain64",
+            )
+        )  # fmt: skip
+    held = msgspec.structs.replace(group, pvs=tuple(pvs))
+    return msgspec.structs.replace(machine, disks=tuple(disks), layers=tuple(layers), volume_groups=(held,))
 
 
 def plain(*, root_mib: int = 2048, gap_mib: int = 1024, sector: int = 512, data: bool = False) -> Machine:

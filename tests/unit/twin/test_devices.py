@@ -12,7 +12,8 @@ from appliance.twin.devices import TwinDevices, prefix_of
 from appliance.twin.layout import plan_layout
 from appliance.twin.pvheader import isolated_config
 from tests.unit.twin.fake_mapper import FakeMapper
-from tests.unit.twin.machines import made
+from tests.unit.twin.machines import encrypted, made
+from tests.unit.twin.test_luks_header import COPY, HEAD
 
 MACHINE = made({"root": 20, "srv": 10}, {"opt": 6}, {"swap": 4}, [30, 16])
 LAYOUT = plan_layout(MACHINE, MACHINE.systems[0])
@@ -133,6 +134,19 @@ def test_a_lengthened_disk_gets_its_table_written(tmp_path: Path, monkeypatch) -
         host, "twinboot-tb1-work-", layout, {"root": "/dev/mapper/vg0-w"}, "/dev/mapper/vg0-s", tmp_path
     ).build()
     assert [(to, at) for to, at, _ in host.written] == [("/dev/mapper/twinboot-tb1-work-disk0", 0)]
+
+
+def test_an_encrypted_disk_gets_a_header_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = encrypted(MACHINE)
+    layout = plan_layout(machine, machine.systems[0])
+    monkeypatch.setattr(devices_module, "_head", lambda path, size: HEAD)
+    host = FakeMapper()
+    TwinDevices(host, "twinboot-tb1-work-", layout, VOLUMES, "/dev/mapper/vg0-s", tmp_path).build()
+    assert [(to, at) for to, at, _ in host.written] == [
+        (f"/dev/mapper/twinboot-tb1-work-disk{place.disk}", place.start * 512 + at)
+        for place in layout.encrypted
+        for at in (0, COPY)
+    ]
 
 
 def test_the_isolated_configuration_names_the_twin_s_pvs_and_nothing_else() -> None:

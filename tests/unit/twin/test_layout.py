@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import Refused
-from appliance.model.machine import Machine, Role
+from appliance.model.machine import LayerKind, Machine, Role
 from appliance.probe.lvm_metadata import parse
 from appliance.twin.layout import plan_layout, why_no_layout
 from appliance.twin.segments import ALIGN, CHUNK, Blank, CowRun, FromVolume, TwinLayout, cow_store_length
 from appliance.workflow.steps.ground import standing_on
-from tests.unit.twin.machines import EXTENT, MIB, made, recorded, with_snapshot
+from tests.unit.twin.machines import EXTENT, MIB, encrypted, made, recorded, with_snapshot
 
 EXTENT_SECTORS = EXTENT // 512
 
@@ -299,3 +299,51 @@ def test_a_whole_disk_is_lengthened_where_virtual_sizes_sum_past_both() -> None:
     assert layout.disks[1].sectors > layout.disks[1].real_sectors
     assert layout.disks[1].lengthened == 0, "there is no partition whose end moves"
     assert layout.disks[0].sectors == layout.disks[0].real_sectors
+
+
+def test_a_pv_inside_luks_lies_behind_a_header_that_is_copy_on_write() -> None:
+    plain = made({"root": 20}, {"opt": 6}, {"swap": 4}, [30])
+    machine = encrypted(plain)
+    system = machine.systems[0]
+    layout, without = plan_layout(machine, system), plan_layout(plain, plain.systems[0])
+    part = machine.disks[0].partitions[1]
+    (place,), (pv,) = layout.encrypted, layout.pvs
+    assert (place.uuid, place.device, place.disk) == ("0", part.path, 0)
+    assert (place.start, place.length) == (part.start // 512, (16 * MIB) // 512)
+    assert (pv.start, pv.length) == (place.start + place.length, (part.size - 16 * MIB) // 512)
+    (head, *_), (before, *_) = layout.disks[0].segments, without.disks[0].segments
+    assert isinstance(head.source, CowRun)
+    assert (head.source.device, head.source.offset, head.start) == (machine.disks[0].path, 0, 0)
+    assert head.end == pv.start == before.end + place.length
+    opt = [s.source for s in layout.disks[0].segments if isinstance(s.source, CowRun)][1:]
+    assert all(cow.offset >= pv.start for cow in opt), "what is linear is read behind the header as well"
+    assert without.encrypted == ()
+
+
+@given(machines())
+@settings(max_examples=50, deadline=None)
+def test_inside_luks_every_volume_is_where_it_is_without(machine: Machine) -> None:
+    layout = plan_layout(machine, machine.systems[0])
+    inside = plan_layout(within := encrypted(machine), within.systems[0])
+    assert len(inside.encrypted) == len(inside.pvs)
+    for disk in inside.disks:
+        assert all(a.end == b.start for a, b in pairwise(disk.segments))
+    for pv, place, bare in zip(inside.pvs, inside.encrypted, layout.pvs, strict=True):
+        assert pv.start - place.length == place.start == bare.start
+        assert pv.length == bare.length
+    assert parse(inside.vg_text).lvs == parse(layout.vg_text).lvs
+
+
+def test_a_pv_longer_than_what_it_lies_in_is_refused() -> None:
+    machine = encrypted(made({"root": 20}, {}, {}, [30]))
+    (layer,) = machine.layers
+    short = msgspec.structs.replace(layer, size=layer.size - 4 * MIB)
+    (sentence,) = why_no_layout(msgspec.structs.replace(machine, layers=(short,)), machine.systems[0])
+    assert sentence == "The physical volume in /dev/vda2 is longer than the place it lies in."
+
+
+def test_an_array_is_refused() -> None:
+    machine = encrypted(made({"root": 20}, {}, {}, [30]))
+    array = msgspec.structs.replace(machine.layers[0], kind=LayerKind.RAID1, name="ledger:0")
+    (sentence,) = why_no_layout(msgspec.structs.replace(machine, layers=(array,)), machine.systems[0])
+    assert sentence == "vg0 lies on MD RAID 1 (ledger:0): the twin can not show that."

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import Cancelled, TwinFailed
+from appliance.host.passphrases import Passphrases
 from appliance.host.run import Command
 from appliance.twin import twin as twin_module
 from appliance.twin.hypervisor import PowerState
@@ -15,7 +16,7 @@ from appliance.twin.setup import Limits, TwinSetup
 from appliance.twin.twin import Twin
 from tests.unit.twin.fake_guest import FakeAgent
 from tests.unit.twin.fake_mapper import FakeMapper
-from tests.unit.twin.machines import made
+from tests.unit.twin.machines import encrypted, made
 
 MACHINE = made({"root": 20, "srv": 10}, {}, {"swap": 4}, [60])
 LIMITS = Limits(start=5, boot=3, slow_boot=60, shutdown=0.2, freeze=5)
@@ -94,6 +95,41 @@ class FakeHypervisor:
         self.did.append("network down")
 
 
+class Asking(FakeHypervisor):
+    """One whose initrd asks for the passphrase of its disk; its agent answers once it was told."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(FakeAgent())
+        self.log, self.told = log, list[bytes]()
+
+    def start(self, name: str, xml: str, limit: float) -> None:
+        super().start(name, xml, limit)
+        self.waits = True
+        self.log.write_text(self.log.read_text() + "Please unlock disk vda4_crypt: ")
+
+    def agent(self, name: str) -> FakeAgent:
+        channel = super().agent(name)
+        answer = channel.call
+
+        def call(command: str, arguments: dict[str, object], timeout: float) -> object:
+            if self.waits:
+                raise TwinFailed("silent")
+            return answer(command, arguments, timeout)
+
+        channel.call = call  # type: ignore[method-assign]
+        return channel
+
+    def open_console(self, name: str) -> Asking:
+        return self
+
+    def send(self, data: bytes) -> None:
+        self.told.append(data)
+        self.waits = False
+
+    def close(self) -> None:
+        self.did.append("let go of the line")
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -109,6 +145,33 @@ def _twin(desk: Desk, hypervisor: FakeHypervisor, tmp_path: Path, monkeypatch: p
     twin = Twin(desk, hypervisor, setup, LIMITS)  # type: ignore[arg-type]
     twin.folder.mkdir(parents=True)
     return twin
+
+
+def test_an_encrypted_disk_is_unlocked_at_each_start(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(twin_module, "RUN", tmp_path)
+    machine = encrypted(MACHINE)
+    passphrases = Passphrases()
+    passphrases.keep("0", b"correct horse")
+    setup = TwinSetup(
+        machine=machine, system=machine.systems[0], run="tb1", part="work", volumes={},
+        scratch="/dev/mapper/vg0-scratch", passphrases=passphrases,
+    )  # fmt: skip
+    hypervisor = Asking(tmp_path / "tb1/work/console.log")
+    twin = Twin(desk, hypervisor, setup, LIMITS)  # type: ignore[arg-type]
+    twin.folder.mkdir(parents=True)
+    twin.console_log.touch()
+    for starts in (1, 2):
+        twin.start()
+        twin.wait_for_agent()
+        assert hypervisor.told == [b"correct horse\n"] * starts
+        assert hypervisor.did.count("let go of the line") == starts
+        twin.power_off()
+    assert "correct horse" not in repr(setup) + twin.console_log.read_text()
+    passphrases.forget("0")
+    twin.start()
+    with pytest.raises(TwinFailed, match="nobody has said") as failed:
+        twin.wait_for_agent()
+    assert "twinboot unlock" in failed.value.next_actions[0]
 
 
 def test_a_clean_shutdown(desk: Desk, tmp_path: Path, monkeypatch) -> None:

@@ -33,7 +33,7 @@ from tests.unit.workflow.thick import (
 def test_snapshots_are_taken_and_undone_and_the_origin_is_what_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "why_not_under_snapshots", lambda host, ground: ())
+    monkeypatch.setattr(snapshot, "why_not_booted", lambda host, ground: ())
     monkeypatch.setattr(snapshot, "scratch_bytes", lambda host, ground, part: 1 << 40)
     lvm, ground = installed(), ground_of(rehearsal(), tmp_path)
     before, step = lvm.read("root"), TakeSnapshots(STEP, ground)
@@ -49,7 +49,7 @@ def test_snapshots_are_taken_and_undone_and_the_origin_is_what_it_was(
 def test_taking_snapshots_cut_at_every_write_is_undone_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "why_not_under_snapshots", lambda host, ground: ())
+    monkeypatch.setattr(snapshot, "why_not_booted", lambda host, ground: ())
     monkeypatch.setattr(snapshot, "scratch_bytes", lambda host, ground, part: 1 << 40)
     for cut in range(14):
         lvm, ground = Cut(3200), ground_of(rehearsal(), tmp_path)
