@@ -117,7 +117,7 @@ async def test_a_record_that_cannot_be_read_is_an_error_not_a_crash(engine: Fake
     engine.script[m.GetRecord] = gone
     async with desk(engine) as here:
         await here.press("v")
-        await here.sees("[X] STOPPED", "There is no run tb1")
+        await here.sees("[X] NOT DONE", "There is no run tb1")
         await here.press("escape")
         await here.sees("The record cannot be read")
 
