@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Storage(enum.Enum):
     PARTITION = "partition"
 
 
-REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
+REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK, Storage.BTRFS})
 """How a root volume may be kept: each has been seen to go round on a machine."""
 
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
@@ -106,6 +107,10 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[Partition, ...] = ()
 
 
+SUBVOLUME = "subvolume"
+"""The segment type of what is no logical volume, but a subvolume of btrfs: it has no size of its own."""
+
+
 class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
     """`size` in bytes; `segtype` as LVM says it; `thin_id` is the device id in the pool, 0 where none."""
 
@@ -130,7 +135,10 @@ class PhysicalVolume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VolumeGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """`extent_size` in bytes; `metadata` is the VG's own text (vgcfgbackup), the source of all extents."""
+    """`extent_size` in bytes; `metadata` is the VG's own text (vgcfgbackup), the source of all extents.
+
+    One of LVM's, or what stands for the subvolumes of a btrfs (`InstalledSystem.of_subvolumes`).
+    """
 
     name: str
     uuid: str
@@ -183,7 +191,11 @@ class FstabEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume the installed system mounts. `vg` and `lv` are empty where it is not LVM."""
+    """A volume the installed system mounts. `vg` and `lv` are empty where it is not LVM.
+
+    `subvolume` is what a subvolume of btrfs is called: its path, or the plan's name for one of ours. Empty
+    where all of the file system is mounted, or where it has no name that a snapshot could take.
+    """
 
     device: str
     role: Role
@@ -194,16 +206,33 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
     vg: str = ""
     lv: str = ""
+    subvolume: str = ""
+
+    @property
+    def group(self) -> str:
+        """The volume group it belongs to; a file system with subvolumes is one, called by its UUID."""
+        return self.vg or (f"btrfs-{self.fsuuid[:8]}" if self.subvolume else "")
+
+    @property
+    def member(self) -> str:
+        """Its name in that group."""
+        return self.lv or self.subvolume
 
     @property
     def name(self) -> str:
-        """What our names for its snapshots begin with: that of its LV, or of its device ("sda2")."""
-        return self.lv or self.device.rpartition("/")[2]
+        """What our names for its snapshots begin with: its own in its group, or its device's ("sda2")."""
+        return self.member or self.device.rpartition("/")[2]
 
     @property
     def place(self) -> str:
-        """What a person calls it: "vg0/root", or "/dev/sda2" where it is not LVM."""
-        return f"{self.vg}/{self.lv}" if self.vg else self.device
+        """What a person calls it: "vg0/root", or "/dev/sda2" where it is in no group."""
+        return f"{self.group}/{self.member}" if self.group else self.device
+
+    def root_called(self, member: str) -> str:
+        """What a boot entry calls the root that lies in `member` of the same group (boot/rootname.py)."""
+        if self.subvolume:
+            return f"UUID={self.fsuuid}[/{subvolume_path(member)}]"
+        return mapper_path(self.vg, member)
 
 
 class LoaderEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,6 +329,40 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
         return (f"subvolid={self.btrfs.root}",) if self.btrfs else ()
 
     @property
+    def of_subvolumes(self) -> VolumeGroup | None:
+        """The file system of its root as a group of volumes; None where that is no btrfs on a partition."""
+        root, found = self.root, self.btrfs
+        if found is None or not root.subvolume:
+            return None
+        ours = {one.path for one in found.ours}
+        theirs = (s for s in found.subvolumes if s.path not in ours and "/" not in s.path)
+        members = [LogicalVolume(name=s.path, uuid=s.uuid, size=0, segtype=SUBVOLUME) for s in theirs]
+        for one in found.ours:
+            there = found.subvolume(found.at(one.path))
+            words = {"role": one.role, "run": one.run, "origin": one.origin}
+            tags = (f"twinboot.{key}={value}" for key, value in words.items() if value)
+            members.append(
+                LogicalVolume(
+                    name=one.name,
+                    uuid=there.uuid if there else "",
+                    size=0,
+                    segtype=SUBVOLUME,
+                    origin=one.origin,
+                    tags=("twinboot", *tags),
+                )
+            )
+        return VolumeGroup(
+            name=root.group,
+            uuid=found.uuid,
+            extent_size=1,
+            extent_count=root.size,
+            free_count=found.free,
+            seqno=0,
+            pvs=(PhysicalVolume(path=root.device, uuid=found.uuid, size=root.size),),
+            lvs=tuple(members),
+        )
+
+    @property
     def volume_set(self) -> tuple[Volume, ...]:
         return tuple(v for v in self.volumes if v.role in (Role.ROOT, Role.SET))
 
@@ -360,7 +423,17 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     boot_order: BootOrder = BootOrder()
     trouble: tuple[Trouble, ...] = ()
 
+    @property
+    def groups(self) -> tuple[VolumeGroup, ...]:
+        """Every group of volumes that a snapshot could be taken in: LVM's, then file systems of btrfs."""
+        found = (group for system in self.systems if (group := system.of_subvolumes) is not None)
+        return (*self.volume_groups, *{group.name: group for group in found}.values())
+
+    def group(self, name: str) -> VolumeGroup | None:
+        return next((g for g in self.groups if g.name == name), None)
+
     def vg(self, name: str) -> VolumeGroup | None:
+        """One of LVM's alone."""
         return next((g for g in self.volume_groups if g.name == name), None)
 
     def system(self, system_id: str) -> InstalledSystem | None:
@@ -390,3 +463,20 @@ def layers_under(layers: tuple[Layer, ...], paths: frozenset[str]) -> tuple[Laye
 def mapper_path(vg: str, lv: str) -> str:
     """The device of a logical volume; hyphens inside the names are doubled (lvm(8), VALID NAMES)."""
     return f"/dev/mapper/{vg.replace('-', '--')}-{lv.replace('-', '--')}"
+
+
+OURS_AT = "twinboot"
+"""The folder at the top level of a btrfs in which subvolumes of ours lie, under their names in the plan."""
+_OF_A_RUN = re.compile(r".+-tb\d+(?:-[a-z-]+)?\Z")
+
+
+def subvolume_path(name: str) -> str:
+    """Where the subvolume lies that a plan calls `name`, from the top level: one of a run is ours."""
+    return f"{OURS_AT}/{name}" if _OF_A_RUN.match(name) else name
+
+
+def root_called(group: VolumeGroup, member: str) -> str:
+    """What a boot entry calls the root that lies in `member` of `group` (boot/rootname.py)."""
+    if any(lv.segtype == SUBVOLUME for lv in group.lvs):
+        return f"UUID={group.uuid}[/{subvolume_path(member)}]"
+    return mapper_path(group.name, member)

@@ -37,7 +37,7 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
 
 def root_stack_of(host: Host, ground: Ground) -> RootStack | None:
     """What this machine's own root stands on; None where its volume group is not there."""
-    group = ground.machine.vg(ground.names.vg)
+    group = ground.machine.group(ground.names.vg)
     if group is None:
         return None
     disks = tuple(d.path for pv in group.pvs if (d := ground.machine.disk_of(pv.path)) is not None)
@@ -60,7 +60,7 @@ def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
     if not needed:
         return ()
     store = ground.store(host)
-    device, here = store.activate_installed(system.root.lv), ground.work.scratch
+    device, here = store.activate_installed(system.root.member), ground.work.scratch
     try:
         with contextlib.ExitStack() as stack:
             enter = stack.enter_context
@@ -71,7 +71,7 @@ def why_not_under_snapshots(host: Host, ground: Ground) -> tuple[str, ...]:
             found = (_why_not_booted(host, kernel, needed, root, boot) for kernel in system.kernels)
             return tuple(sentence for sentences in found for sentence in sentences)
     finally:
-        store.deactivate_installed(system.root.lv)
+        store.deactivate_installed(system.root.member)
 
 
 def _why_not_booted(
