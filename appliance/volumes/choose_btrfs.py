@@ -72,8 +72,8 @@ def why_no_room(group: VolumeGroup, expected: int) -> tuple[str, ...]:
     )
 
 
-def disk_of(host: Host, group: VolumeGroup, runtime: Path = RUNTIME) -> BtrfsDisk:
-    return BtrfsDisk(host, group.pvs[0].path, runtime / MOUNT)
+def disk_of(host: Host, group: VolumeGroup) -> BtrfsDisk:
+    return BtrfsDisk(host, group.pvs[0].path, RUNTIME / MOUNT)
 
 
 def history_in(host: Host, group: VolumeGroup) -> BtrfsHistory:

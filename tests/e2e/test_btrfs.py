@@ -1,4 +1,4 @@
-"""The circle on a btrfs root: twins on a copy over the partition; send and receive bring home what was sealed.
+"""The circle on btrfs: twins on a copy over the partition; send and receive bring home what was sealed.
 
 /home is a subvolume of its own in the same file system: nothing of it may change.
 """

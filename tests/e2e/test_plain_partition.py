@@ -1,4 +1,4 @@
-"""A root on a partition, ext4, or btrfs without room: rehearsed with the copy on the stick, and not one byte changes."""
+"""A root on a partition: ext4, or btrfs without room. Its copy is on the stick, and not one byte changes."""
 
 from __future__ import annotations
 
