@@ -22,6 +22,7 @@ from appliance.model.machine import (
     Storage,
     Trouble,
     Volume,
+    subvolume_path,
 )
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started
@@ -184,8 +185,10 @@ def in_subvolume(volume: Volume, held: BtrfsRoot | None) -> Volume:
     if held is None or volume.role is not Role.ROOT or volume.vg:
         return volume
     path = held.path(held.root)
-    ours = next((one.name for one in held.ours if one.path == path), path)
-    return replace(volume, subvolume=ours)
+    ours = next((one.name for one in held.ours if one.path == path), "")
+    # One of the machine's own that is called as ours are would be looked for among them.
+    theirs = path if subvolume_path(path) == path else f"/{path}"
+    return replace(volume, subvolume=ours or theirs)
 
 
 def beneath(

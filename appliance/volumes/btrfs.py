@@ -297,7 +297,10 @@ class BtrfsStore(Subvolumes):
         """A way to mount a copy that the twin's disk stands on, which nobody else may open for himself."""
         device = self.copies.device(copy)
         self._detach(device)
-        said = self.host.run(write("losetup", "--find", "--show", device, timeout=mapper.LIMIT))
+        # The twin has written past what the kernel holds of the copy in memory.
+        self.host.run(write("blockdev", "--flushbufs", device, timeout=mapper.LIMIT))
+        words = ("--find", "--show", "--direct-io=on", device)
+        said = self.host.run(write("losetup", *words, timeout=mapper.LIMIT))
         try:
             yield said.stdout.strip()
         finally:

@@ -32,10 +32,9 @@ def why_not(system: InstalledSystem) -> tuple[str, ...]:
             f"The root on {root.device} lies at the top level of its file system, which has no name that a "
             "snapshot could take: move it into a subvolume.",
         )
-    path = held.path(held.root)
-    if path != subvolume_path(root.subvolume) or not is_name(root.subvolume):
+    if not is_name(root.subvolume):
         return (
-            f"The root on {root.device} lies in the subvolume {path}: only one directly below the top level, "
+            f"The root on {root.device} lies in the subvolume {root.subvolume}: only one directly below the top level, "
             "of letters, digits and @_.+-, can be taken round (yet).",
         )
     return ()

@@ -131,6 +131,8 @@ class MakeTrial(OnGround):
         store, trial = ground.store(ctx.host), ground.snapshot(SnapshotRole.TRIAL)
         for each in ground.whole_set(SnapshotRole.TRIAL):
             store.create(each)
+        # Before the trial volume is mounted: where all are in one file system it is not read beside that.
+        failed = self._failed_before(ctx)
         device, fstype, here = store.activate(trial), ground.system.root.fstype, ground.work.scratch
         with (
             mounted(ctx.host, device, fstype, here / "trial", store.options(trial)) as root,
@@ -140,7 +142,7 @@ class MakeTrial(OnGround):
             fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point(root, self._devices(), first)
-            edits += self._install_confirm(root, self._failed_before(ctx))
+            edits += self._install_confirm(root, failed)
             edits += ("etc/fstab", str(first.relative_to(root)), *self._name_new_root(ctx, root))
         store.deactivate(trial)
         shutil.rmtree(boot_files(ground), ignore_errors=True)
