@@ -34,8 +34,8 @@ def why_not(system: InstalledSystem) -> tuple[str, ...]:
         )
     if not is_name(root.subvolume):
         return (
-            f"The root on {root.device} lies in the subvolume {root.subvolume}: only one directly below the top level, "
-            "of letters, digits and @_.+-, can be taken round (yet).",
+            f"The root on {root.device} lies in the subvolume {root.subvolume}: only one directly below the "
+            "top level, of letters, digits and @_.+-, can be taken round (yet).",
         )
     return ()
 

@@ -40,8 +40,8 @@ THIS_WAY = (
     "nothing is written to this machine, and nothing can be promoted."
 )
 DATA_BESIDE = (
-    "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch "
-    "writes there is not looked at, no safety snapshot is taken of it, and going back leaves it as it is then."
+    "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch writes "
+    "there is not looked at, no safety snapshot is taken of it, and going back leaves it as it is then."
 )
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",

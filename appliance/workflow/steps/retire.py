@@ -218,7 +218,7 @@ def clear(root: Path, targets: Iterable[str] = ("/",)) -> None:
 
 def _kept(store: SnapshotStore, trial: Snapshot) -> Snapshot | None:
     """A kept volume under its run's name; None where it was renamed already."""
-    if any(s.lv == trial.lv for s in store.ours()):
+    if any(s.lv == trial.lv for s in store.ours()) and store.present(trial.lv):
         return store.keep(trial)
     return None
 
