@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from appliance.errors import DamagedData
 from appliance.host.files import mounted_readonly
 from appliance.host.run import RealHost, write
 from appliance.model.btrfs import BtrfsRoot, Subvolume
 from appliance.model.machine import FstabEntry, InstalledSystem
 from appliance.probe.btrfs import as_started
-from appliance.probe.btrfs_ours import Tag
+from appliance.probe.btrfs_ours import Tag, read_ours
 from appliance.probe.obstacles import of_subvolumes
 from appliance.probe.roots import part_of, roots_in, tree_of
 from appliance.probe.tree import Tree
@@ -110,6 +111,16 @@ class TestOnRealFileSystems:
             if role:
                 Tags(made.at).put(name, Tag(run="tb1", role=role, origin="@", path=path))
         assert [path for path, _ in made.roots()] == ["@", "twinboot/@-tb1"]
+
+    def test_what_a_file_beside_it_says_of_one_of_ours(self, tmp_path: Path) -> None:
+        top = Tree(tmp_path)
+        assert read_ours(top) == ()
+        Tags(tmp_path).put("@-tb1", Tag(run="tb1", role="trial", origin="@", path="twinboot/@-tb1"))
+        (found,) = read_ours(top)
+        assert (found.name, found.path, found.role, found.run) == ("@-tb1", "twinboot/@-tb1", "trial", "tb1")
+        (tmp_path / "twinboot/.tags/@-tb2").write_text("{")
+        with pytest.raises(DamagedData, match="the tag of @-tb2"):
+            read_ours(top)
 
     def test_a_plain_folder_of_a_usual_name_is_no_root(self, made: Made) -> None:
         made.root("@", subvolume=False)
