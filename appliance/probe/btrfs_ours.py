@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData
 from appliance.model.btrfs import Ours
 from appliance.model.codec import from_json
-from appliance.model.machine import OURS_AT
+from appliance.model.groups import OURS_AT
 from appliance.probe.tree import Tree
 
 TAGS = ".tags"

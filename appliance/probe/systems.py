@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from appliance.errors import CommandFailed, DamagedData
 from appliance.model.btrfs import BtrfsRoot
+from appliance.model.groups import subvolume_path
 from appliance.model.machine import (
     BootOrder,
     Firmware,
@@ -22,7 +23,6 @@ from appliance.model.machine import (
     Storage,
     Trouble,
     Volume,
-    subvolume_path,
 )
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started

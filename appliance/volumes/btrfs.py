@@ -21,7 +21,7 @@ from appliance.errors import Refused, TwinFailed
 from appliance.host import mapper
 from appliance.host.files import sync_folder
 from appliance.host.run import write
-from appliance.model.machine import subvolume_path
+from appliance.model.groups import subvolume_path
 from appliance.volumes.base import (
     READ_ONLY,
     VALUED,

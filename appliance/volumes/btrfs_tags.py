@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from appliance.errors import DamagedData
 from appliance.host.files import sync_folder, write_atomic
 from appliance.model.codec import from_json, to_json
-from appliance.model.machine import OURS_AT
+from appliance.model.groups import OURS_AT
 from appliance.probe.btrfs_ours import SCHEMA, TAGS, Tag
 from appliance.volumes.base import Snapshot, SnapshotRole
 

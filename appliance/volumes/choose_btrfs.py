@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.host.run import Host
-from appliance.model.machine import InstalledSystem, VolumeGroup, subvolume_path
+from appliance.model.groups import subvolume_path
+from appliance.model.machine import InstalledSystem, VolumeGroup
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_file import BlockFile, BtrfsRoom, room_in

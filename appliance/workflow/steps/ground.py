@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from appliance.boot import choose
 from appliance.boot.base import BootPlace
 from appliance.host.run import Host
-from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path, subvolume_path
+from appliance.model.groups import subvolume_path
+from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
 from appliance.volumes.base import (
     BESIDE,

@@ -12,8 +12,9 @@ from appliance.boot.grub import Grub
 from appliance.errors import Refused
 from appliance.host.run import Command, Output
 from appliance.model.btrfs import BtrfsRoot, Ours, Subvolume
+from appliance.model.groups import subvolume_path
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, Role, Storage, root_called, subvolume_path
+from appliance.model.machine import Machine, Role, Storage, root_called
 from appliance.model.plan import Plan, RepairKind, Request, Verb, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.probe import trouble
