@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import CommandFailed
 from appliance.probe.btrfs_ours import Tag
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.btrfs_file import FILES, BlockFile
@@ -42,15 +41,7 @@ class BtrfsHistory:
                 mounted.sync()
 
     def mount(self, at: Path) -> Path:
-        if self.on.is_mounted(at):
-            return at
-        at.mkdir(parents=True, exist_ok=True)
-        try:
-            self.file.up()
-            self.on.mount(at)
-        except CommandFailed as error:
-            raise self.on.unreadable(error) from error
-        return at
+        return self.on.bring_up(at, self.file.up)
 
     def unmount(self, at: Path) -> None:
         self.on.unmount(at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from appliance.host.run import Host
@@ -73,7 +74,8 @@ def why_no_room(group: VolumeGroup, expected: int) -> tuple[str, ...]:
 
 
 def disk_of(host: Host, group: VolumeGroup) -> BtrfsDisk:
-    return BtrfsDisk(host, group.pvs[0].path, RUNTIME / MOUNT)
+    # A thread of the engine that looks is not to take the mount of another from under it.
+    return BtrfsDisk(host, group.pvs[0].path, RUNTIME / MOUNT / str(threading.get_native_id()))
 
 
 def history_in(host: Host, group: VolumeGroup) -> BtrfsHistory:
