@@ -161,7 +161,7 @@ def warnings(status: Status | None, machine: Machine | None, width: int) -> list
     runs = {n.volume for n in status.lineage.nodes if n.run} if status else set()
     if machine is not None:
         found += [t.sentence for t in machine.trouble]
-        systems = [s for s in machine.systems if s.root.lv not in runs]
+        systems = [s for s in machine.systems if s.root.member not in runs]
         found += [f"{s.hostname}: {t.sentence}" for s in systems for t in s.trouble]
     return [row for text in found for row in _warning_rows(text, width)[:2]]
 

@@ -191,10 +191,20 @@ EOF
     done
 }
 
+# The subvolume that is mounted, from the file system's type $1 and options $2: the last of them on btrfs.
+facts_part() {
+    case $1:$2 in
+    btrfs:*,subvol=*)
+        facts_options=${2%% *}
+        echo "[${facts_options##*,subvol=}]"
+        ;;
+    esac
+}
+
 # Mounts of disks and of servers; not the kernel's own file systems, not ours below /run.
 facts_mounts() {
-    while read -r facts_source facts_where facts_type _; do
-        [ "$facts_where" != / ] || say root "$facts_source"
+    while read -r facts_source facts_where facts_type facts_rest; do
+        [ "$facts_where" != / ] || say root "$facts_source$(facts_part "$facts_type" "$facts_rest")"
         case $facts_where in /run/*) continue ;; esac
         case $facts_source in
         /dev/* | *:/* | //*) say mount "$facts_where" "$facts_type" "$facts_source" ;;

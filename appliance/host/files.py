@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import DamagedData
-from appliance.host.run import Host, read, write
+from appliance.errors import CommandFailed, DamagedData
+from appliance.host.run import Command, Host, read, write
 
 
 def sync_folder(folder: Path) -> None:
@@ -65,6 +65,20 @@ def _make_room(host: Host, at: Path) -> None:
             host.run(write("umount", str(each), timeout=120))
 
 
+def _mount(host: Host, command: Command, fstype: str) -> None:
+    """Of two devices with one UUID the kernel keeps the one with the newer state of btrfs, and refuses the
+    other (btrfs-device(8), scan): udev may have told it of a copy. What is mounted it does not forget.
+    """
+    try:
+        host.run(command)
+    except CommandFailed:
+        if fstype != "btrfs":
+            raise
+        host.run(read("udevadm", "settle", "--timeout=60", timeout=120, ok=frozenset({0, 1})))
+        host.run(read("btrfs", "device", "scan", "--forget", timeout=60))
+        host.run(command)
+
+
 @contextlib.contextmanager
 def mounted_readonly(
     host: Host, device: str, fstype: str, at: Path, more: tuple[str, ...] = ()
@@ -75,7 +89,7 @@ def mounted_readonly(
     """
     options = ",".join(filter(None, ("ro", "nodev", "nosuid", "noexec", NO_REPLAY.get(fstype, ""), *more)))
     _make_room(host, at)
-    host.run(read("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
+    _mount(host, read("mount", "-t", fstype, "-o", options, device, str(at), timeout=60), fstype)
     try:
         yield at
     finally:
@@ -91,7 +105,7 @@ def mounted(host: Host, device: str, fstype: str, at: Path, more: tuple[str, ...
     """
     _make_room(host, at)
     options = ",".join(("nodev", "nosuid", "noexec", *(("nouuid",) if fstype == "xfs" else ()), *more))
-    host.run(write("mount", "-t", fstype, "-o", options, device, str(at), timeout=60))
+    _mount(host, write("mount", "-t", fstype, "-o", options, device, str(at), timeout=60), fstype)
     try:
         yield at
     finally:

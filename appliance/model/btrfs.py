@@ -22,12 +22,26 @@ class Subvolume(msgspec.Struct, frozen=True, kw_only=True):
     readonly: bool = False
 
 
+class Ours(msgspec.Struct, frozen=True, kw_only=True):
+    """A subvolume of ours, as the small file beside it says: `name` is the plan's, `path` where it lies.
+
+    `role` is in the words of the stores, `run` is empty for what belongs to none.
+    """
+
+    name: str
+    path: str
+    role: str
+    run: str = ""
+    origin: str = ""
+
+
 class BtrfsRoot(msgspec.Struct, frozen=True, kw_only=True):
     """`root` is the id of the subvolume the system lies in, `default` the one a mount takes unasked.
 
     `named` says how the machine finds its root: by a subvolume named on the kernel command line
     (rootflags=), else by the default subvolume. `starts` is the id of what is started so, 0 where the name
-    means nothing here. `devices` counts the devices the file system lies on.
+    means nothing here. `devices` counts the devices the file system lies on, `free` the bytes a file may
+    still take there.
     """
 
     uuid: str
@@ -37,6 +51,8 @@ class BtrfsRoot(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 0
     devices: int = 1
     subvolumes: tuple[Subvolume, ...] = ()
+    ours: tuple[Ours, ...] = ()
+    free: int = 0
 
     def subvolume(self, id: int) -> Subvolume | None:
         """None for the top level, and for what is not there."""

@@ -7,6 +7,13 @@ import enum
 import msgspec
 
 from appliance.model.btrfs import BtrfsRoot
+from appliance.model.groups import SUBVOLUME as SUBVOLUME
+from appliance.model.groups import LogicalVolume as LogicalVolume
+from appliance.model.groups import PhysicalVolume as PhysicalVolume
+from appliance.model.groups import VolumeGroup as VolumeGroup
+from appliance.model.groups import group_of_subvolumes, subvolume_path
+from appliance.model.groups import mapper_path as mapper_path
+from appliance.model.groups import root_called as root_called
 
 SCHEMA = 1
 
@@ -110,47 +117,6 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[Partition, ...] = ()
 
 
-class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
-    """`size` in bytes; `segtype` as LVM says it; `thin_id` is the device id in the pool, 0 where none."""
-
-    name: str
-    uuid: str
-    size: int
-    segtype: str
-    pool: str = ""
-    origin: str = ""
-    thin_id: int = 0
-    tags: tuple[str, ...] = ()
-    skip_activation: bool = False
-    writable: bool = True
-    data_percent: float = 0.0
-    metadata_percent: float = 0.0
-
-
-class PhysicalVolume(msgspec.Struct, frozen=True, kw_only=True):
-    path: str
-    uuid: str
-    size: int
-
-
-class VolumeGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """`extent_size` in bytes; `metadata` is the VG's own text (vgcfgbackup), the source of all extents."""
-
-    name: str
-    uuid: str
-    extent_size: int
-    extent_count: int
-    free_count: int
-    seqno: int
-    pvs: tuple[PhysicalVolume, ...]
-    lvs: tuple[LogicalVolume, ...]
-    metadata: str = ""
-    missing_pvs: int = 0
-
-    def lv(self, name: str) -> LogicalVolume | None:
-        return next((lv for lv in self.lvs if lv.name == name), None)
-
-
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """A device made of those at `below`, which are partitions or whole disks.
 
@@ -189,7 +155,11 @@ class FstabEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume the installed system mounts. `vg` and `lv` are empty where it is not LVM."""
+    """A volume the installed system mounts. `vg` and `lv` are empty where it is not LVM.
+
+    `subvolume` is what a subvolume of btrfs is called: its path, or the plan's name for one of ours. Empty
+    where all of the file system is mounted, or where it has no name that a snapshot could take.
+    """
 
     device: str
     role: Role
@@ -200,16 +170,33 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
     vg: str = ""
     lv: str = ""
+    subvolume: str = ""
+
+    @property
+    def group(self) -> str:
+        """The volume group it belongs to; a file system with subvolumes is one, called by its UUID."""
+        return self.vg or (f"btrfs-{self.fsuuid[:8]}" if self.subvolume else "")
+
+    @property
+    def member(self) -> str:
+        """Its name in that group."""
+        return self.lv or self.subvolume
 
     @property
     def name(self) -> str:
-        """What our names for its snapshots begin with: that of its LV, or of its device ("sda2")."""
-        return self.lv or self.device.rpartition("/")[2]
+        """What our names for its snapshots begin with: its own in its group, or its device's ("sda2")."""
+        return self.member or self.device.rpartition("/")[2]
 
     @property
     def place(self) -> str:
-        """What a person calls it: "vg0/root", or "/dev/sda2" where it is not LVM."""
-        return f"{self.vg}/{self.lv}" if self.vg else self.device
+        """What a person calls it: "vg0/root", or "/dev/sda2" where it is in no group."""
+        return f"{self.group}/{self.member}" if self.group else self.device
+
+    def root_called(self, member: str) -> str:
+        """What a boot entry calls the root that lies in `member` of the same group (boot/rootname.py)."""
+        if self.subvolume:
+            return f"UUID={self.fsuuid}[/{subvolume_path(member)}]"
+        return mapper_path(self.vg, member)
 
 
 class LoaderEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -306,6 +293,14 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
         return (f"subvolid={self.btrfs.root}",) if self.btrfs else ()
 
     @property
+    def of_subvolumes(self) -> VolumeGroup | None:
+        """The file system of its root as a group of volumes; None where that is no btrfs on a partition."""
+        root = self.root
+        if self.btrfs is None or not root.subvolume:
+            return None
+        return group_of_subvolumes(root.group, root.device, root.size, self.btrfs)
+
+    @property
     def volume_set(self) -> tuple[Volume, ...]:
         return tuple(v for v in self.volumes if v.role in (Role.ROOT, Role.SET))
 
@@ -366,7 +361,17 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     boot_order: BootOrder = BootOrder()
     trouble: tuple[Trouble, ...] = ()
 
+    @property
+    def groups(self) -> tuple[VolumeGroup, ...]:
+        """Every group of volumes that a snapshot could be taken in: LVM's, then file systems of btrfs."""
+        found = (group for system in self.systems if (group := system.of_subvolumes) is not None)
+        return (*self.volume_groups, *{group.name: group for group in found}.values())
+
+    def group(self, name: str) -> VolumeGroup | None:
+        return next((g for g in self.groups if g.name == name), None)
+
     def vg(self, name: str) -> VolumeGroup | None:
+        """One of LVM's alone."""
         return next((g for g in self.volume_groups if g.name == name), None)
 
     def system(self, system_id: str) -> InstalledSystem | None:
@@ -415,8 +420,3 @@ def layers_under(layers: tuple[Layer, ...], paths: frozenset[str]) -> tuple[Laye
             found.append(layer)
             paths |= set(layer.below)
     return tuple(found)
-
-
-def mapper_path(vg: str, lv: str) -> str:
-    """The device of a logical volume; hyphens inside the names are doubled (lvm(8), VALID NAMES)."""
-    return f"/dev/mapper/{vg.replace('-', '--')}-{lv.replace('-', '--')}"

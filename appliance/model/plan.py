@@ -236,6 +236,6 @@ def fingerprint(machine: Machine) -> str:
     ]
     groups = [
         (g.name, g.uuid, sorted((lv.name, lv.uuid) for lv in g.lvs if "twinboot" not in lv.tags))
-        for g in machine.volume_groups
+        for g in machine.groups
     ]
     return digest([machine.identity, machine.uuid, machine.firmware, disks, groups])

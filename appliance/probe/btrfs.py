@@ -120,22 +120,8 @@ def as_started(found: BtrfsRoot, arguments: str) -> BtrfsRoot:
     return replace(found, named=named is not None, starts=found.default if named is None else named)
 
 
-_LENGTH = re.compile(r"inode \d+ file offset \d+ len (\d+) .+", re.ASCII)
 _MADE = re.compile(r"^\s*Gen at creation:\s+(\d+)$", re.ASCII | re.MULTILINE)
 _CHANGED = re.compile(r"^\s*Generation:\s+(\d+)$", re.ASCII | re.MULTILINE)
-
-
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """`btrfs subvolume find-new`: bytes of each piece of a file. Raises DamagedData naming the line."""
-    found = []
-    for line in text.splitlines():
-        if line.startswith("transid marker was "):
-            continue
-        match = _LENGTH.fullmatch(line)
-        if match is None:
-            raise DamagedData(f"btrfs subvolume find-new says {line!r}, which is no line of it.")
-        found.append(int(match[1]))
-    return tuple(found)
 
 
 def parse_generations(text: str) -> tuple[int, int]:

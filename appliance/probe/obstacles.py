@@ -162,6 +162,8 @@ def of_contents(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
             why.append(trouble.damaged(known.path))
         elif left is Left.DIRTY:
             why.append(trouble.dirty(known.path))
+            if known.fstype == "btrfs" and not known.vg:
+                why.append(trouble.log_to_replay(known.path))
     return why
 
 

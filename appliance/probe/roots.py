@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -10,14 +11,15 @@ from appliance.host.run import Host
 from appliance.model.btrfs import TOP, BtrfsRoot
 from appliance.model.machine import InstalledSystem
 from appliance.probe import btrfs
+from appliance.probe.btrfs_ours import read_ours
 from appliance.probe.tree import Tree
 
 BTRFS = "btrfs"
 USUAL = ("@", "@rootfs", "root")
 """What Ubuntu, Debian and Fedora call the subvolume of their root."""
 
-OURS = "twinboot"
-"""The folder at the top level in which subvolumes of ours lie: a kept system starts from one of them."""
+BOOTED = frozenset({"trial", "kept", "previous"})
+"""What a subvolume of ours is for that the machine itself boots from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ def roots_in(host: Host, top: Tree, fstype: str) -> tuple[Root, ...]:
     """
     if fstype != BTRFS:
         return (Root(top),) if _is_root(top) else ()
-    found = btrfs.look(host, top.base)
-    ours = (s.id for s in found.subvolumes if s.path.startswith(f"{OURS}/") and not s.readonly)
+    free = shutil.disk_usage(top.base).free
+    found = replace(btrfs.look(host, top.base), ours=read_ours(top), free=free)
+    ours = (found.at(one.path) for one in found.ours if one.role in BOOTED)
     ids = dict.fromkeys((found.default, *(found.at(path) for path in USUAL), TOP, *ours))
     # What is not there has the id 0.
     trees = ((id, Tree(top.base / found.path(id))) for id in ids if id)

@@ -6,7 +6,11 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from appliance.errors import CommandFailed, DamagedData
+from appliance.model.btrfs import BtrfsRoot
+from appliance.model.groups import subvolume_path
 from appliance.model.machine import (
     BootOrder,
     Firmware,
@@ -76,19 +80,35 @@ def installed_systems(
             except (CommandFailed, DamagedData) as error:
                 unread.append(trouble.unreadable(candidate.path, error.what.rstrip(".")))
                 continue
-            system = _likeliest(ground, firmly, candidate, roots)
-            found += [] if system is None else [system]
+            found += _standing(ground, firmly, candidate, roots)
     return tuple(found), tuple(unread)
 
 
-def _likeliest(
+def _standing(
     ground: Ground, firmly: Firmly, known: Known, roots: tuple[Root, ...]
-) -> InstalledSystem | None:
-    """The system in the subvolume that is started; else the first there is. Elsewhere there is one root."""
+) -> tuple[InstalledSystem, ...]:
+    """The machine's own system, and those that Twinboot made of it; the one that is started first.
+
+    Its own lies in the subvolume that is started; else in the first there is. Elsewhere there is one root.
+    """
     described = (_describe(ground, firmly, known, root) for root in roots)
     systems = [system for system in described if system is not None]
-    started = (s for s in systems if s.btrfs is None or s.btrfs.starts == s.btrfs.root)
-    return next(started, next(iter(systems), None))
+    theirs = [system for system in systems if not _is_ours(system)]
+    found = [_started(theirs), *(system for system in systems if _is_ours(system))]
+    return tuple(sorted((s for s in found if s is not None), key=lambda s: not _starts(s)))
+
+
+def _started(systems: list[InstalledSystem]) -> InstalledSystem | None:
+    return next(filter(_starts, systems), next(iter(systems), None))
+
+
+def _starts(system: InstalledSystem) -> bool:
+    return system.btrfs is None or system.btrfs.starts == system.btrfs.root
+
+
+def _is_ours(system: InstalledSystem) -> bool:
+    found = system.btrfs
+    return found is not None and found.path(found.root) in {one.path for one in found.ours}
 
 
 def _enter(
@@ -128,15 +148,16 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
         status = tree.text("/var/lib/dpkg/status") or ""
         loader = find_loader(boot_tree, folder, "" if layout.boot else "/boot", status, esp_tree, path)
         kernels = loader.kernels or osinfo.kernels(boot_tree.names(folder or "/"))
+        held = as_started(found.btrfs, loader.arguments) if found.btrfs else None
         system = InstalledSystem(
-            id=root.path,
+            id=_id_of(root, held),
             os_id=release.id,
             os_name=release.name,
             os_version=release.version,
             hostname=osinfo.hostname(tree),
             init=osinfo.init_of(tree),
-            root=_volume(ground, root, "/", Role.ROOT),
-            volumes=tuple(volume for _, volume in layout.volumes),
+            root=in_subvolume(_volume(ground, root, "/", Role.ROOT), held),
+            volumes=tuple(in_subvolume(volume, held) for _, volume in layout.volumes),
             fstab=layout.entries,
             boot=boot,
             esp=esp,
@@ -146,11 +167,28 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
             default_target=osinfo.default_target(tree),
             packages=dpkg.summary(dpkg.parse_status(status)),
             package_manager=osinfo.package_manager(tree, release),
-            btrfs=as_started(found.btrfs, loader.arguments) if found.btrfs else None,
+            btrfs=held,
         )
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
     why += obstacles.of_subvolumes(system, tree)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
+
+
+def _id_of(root: Known, held: BtrfsRoot | None) -> str:
+    """The device, and of more than one system on it those of ours by their subvolume, too."""
+    path = held.path(held.root) if held else ""
+    return f"{root.path}[/{path}]" if held and path in {one.path for one in held.ours} else root.path
+
+
+def in_subvolume(volume: Volume, held: BtrfsRoot | None) -> Volume:
+    """`volume` with what the subvolume of the root is called, where it is the root."""
+    if held is None or volume.role is not Role.ROOT or volume.vg:
+        return volume
+    path = held.path(held.root)
+    ours = next((one.name for one in held.ours if one.path == path), "")
+    # One of the machine's own that is called as ours are would be looked for among them.
+    theirs = path if subvolume_path(path) == path else f"/{path}"
+    return replace(volume, subvolume=ours or theirs)
 
 
 def beneath(

@@ -190,6 +190,14 @@ def dirty(device: str) -> Trouble:
     )
 
 
+def log_to_replay(device: str) -> Trouble:
+    return refusal(
+        "btrfs-log",
+        f"The btrfs on {device} was not unmounted cleanly and has a log to replay, which nobody here may:",
+        "start the system and shut it down properly first.",
+    )
+
+
 def boots_another(root: str, other: str) -> Trouble:
     return warning("boots-another", f"The boot loader starts {other} by default, not this system on {root}.")
 

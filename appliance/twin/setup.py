@@ -32,8 +32,9 @@ class TwinSetup:
     `volumes` maps each of `TwinLayout.volumes` (LV names) to its active snapshot's path; `scratch` is an
     active empty volume of `layout.scratch_bytes`. `base` is the active read-only snapshot of the root as it
     was, for putting run-time state back; empty where nothing is sealed. `base_beside` are those of the
-    volumes that belong into its tree. `files` go on the tools disk under their names. `memory` in MiB, 0
-    for as much as fits. `passphrases` open its disk where that is encrypted.
+    volumes that belong into its tree. `root_part` and `base_part` are mount options that show the root alone
+    in either, where there is more. `files` go on the tools disk under their names. `memory` in MiB, 0 for as
+    much as fits. `passphrases` open its disk where that is encrypted.
     """
 
     machine: Machine
@@ -43,6 +44,8 @@ class TwinSetup:
     volumes: Mapping[str, str]
     scratch: str
     base: str = ""
+    root_part: tuple[str, ...] = ()
+    base_part: tuple[str, ...] = ()
     base_beside: tuple[Inside, ...] = ()
     files: Mapping[str, bytes | Path] = field(default_factory=dict)
     emulate: bool = False
@@ -56,7 +59,7 @@ def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, .
     system = setup.system
     at = archive.parent / "base"
     with (
-        mounted_readonly(host, setup.base, system.root.fstype, at, system.root_part) as root,
+        mounted_readonly(host, setup.base, system.root.fstype, at, setup.base_part) as root,
         mounted_inside(host, root, setup.base_beside, writable=False),
     ):
         return restore.archive_runtime(host, root, archive)
@@ -66,7 +69,7 @@ def place_ours(host: Host, setup: TwinSetup, at: Path, *, slow: bool) -> None:
     """Our unit and the quiet rules, into the twin's root, which is mounted at `at` meanwhile."""
     system = setup.system
     device = setup.volumes[system.root.name]
-    with mounted(host, device, system.root.fstype, at, system.root_part) as root:
+    with mounted(host, device, system.root.fstype, at, setup.root_part) as root:
         quiet.place(root, patient=slow)
 
 

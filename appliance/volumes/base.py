@@ -258,6 +258,9 @@ class SnapshotStore(RehearsalStore, Protocol):
     def activate_installed(self, lv: str) -> str:
         """Bring a system's own root volume up to be read, and return its device path."""
 
+    def options_installed(self, lv: str) -> tuple[str, ...]:
+        """Mount options that say which part of that device it is, as `options` does."""
+
     def deactivate_installed(self, lv: str) -> None:
         """Take it down again; nothing happens where it is down or gone."""
 

@@ -21,6 +21,7 @@ from appliance.errors import Refused, TwinFailed
 from appliance.host import mapper
 from appliance.host.files import sync_folder
 from appliance.host.run import write
+from appliance.model.groups import subvolume_path
 from appliance.volumes.base import (
     READ_ONLY,
     VALUED,
@@ -33,7 +34,7 @@ from appliance.volumes.base import (
 )
 from appliance.volumes.btrfs_disk import BLOCK, Mounted
 from appliance.volumes.btrfs_subvolumes import Subvolumes
-from appliance.volumes.btrfs_tags import FOLDER
+from appliance.volumes.btrfs_tags import FOLDER, snapshot_of
 from appliance.volumes.cow import SECTOR
 from appliance.volumes.elsewhere import ElsewhereStore, prefix_of
 from appliance.volumes.overlay import SUFFIX, windows
@@ -101,20 +102,20 @@ class BtrfsStore(Subvolumes):
         return (f"subvol=/{FOLDER}/{snapshot.lv}",)
 
     def changed_since(self, origin: str, base: Snapshot) -> Difference:
+        if self.disk.has_log():
+            return Difference(BLOCK, BLOCK)  # who wrote it has run since, and nobody here may read it
         with self.disk.reading() as mounted:
             made = mounted.generations(self.require(mounted, base).path)[1]
             path = self.where(mounted, origin)
             if mounted.generations(path)[0] <= made:
                 return Difference(0, BLOCK)
-        # btrfs-progs count only where they may sync.
-        with self._writing() as mounted:
-            # Where only names changed, or files went, one block stands for it.
-            return Difference(max(BLOCK, mounted.written_since(path, made)), BLOCK)
+        # How much it is could be counted only by a mount for writing: one block stands for it.
+        return Difference(BLOCK, BLOCK)
 
     def ours(self) -> tuple[Snapshot, ...]:
         with self.disk.reading() as mounted:
             tags = self.tags(mounted).all()
-        return tuple(tag.snapshot(self.vg, lv) for lv, tag in sorted(tags.items()))
+        return tuple(snapshot_of(self.vg, lv, tag) for lv, tag in sorted(tags.items()))
 
     def orphans(self, known: frozenset[str]) -> tuple[Snapshot, ...]:
         return tuple(s for s in self.ours() if s.run not in known and s.role not in VALUED)
@@ -218,6 +219,9 @@ class BtrfsStore(Subvolumes):
     def activate_installed(self, lv: str) -> str:
         return self.disk.device
 
+    def options_installed(self, lv: str) -> tuple[str, ...]:
+        return (f"subvol=/{subvolume_path(lv)}",)
+
     def deactivate_installed(self, lv: str) -> None:
         return None
 
@@ -264,7 +268,7 @@ class BtrfsStore(Subvolumes):
 
     def _described(self, sealed: Snapshot) -> Path:
         """There as long as the spare part of the room describes what was sealed, and it is not at home."""
-        return self.copies.room.place.folder / f"{sealed.lv}.{sealed.run}.described"
+        return self.copies.room.folder / f"{sealed.lv}.{sealed.run}.described"
 
     def _bring_home(self, sealed: Snapshot) -> None:
         """Nothing happens for anything that is not described. The copy goes: the disk is written below it."""
@@ -284,7 +288,7 @@ class BtrfsStore(Subvolumes):
         ends = f".{SnapshotRole.WORK.value}"
         return {
             file.name.removesuffix(ends)
-            for file in self.copies.room.place.folder.iterdir()
+            for file in self.copies.room.folder.iterdir()
             if file.name.endswith(ends)
         }
 
@@ -293,7 +297,10 @@ class BtrfsStore(Subvolumes):
         """A way to mount a copy that the twin's disk stands on, which nobody else may open for himself."""
         device = self.copies.device(copy)
         self._detach(device)
-        said = self.host.run(write("losetup", "--find", "--show", device, timeout=mapper.LIMIT))
+        # The twin has written past what the kernel holds of the copy in memory.
+        self.host.run(write("blockdev", "--flushbufs", device, timeout=mapper.LIMIT))
+        words = ("--find", "--show", "--direct-io=on", device)
+        said = self.host.run(write("losetup", *words, timeout=mapper.LIMIT))
         try:
             yield said.stdout.strip()
         finally:

@@ -7,6 +7,7 @@ The kernel knows a file system by its UUID, which a copy shares: it is made to f
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from appliance.host.files import mounted, mounted_readonly
 from appliance.host.run import Host, read, write
 from appliance.model.btrfs import BtrfsRoot
 from appliance.probe import btrfs
+from appliance.probe.superblock import Left, file_system_left, read_head
 
 FSTYPE = "btrfs"
 MINUTE = 60.0
@@ -24,6 +26,14 @@ SEND_LIMIT = 4 * 3600.0
 
 BLOCK = 4096
 """Bytes: the smallest piece in which btrfs counts what a file has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes."""
+
+    total: int
+    free: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,16 @@ class Mounted:
         self._write("subvolume", "snapshot", *kind, str(self.at(source)), str(self.at(target)))
         self.sync()
 
+    def create(self, path: str) -> None:
+        """An empty subvolume."""
+        self._write("subvolume", "create", str(self.at(path)))
+        self.sync()
+
+    def usage(self) -> Usage:
+        """As df(1) counts: what a file may still take, and all there is."""
+        found = shutil.disk_usage(self.top)
+        return Usage(found.total, found.free)
+
     def delete(self, path: str) -> None:
         """The name is gone from the disk when this returns; its room comes back by and by."""
         self._write("subvolume", "delete", "--commit-after", str(self.at(path)))
@@ -70,13 +90,6 @@ class Mounted:
         """Make the read-only subvolume that the device `source` describes, in `folder`. Raises OutOfSpace."""
         self._write("receive", "-q", "-e", "-f", source, str(self.at(folder)), limit=SEND_LIMIT)
         self.sync()
-
-    def written_since(self, path: str, generation: int) -> int:
-        """Bytes of file content written to `path` after `generation`; 0 where only names changed."""
-        asked = read(
-            "btrfs", "subvolume", "find-new", str(self.at(path)), str(generation + 1), timeout=10 * MINUTE
-        )
-        return sum(btrfs.parse_lengths(self.host.run(asked).stdout))
 
     def generations(self, path: str) -> tuple[int, int]:
         """When `path` was last changed and when it was made, counted in the file system's own commits."""
@@ -114,6 +127,10 @@ class BtrfsDisk:
         more = (*btrfs.AT_TOP, "noatime")
         with mounted(self.host, device or self.device, FSTYPE, self.folder, more) as top:
             yield Mounted(self.host, top)
+
+    def has_log(self) -> bool:
+        """Whether the file system was left without being unmounted, with a log to replay."""
+        return file_system_left(read_head(Path(self.device))) is Left.DIRTY
 
     def forget(self) -> None:
         """Of two devices with one UUID the kernel would keep the one with the newer state (btrfs-device(8)).

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from appliance.errors import Refused, TwinFailed
 from appliance.host.files import sync_folder
 from appliance.host.run import Host
+from appliance.probe.btrfs_ours import Tag
 from appliance.volumes.base import READ_ONLY, Snapshot, SnapshotRole
 from appliance.volumes.btrfs_disk import BtrfsDisk, Mounted
-from appliance.volumes.btrfs_tags import FOLDER, Tag, Tags, tag_of
+from appliance.volumes.btrfs_tags import FOLDER, Tags, snapshot_of, tag_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +123,11 @@ class Subvolumes:
                 raise TwinFailed(f"{lv} is no subvolume of {self.disk.device}.")
             tag = Tag(run=run, role=SnapshotRole.PREVIOUS.value, origin="", path=lv)
             self.tags(mounted).put(lv, tag)
-        return tag.snapshot(self.vg, lv)
+        return snapshot_of(self.vg, lv, tag)
 
     def becomes_kept(self, mounted: Mounted, trial: Snapshot, kept: Snapshot) -> None:
         """Where the installed root was what a mount takes unasked, the kept one is from now on."""
-        if self.tag_at(mounted, trial.lv).snapshot(self.vg, trial.lv) == kept:
+        if snapshot_of(self.vg, trial.lv, self.tag_at(mounted, trial.lv)) == kept:
             return  # its tag is written last; it may have the first name by now
         tag = self.require(mounted, trial)
         look = mounted.look()

@@ -6,45 +6,34 @@ leaves a name that stands for nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import msgspec
-from msgspec.structs import replace
-
 from appliance.errors import DamagedData
 from appliance.host.files import sync_folder, write_atomic
 from appliance.model.codec import from_json, to_json
-from appliance.probe.roots import OURS
+from appliance.model.groups import OURS_AT
+from appliance.probe.btrfs_ours import SCHEMA, TAGS, Tag
 from appliance.volumes.base import Snapshot, SnapshotRole
 
-FOLDER = OURS
+FOLDER = OURS_AT
 """At the top level: subvolumes of ours, each under the name the plan gave it."""
 
-TAGS = ".tags"
-SCHEMA = 1
 _RUN = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
 _NAME = re.compile(r"[A-Za-z0-9@_+][A-Za-z0-9@_.+-]{0,100}")
 
 
-class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """`path` is where the subvolume lies, from the top level; `uuid` is its own, once that matters."""
+def is_name(lv: str) -> bool:
+    """Whether a subvolume of ours may be called so."""
+    return bool(_NAME.fullmatch(lv))
 
-    schema: int = SCHEMA
-    run: str
-    role: str
-    origin: str
-    path: str
-    uuid: str = ""
 
-    def snapshot(self, vg: str, lv: str) -> Snapshot:
-        return Snapshot(vg, lv, self.origin, self.run, SnapshotRole(self.role))
-
-    def at(self, path: str) -> Tag:
-        return replace(self, path=path)
+def snapshot_of(vg: str, lv: str, tag: Tag) -> Snapshot:
+    return Snapshot(vg, lv, tag.origin, tag.run, SnapshotRole(tag.role))
 
 
 def tag_of(snapshot: Snapshot) -> Tag:
@@ -99,6 +88,12 @@ class Tags:
         if self._file(lv).exists():
             self._file(lv).unlink()
             sync_folder(self.folder)
+
+    def leave(self) -> None:
+        """Remove the folders of ours where nothing lies in them any more."""
+        for folder in (self.folder, self.folder.parent):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _file(self, lv: str) -> Path:
         return self.folder / quote(lv, safe="@+")

@@ -17,11 +17,12 @@ from appliance.model.machine import (
 from appliance.probe.lvm import lvm_config
 from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable
-from appliance.volumes import lvm_thin, thick_room
+from appliance.volumes import choose_btrfs, lvm_thin, thick_room
 from appliance.volumes.base import SnapshotStore
 from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.lvm_thick import LvmThickStore
+from appliance.volumes.state import History, StateVolume
 
 
 def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
@@ -32,6 +33,8 @@ def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
             f"The root volume {system.root.device} is kept as {system.root.storage.value}; "
             f"what shall be promoted needs one kept as {known} (yet).",
         )
+    if system.root.storage is Storage.BTRFS:
+        return choose_btrfs.why_not(system)
     group = machine.vg(system.root.vg)
     if group is None:
         return (f"The volume group {system.root.vg} of the root volume was not found.",)
@@ -109,7 +112,7 @@ def choose_elsewhere(
     if reasons := why_not_elsewhere(machine, system):
         raise Refused(reasons)
     room = FileRoom(host, room_name(run), place, size)
-    return ElsewhereStore(host, run, View(host, _shown(machine, system, run)), room)
+    return ElsewhereStore(host, run, View(host, _shown(machine, system, run)), room, part=system.root_part)
 
 
 def one_volume(system: InstalledSystem) -> bool:
@@ -119,11 +122,18 @@ def one_volume(system: InstalledSystem) -> bool:
 
 def hidden_until_shown(system: InstalledSystem) -> bool:
     """Whether the machine's own start leaves a trial volume of `system` down until it is shown. Pure."""
-    return not one_volume(system)
+    return system.root.storage is Storage.LVM_THIN
+
+
+def works_on_a_copy(system: InstalledSystem) -> bool:
+    """Whether the twins of `system` write to copies, for which room is made first. Pure."""
+    return system.root.storage is Storage.BTRFS
 
 
 def snapshots_in(system: InstalledSystem) -> str:
     """Where snapshots of `system` are made, as a person calls it. Pure."""
+    if works_on_a_copy(system):
+        return "the root's file system"
     return "the volume group" if one_volume(system) else "the thin pool"
 
 
@@ -138,6 +148,8 @@ class ProbedRoom:
 def probed_room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
     """The room as the machine was probed. Only for a system with a store (`why_no_store`). Pure."""
     group = _group(machine, system)
+    if works_on_a_copy(system):
+        return ProbedRoom(group.name, choose_btrfs.free_bytes(group))
     if one_volume(system):
         return ProbedRoom(group.name, thick_room.free_bytes(group))
     pool = _pool_of(group, system.root.lv)
@@ -148,6 +160,8 @@ def probed_room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
 def why_no_room(machine: Machine, system: InstalledSystem, expected_bytes: int) -> tuple[str, ...]:
     """Full sentences why a run that writes `expected_bytes` can not be kept in that room. Pure."""
     group = _group(machine, system)
+    if works_on_a_copy(system):
+        return choose_btrfs.why_no_room(group, expected_bytes)
     if one_volume(system):
         return thick_room.why_not(group, system.root.lv)
     return lvm_thin.why_not(group, _pool_of(group, system.root.lv), expected_bytes)
@@ -157,20 +171,48 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected_bytes: int
     """What that room lacks for a run that writes `expected_bytes`; 0 where it fits or no store does. Pure."""
     if why_no_store(machine, system):
         return 0
+    if works_on_a_copy(system):
+        group = _group(machine, system)
+        return max(0, choose_btrfs.wanted_bytes(group, expected_bytes) - choose_btrfs.free_bytes(group))
     if one_volume(system):
         return thick_room.lacking_bytes(_group(machine, system), system.root.lv)
     return max(0, expected_bytes - probed_room(machine, system).free)
 
 
-def choose_store(host: Host, machine: Machine, system: InstalledSystem) -> SnapshotStore:
-    """The store for `system`'s volume set. Raises Refused with every sentence of `why_no_store`."""
+def choose_store(
+    host: Host, machine: Machine, system: InstalledSystem, run: str = "", expected_bytes: int = 0
+) -> SnapshotStore:
+    """The store for `system`'s volume set. Raises Refused with every sentence of `why_no_store`.
+
+    `run` and what it writes, `expected_bytes`, matter where its twins work on copies.
+    """
     reasons = why_no_store(machine, system)
     if reasons:
         raise Refused(reasons)
-    group, config = _group(machine, system), lvm_config(every_pv(machine))
+    group = _group(machine, system)
+    if works_on_a_copy(system):
+        return choose_btrfs.store_in(host, group, system, run, expected_bytes)
+    config = lvm_config(every_pv(machine))
     if one_volume(system):
         return LvmThickStore(host, group, config, system.root.lv)
     return lvm_thin.LvmThinStore(host, group, config, _pool_of(group, system.root.lv))
+
+
+def choose_room(
+    host: Host, machine: Machine, system: InstalledSystem, run: str, expected_bytes: int
+) -> ElsewhereStore:
+    """Where the twins of `run` have their copies on the machine itself (`works_on_a_copy`)."""
+    return choose_btrfs.store_in(host, _group(machine, system), system, run, expected_bytes).copies
+
+
+def choose_history(host: Host, machine: Machine, group: str) -> History:
+    """What carries the machine's history in the group of that name. Raises Refused where there is none."""
+    found = machine.group(group)
+    if found is None:
+        raise Refused((f"The volume group {group} was not found.",))
+    if machine.vg(group) is None:
+        return choose_btrfs.history_in(host, found)
+    return StateVolume(host, group, lvm_config(every_pv(machine)))
 
 
 def every_pv(machine: Machine) -> tuple[str, ...]:
@@ -179,7 +221,7 @@ def every_pv(machine: Machine) -> tuple[str, ...]:
 
 
 def _group(machine: Machine, system: InstalledSystem) -> VolumeGroup:
-    group = machine.vg(system.root.vg)
+    group = machine.group(system.root.group)
     assert group is not None  # why_no_store has looked
     return group
 

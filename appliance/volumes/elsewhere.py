@@ -21,7 +21,6 @@ from appliance.model.plan import FULL
 from appliance.probe.mappings import Mapping
 from appliance.volumes.base import Headroom, Snapshot, SnapshotRole, nobody_writes
 from appliance.volumes.cow import CHUNK, SECTOR, CowUse, parse_uses
-from appliance.volumes.file_room import FileRoom
 from appliance.volumes.overlay import SUFFIX, Overlay, windows
 from appliance.volumes.thick_room import OVERLAY_LEAST
 
@@ -62,6 +61,38 @@ def apart(size: int) -> int:
 def free_bytes(size: int) -> int:
     """Bytes that may be written to the root in a room of `size` bytes before the twin is paused. Pure."""
     return int((size - apart(size)) * FULL / 100)
+
+
+class Room(Protocol):
+    """Bytes for the copies of one run, as one device. Every method may be called twice."""
+
+    @property
+    def name(self) -> str:
+        """Of its device-mapper device."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def folder(self) -> Path:
+        """Where small files can lie that say what there is; gone with the room."""
+
+    @property
+    def called(self) -> str:
+        """What a person calls it."""
+
+    def make(self, tell: Callable[[int, int], None]) -> None:
+        """Take all of it, with nothing in it. `tell`: bytes done, bytes in all. Raises OutOfSpace."""
+
+    def made(self) -> bool: ...
+
+    def up(self) -> str:
+        """The device's path."""
+
+    def down(self) -> None:
+        """CommandFailed where it is in use."""
+
+    def remove(self) -> None: ...
 
 
 class Below(Protocol):
@@ -135,7 +166,7 @@ class ElsewhereStore:
     host: Host
     run: str
     view: Below
-    room: FileRoom
+    room: Room
     spare: int = 0
     part: tuple[str, ...] = ()
 
@@ -148,7 +179,7 @@ class ElsewhereStore:
 
     def headroom(self) -> Headroom:
         return Headroom(
-            pool=str(self.room.place.at),
+            pool=self.room.called,
             data_size=self.room.size,
             data_percent=self.fullest(),
             metadata_size=0,
@@ -193,7 +224,7 @@ class ElsewhereStore:
         if snapshot.role is not SnapshotRole.BASE:
             self._blank(snapshot)
         self._marker(snapshot.lv, snapshot.role).touch()
-        sync_folder(self.room.place.folder)
+        sync_folder(self.room.folder)
 
     def activate(self, snapshot: Snapshot) -> str:
         self._require(snapshot)
@@ -305,7 +336,7 @@ class ElsewhereStore:
         return {name: use for name, use in found.items() if name.startswith(prefix_of(self.run))}
 
     def _marker(self, lv: str, role: SnapshotRole) -> Path:
-        return self.room.place.folder / f"{lv}.{role.value}"
+        return self.room.folder / f"{lv}.{role.value}"
 
     def _role(self, snapshot: Snapshot) -> SnapshotRole | None:
         """What there is of that name; None for nothing. Raises TwinFailed for another run's."""
@@ -319,7 +350,7 @@ class ElsewhereStore:
 
     def _becomes(self, was: Snapshot, becomes: Snapshot) -> None:
         self._marker(was.lv, was.role).rename(self._marker(becomes.lv, becomes.role))
-        sync_folder(self.room.place.folder)
+        sync_folder(self.room.folder)
 
     def _not_that(self, snapshot: Snapshot) -> TwinFailed:
         return TwinFailed(f"{snapshot.lv} can not be the {snapshot.role.value} of {snapshot.run} here.")

@@ -83,6 +83,14 @@ class FileRoom:
         return mapper.node(self.name)
 
     @property
+    def folder(self) -> Path:
+        return self.place.folder
+
+    @property
+    def called(self) -> str:
+        return str(self.place.at)
+
+    @property
     def pieces(self) -> tuple[tuple[Path, int], ...]:
         """Files and their lengths in bytes."""
         starts = range(0, self.size, PIECE)

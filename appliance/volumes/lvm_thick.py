@@ -172,6 +172,9 @@ class LvmThickStore(ThickVolumes):
             self._lvm("lvchange", "-an", self.path(row.name))
             self.deactivate_installed(snapshot.origin)
 
+    def options_installed(self, lv: str) -> tuple[str, ...]:
+        return ()
+
     def deactivate_installed(self, lv: str) -> None:
         row = self._row(lv)
         if row is not None:

@@ -160,6 +160,9 @@ class LvmThinStore(ThinPool):
         self._lvm("lvchange", "-ay", "-K", f"{self.group.name}/{lv}")
         return mapper_path(self.group.name, lv)
 
+    def options_installed(self, lv: str) -> tuple[str, ...]:
+        return ()
+
     def deactivate_installed(self, lv: str) -> None:
         row = self._row(lv)
         if row is not None and row.active:

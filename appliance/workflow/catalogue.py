@@ -233,7 +233,7 @@ def drift(host: Host, ground: Ground) -> tuple[str, ...]:
         return ()
     whose = "volumes" if len(bases) > 1 else "volume"
     return (
-        f"The old system has run since the snapshot ({written >> 10} KiB of its {whose} differ): "
+        f"The old system has run since the snapshot (at least {written >> 10} KiB of its {whose} differ): "
         "rehearse again, or what it did since would be lost.",
     )
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from appliance.boot.base import BootState, LoaderView
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import LogicalVolume, Machine, Volume, VolumeGroup, mapper_path
+from appliance.model.machine import LogicalVolume, Machine, Volume, VolumeGroup, root_called
 from appliance.model.standing import Standing
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import Snapshot, SnapshotRole
@@ -64,8 +64,8 @@ def tag_value(lv: LogicalVolume, name: str) -> str:
 
 def descend(machine: Machine, view: LoaderView | None, records: tuple[RunRecord, ...]) -> Descent:
     """Put the lineage together; `view` is None where /boot has nothing of ours or could not be read."""
-    nodes = [_plain(system.root, view) for system in machine.systems if not system.root.vg]
-    for group in machine.volume_groups:
+    nodes = [_plain(system.root, view) for system in machine.systems if not system.root.group]
+    for group in machine.groups:
         nodes += _group_nodes(machine, group, view, {r.run: r for r in records})
     known = {node.run for node in nodes}
     gone = [r for r in records if r.run not in known]
@@ -93,11 +93,11 @@ def _group_nodes(
     machine: Machine, group: VolumeGroup, view: LoaderView | None, records: dict[str, RunRecord]
 ) -> list[Node]:
     """Installed roots first, then one node a run, oldest first."""
-    roots = {s.root.lv for s in machine.systems if s.root.vg == group.name}
+    roots = {s.root.member for s in machine.systems if s.root.group == group.name}
     nodes = []
     for lv in group.lvs:
         if lv.name in roots and "twinboot" not in lv.tags:
-            nodes.append(_marked(Node(volume=lv.name, state=None), _names(group.name, lv.name), view))
+            nodes.append(_marked(Node(volume=lv.name, state=None), _names(group, lv.name), view))
     runs: dict[str, dict[str, LogicalVolume]] = {}
     for lv in group.lvs:
         if run := tag_value(lv, "run"):
@@ -105,7 +105,7 @@ def _group_nodes(
     for run, by_role in sorted(runs.items(), key=lambda item: _number(item[0])):
         volume = next((by_role[role] for role in SHOWN if role in by_role), None)
         if volume is not None:
-            nodes.append(_run_node(run, volume, by_role, group.name, view, records.get(run)))
+            nodes.append(_run_node(run, volume, by_role, group, view, records.get(run)))
     if any(n.state is State.KEPT for n in nodes):
         nodes = [replace(n, state=State.FALLBACK) if n.state is None else n for n in nodes]
     return nodes
@@ -115,7 +115,7 @@ def _run_node(
     run: str,
     volume: LogicalVolume,
     by_role: dict[str, LogicalVolume],
-    vg: str,
+    group: VolumeGroup,
     view: LoaderView | None,
     record: RunRecord | None,
 ) -> Node:
@@ -130,7 +130,7 @@ def _run_node(
         state = State.FAILED
     if view is not None and view.whose == run:
         state = STATES.get(view.state, state)
-    elif view is not None and mapper_path(vg, volume.name) in _kept_before(view):
+    elif view is not None and root_called(group, volume.name) in _kept_before(view):
         state = State.KEPT
     base = by_role.get("base")
     node = Node(
@@ -144,7 +144,7 @@ def _run_node(
         retire_on=record.retire_on if record else "",
         finding=record.finding if record else "",
     )
-    return _marked(node, _names(vg, node.volume), view)
+    return _marked(node, _names(group, node.volume), view)
 
 
 def _kept_before(view: LoaderView) -> frozenset[str]:
@@ -182,8 +182,8 @@ def _thrown_away(record: RunRecord) -> Node:
     )
 
 
-def _names(vg: str, lv: str) -> frozenset[str]:
-    return frozenset({mapper_path(vg, lv)})
+def _names(group: VolumeGroup, lv: str) -> frozenset[str]:
+    return frozenset({root_called(group, lv)})
 
 
 def _marked(node: Node, names: frozenset[str], view: LoaderView | None) -> Node:
@@ -230,7 +230,7 @@ def _notices(view: LoaderView | None) -> tuple[str, ...]:
 def _data_notices(machine: Machine) -> tuple[str, ...]:
     """What a roll back with data left: where the data of until then is, and that it stayed where it did."""
     notices = []
-    for group in machine.volume_groups:
+    for group in machine.groups:
         tagged = (read_tags(group.name, lv.name, lv.tags) for lv in group.lvs)
         ours = [found for found in tagged if found is not None]
         safe = {(s.run, s.origin): s for s in ours if s.role is SnapshotRole.SAFETY}

@@ -111,7 +111,8 @@ def _shown(
     """A volume of ours, mounted to be read."""
     device, kind = store.activate(snapshot), fstype or ground.system.root.fstype
     try:
-        with mounted_readonly(host, device, kind, ground.work.scratch / "loss" / name) as root:
+        at, part = ground.work.scratch / "loss" / name, store.options(snapshot)
+        with mounted_readonly(host, device, kind, at, part) as root:
             yield root
     finally:
         store.deactivate(snapshot)

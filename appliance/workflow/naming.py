@@ -16,7 +16,7 @@ OURS = re.compile(r"-tb\d+$")
 
 def next_run(machine: Machine, vg: str, lineage: Lineage) -> str:
     """The next free run name, "tb1" on an untouched machine; a remembered number is not used again."""
-    group = machine.vg(vg)
+    group = machine.group(vg)
     tags = {tag for lv in (group.lvs if group else ()) for tag in lv.tags}
     names = {tag.removeprefix("twinboot.run=") for tag in tags} | {node.run for node in lineage.nodes}
     used = [int(name.removeprefix("tb")) for name in names if re.fullmatch(r"tb\d+", name)]
@@ -30,7 +30,7 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
     data = [OURS.sub("", v.lv) for v in system.data if v.lv]
     return Names(
         run=run,
-        vg=system.root.vg,
+        vg=system.root.group,
         base=f"{stem}-{run}-base",
         work=trial if one else f"{stem}-{run}-work",
         sealed=trial if one else f"{stem}-{run}-sealed",

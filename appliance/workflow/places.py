@@ -16,10 +16,9 @@ from appliance.model.machine import Machine
 from appliance.model.plan import Plan
 from appliance.model.standing import DoneAct, PoolSample
 from appliance.model.verdict import Verdict
-from appliance.probe.lvm import lvm_config
-from appliance.volumes.choose import every_pv
+from appliance.volumes.choose import choose_history
 from appliance.volumes.file_room import FOLDER as COPIES
-from appliance.volumes.state import NAME, StateVolume
+from appliance.volumes.state import NAME, History
 from appliance.workflow.descent import RunRecord
 from appliance.workflow.journal import Journal, Record, peek
 from appliance.workflow.standing import history, note_pools, noted_pools
@@ -32,7 +31,7 @@ OTHER_WAYS = (
 )
 LAST_ROOM = 1 << 20
 """Bytes of the history that no new run begins to take: plan, journal and report of some acts."""
-_OF_A_RUN = re.compile(r"boot\Z|tb\d+\Z")
+_OF_A_RUN = re.compile(r"boot\Z|btrfs\Z|tb\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,12 @@ class Places:
         there = self.in_memory / run
         return there if there.is_dir() else self.runs / run
 
-    def volume(self, host: Host, machine: Machine, vg: str) -> StateVolume:
-        return StateVolume(host, vg, lvm_config(every_pv(machine)))
+    def volume(self, host: Host, machine: Machine, vg: str) -> History:
+        return choose_history(host, machine, vg)
 
     def keeper(self, machine: Machine) -> str:
-        """The volume group that holds a state volume of ours, empty where none does."""
-        return next((g.name for g in machine.volume_groups if g.lv(NAME) is not None), "")
+        """The group that holds a history of ours, empty where none does."""
+        return next((g.name for g in machine.groups if g.lv(NAME) is not None), "")
 
     def mount(self, host: Host, machine: Machine) -> bool:
         """Bring the history up where the machine has one; false where it has none."""

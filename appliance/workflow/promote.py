@@ -7,11 +7,11 @@ import datetime
 from appliance.boot.base import BootLoader, BootState, LoaderView, LoaderWords
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, VolumeGroup, mapper_path
+from appliance.model.machine import SUBVOLUME, Machine, VolumeGroup
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import SnapshotRole
-from appliance.volumes.choose import hidden_until_shown
+from appliance.volumes.choose import hidden_until_shown, works_on_a_copy
 from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back
 from appliance.workflow.retirement import Retirement, first_names, plan_retirement
@@ -53,9 +53,9 @@ def build_plan(
     system has run since the snapshot, that the data can not go back.
     """
     node = lineage.node(request.run)
-    group = machine.vg(rehearsed.names.vg)
+    group = machine.group(rehearsed.names.vg)
     if group is None:
-        raise Refused((f"The volume group {rehearsed.names.vg} was not found.",))
+        raise Refused((f"The volume group {rehearsed.names.vg} of {request.run} was not found.",))
     going = plan_retirement(group, rehearsed.names, view)
     warned = warnings(request, verdict, rehearsed, group, going)
     if request.verb in (Verb.PROMOTE, Verb.ROLLBACK) and machine.encrypted_under(group):
@@ -109,8 +109,16 @@ def refusals(
         case Verb.KEEP if not _is_date(request.retire_on):
             return (f'"{request.retire_on}" is no date like 2026-12-31.',)
         case Verb.RETIRE:
-            return (*why_not_retire(rehearsed.names, view), *_why_not_while_pending(request, state, theirs))
+            return (
+                *_why_not_retire(machine, rehearsed, view),
+                *_why_not_while_pending(request, state, theirs),
+            )
     return ()
+
+
+def _why_not_retire(machine: Machine, rehearsed: Plan, view: LoaderView | None) -> tuple[str, ...]:
+    group = machine.group(rehearsed.names.vg)
+    return why_not_retire(group, rehearsed.names, view) if group is not None else ()
 
 
 def _is_date(text: str) -> bool:
@@ -187,12 +195,14 @@ def warnings(
 
 
 def _held_by_the_old(rehearsed: Plan, group: VolumeGroup) -> str:
-    name = f"{group.name}/{rehearsed.system.root.lv}"
+    name = f"{group.name}/{rehearsed.system.root.member}"
     if rehearsed.names.sealed_is_trial:
         return (
             f"The old system, {name}, lies under the kept one until it is retired. Until then its room is "
             "not free, and what the kept system writes is slower."
         )
+    if works_on_a_copy(rehearsed.system):
+        return f"The old system, {name}, holds its part of the file system until it is retired."
     old = (group.lv(v.lv) for v in rehearsed.system.volume_set)
     used = sum(int(lv.size * lv.data_percent / 100) for lv in old if lv is not None)
     return f"The old system, {name}, holds up to {used >> 20} MiB of the pool until it is retired."
@@ -260,7 +270,7 @@ def _hide(rehearsed: Plan, view: LoaderView | None) -> tuple[PlannedStep, ...]:
     names = rehearsed.names
     if not hidden_until_shown(rehearsed.system) or view is None or view.own is None:
         return ()
-    if view.own.root == mapper_path(names.vg, names.trial):
+    if view.own.root == rehearsed.system.root.root_called(names.trial):
         return ()
     flag = "one flag of {}/{}: the machine's own start leaves it down"
     title = "Let the machine's own start leave the trial volume down"
@@ -351,4 +361,6 @@ def _one_write(step: str, title: str, *what: str) -> PlannedStep:
 
 def _size(group: VolumeGroup, name: str) -> str:
     lv = group.lv(name)
+    if lv is not None and lv.segtype == SUBVOLUME:
+        return SUBVOLUME
     return f"{lv.size >> 20} MiB" if lv is not None else "gone"

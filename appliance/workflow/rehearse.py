@@ -17,7 +17,7 @@ from appliance.model.plan import (
     fingerprint,
     not_packages,
 )
-from appliance.volumes.choose import lacking_bytes, one_volume, snapshots_in, why_no_store
+from appliance.volumes.choose import lacking_bytes, one_volume, snapshots_in, why_no_store, works_on_a_copy
 from appliance.workflow import elsewhere
 from appliance.workflow.elsewhere import Offer
 from appliance.workflow.naming import choose_names, next_run, throw_away_names
@@ -38,6 +38,10 @@ FILES_REMAIN = "files of ours remain there, none on this machine; the next start
 THIS_WAY = (
     "Rehearse only (O on the console, or --rehearse-only --store with one of {words}): the copy lies there, "
     "nothing is written to this machine, and nothing can be promoted."
+)
+DATA_BESIDE = (
+    "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch writes "
+    "there is not looked at, no safety snapshot is taken of it, and going back leaves it as it is then."
 )
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",
@@ -74,7 +78,7 @@ def build_plan(
         raise without_room(machine, system, expected, (*reasons, *nowhere), warnings, () if only else offers)
     if reasons:
         raise Refused(reasons, warnings)
-    run = next_run(machine, system.root.vg, lineage)
+    run = next_run(machine, system.root.group, lineage)
     made = Plan(
         request=request,
         names=throw_away_names(system, run) if request.rehearse_only else choose_names(system, run),
@@ -109,7 +113,11 @@ def without_room(
 
 def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """What does not stand in the way and is to be read before starting, as sentences."""
-    return tuple(t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses)
+    found = [t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses]
+    beside = [v.target for v in system.data if works_on_a_copy(system) and v.device == system.root.device]
+    if beside:
+        found.append(DATA_BESIDE.format(places=", ".join(beside)))
+    return tuple(found)
 
 
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
@@ -190,6 +198,7 @@ def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """From a machine at rest to its snapshot: the same for every run that makes one."""
     where = snapshots_in(system)
     return (
+        *((make_copies_room(),) if works_on_a_copy(system) else ()),
         PlannedStep(id="space", title="Check space", weight=5),
         take_fingerprints(),
         PlannedStep(
@@ -199,6 +208,12 @@ def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
             writes=(Write(what=f"add snapshot volumes to {where} (no copy)", if_cut=OURS_REMAIN),),
         ),
     )
+
+
+def make_copies_room() -> PlannedStep:
+    """Where the twins write to copies over the root's file system."""
+    taken = Write(what="add a file to the root's file system, for the twin to write to", if_cut=OURS_REMAIN)
+    return PlannedStep(id="make-room", title="Make room for the twin's copy", weight=10, writes=(taken,))
 
 
 def take_fingerprints() -> PlannedStep:
@@ -234,6 +249,8 @@ def ending(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """From a twin that was tested to its verdict: the same for every run that makes one."""
     sealed = "add the sealed snapshot, read-only"
     trial = "add the trial volume, a writable snapshot of the sealed one"
+    if works_on_a_copy(system):
+        sealed = "describe the difference in the room of the copy; it comes home as the sealed snapshot"
     if one_volume(system):
         sealed = "the twin's volume becomes the sealed one, read-only"
         trial = "the sealed volume becomes the trial volume"

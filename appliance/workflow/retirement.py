@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from appliance.boot.base import BootState, LoaderView
-from appliance.model.machine import LogicalVolume, VolumeGroup, mapper_path
+from appliance.model.machine import LogicalVolume, VolumeGroup, root_called
 from appliance.model.plan import Names
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.tags import read_tags
@@ -66,11 +66,11 @@ def is_kept(names: Names, view: LoaderView | None) -> bool:
     return view.state in (BootState.KEPT, BootState.SETTLING)
 
 
-def why_not(names: Names, view: LoaderView | None) -> tuple[str, ...]:
+def why_not(group: VolumeGroup, names: Names, view: LoaderView | None) -> tuple[str, ...]:
     """Sentences on why the run's volumes are still needed."""
     if view is None or is_kept(names, view):
         return ()
-    volume = mapper_path(names.vg, names.trial)
+    volume = root_called(group, names.trial)
     reasons = []
     if view.next_boot is not None and view.next_boot.root == volume:
         reasons.append(f"{names.run} is what this machine boots next: roll back first.")

@@ -65,6 +65,7 @@ NO_TROUBLE_ELSEWHERE = OF_THE_STORE | {
     "pool-metadata-full",
     "no-state-room",
     "boot-in-root",
+    "btrfs-log",
 }
 """Troubles of the probe that are none where the copy lies elsewhere and nothing is ever promoted."""
 

@@ -17,7 +17,7 @@ def choose_system(machine: Machine, request: Request, lineage: Lineage) -> Insta
             raise Refused((f"There is no installed system {request.system} here; found: {known}.",))
         return named
     passive = {n.volume for n in lineage.nodes if n.state is not None and n.state is not State.KEPT}
-    able = [s for s in machine.systems if s.root.lv not in passive]
+    able = [s for s in machine.systems if s.root.member not in passive]
     if not able:
         raise Refused(("No installed Linux system was found on this machine's disks.",))
     if len(able) > 1:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from appliance.boot.base import BootState, LoaderView
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
-from appliance.model.machine import InstalledSystem, LogicalVolume, Machine, VolumeGroup, mapper_path
+from appliance.model.machine import (
+    SUBVOLUME,
+    InstalledSystem,
+    LogicalVolume,
+    Machine,
+    VolumeGroup,
+    root_called,
+)
 from appliance.model.plan import Plan, PlannedStep, Request, Write, fingerprint
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.state import NAME, SIZE
@@ -19,7 +26,7 @@ PUT_BACK = "grub.cfg and kernels are put back where a keep had begun; nothing el
 
 def group_of(machine: Machine) -> VolumeGroup:
     """The volume group with volumes of ours. Raises Refused where there is none, or more than one."""
-    found = [g for g in machine.volume_groups if any(OURS in lv.tags for lv in g.lvs)]
+    found = [g for g in machine.groups if any(OURS in lv.tags for lv in g.lvs)]
     if not found:
         raise Refused(("There is nothing of Twinboot on this machine's disks.",))
     if len(found) > 1:
@@ -31,7 +38,7 @@ def group_of(machine: Machine) -> VolumeGroup:
 def system_of(machine: Machine, group: VolumeGroup) -> InstalledSystem:
     """The installed system that stays. Raises Refused where the group holds none but ours."""
     for system in machine.systems:
-        lv = group.lv(system.root.lv) if system.root.vg == group.name else None
+        lv = group.lv(system.root.member) if system.root.group == group.name else None
         if lv is not None and OURS not in lv.tags:
             return system
     raise Refused(
@@ -79,7 +86,7 @@ def why_not(group: VolumeGroup, view: LoaderView | None) -> tuple[str, ...]:
     decided = view.state in (BootState.ARMED, BootState.TRIAL, BootState.ROLLED_BACK)
     after = view.fallback if decided else view.own
     for lv in group.lvs:
-        if OURS in lv.tags and after is not None and after.root == mapper_path(group.name, lv.name):
+        if OURS in lv.tags and after is not None and after.root == root_called(group, lv.name):
             return (
                 f"{group.name}/{lv.name} is the system this machine goes back to: retire the old one first.",
             )
@@ -102,13 +109,17 @@ def _roles(group: VolumeGroup) -> tuple[tuple[LogicalVolume, SnapshotRole], ...]
     return tuple((lv, tags.role) for lv, tags in tagged if tags is not None)
 
 
+def _size(lv: LogicalVolume) -> str:
+    return lv.segtype if lv.segtype == SUBVOLUME else f"{lv.size >> 20} MiB"
+
+
 def planned_steps(
     group: VolumeGroup, going: tuple[LogicalVolume, ...], view: LoaderView | None
 ) -> tuple[PlannedStep, ...]:
     """Out of /boot first: from then on nothing leads to the volumes, and a cut start goes on deleting."""
     boot = Write(what=f"remove /boot/twinboot and custom.cfg; {PUT_BACK}", if_cut=OLD_BOOTS)
     deletions = tuple(
-        Write(what=f"delete {group.name}/{lv.name} ({lv.size >> 20} MiB)", if_cut=GOES_ON) for lv in going
+        Write(what=f"delete {group.name}/{lv.name} ({_size(lv)})", if_cut=GOES_ON) for lv in going
     )
     history = Write(what=f"delete {group.name}/{NAME} ({SIZE >> 20} MiB): the history", if_cut=GOES_ON)
     kept = group.lv(NAME) is not None

@@ -19,6 +19,9 @@ def ways_to_room(machine: Machine, system: InstalledSystem, lacking: int) -> tup
     What gives less than that is named as well, since two of them may do.
     """
     group = machine.vg(system.root.vg)
+    held = system.of_subvolumes
+    if held is not None and lacking > 0:
+        return (*_runs(held), *_in_the_file_system(held, lacking))
     if group is None or lacking <= 0:
         return ()
     found = (
@@ -40,10 +43,19 @@ def _runs(group: VolumeGroup) -> Iterator[str]:
     runs = {t.removeprefix("twinboot.run=") for lv in ours for t in lv.tags if t.startswith("twinboot.run=")}
     for run in sorted(runs):
         size = sum(lv.size for lv in ours if f"twinboot.run={run}" in lv.tags)
+        hold = f"up to {size // MIB} MiB" if size else "a part"  # a subvolume has no size of its own
         yield (
-            f"Retire {run}: its volumes hold up to {size // MIB} MiB of {group.name}. Price: what it tested "
+            f"Retire {run}: its volumes hold {hold} of {group.name}. Price: what it tested "
             "can not be promoted any more, or where it was kept, there is no way back to the old system."
         )
+
+
+def _in_the_file_system(group: VolumeGroup, lacking: int) -> Iterator[str]:
+    device = group.pvs[0].path
+    yield (
+        f"Delete files or snapshots of your own in the btrfs on {device}: {-(-lacking // MIB)} MiB more must "
+        "be free there. Price: what was in them; look first."
+    )
 
 
 def _swap(group: VolumeGroup, system: InstalledSystem, lacking: int) -> Iterator[str]:

@@ -61,6 +61,11 @@ class PlayedMapper:
                 lines.append(f"{name}: 0 {words[1]} snapshot {told}\n")
         return "".join(lines) or "No devices found\n"
 
+    def _table(self, *_: object) -> str:
+        """As the kernel says it: loops by their numbers."""
+        lines = (f"{name}: {table.replace('/dev/loop', '7:')}\n" for name, table in self.devices.items())
+        return "".join(lines) or "No devices found\n"
+
     def _create(self, argv: list[str], command: Command) -> str:
         name, table = argv[-1], command.stdin.decode().strip()
         _, length, kind, *words = table.split()

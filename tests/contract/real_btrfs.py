@@ -45,6 +45,7 @@ class BtrfsBench:
     folder: Path
     loop: str
     vg: str = "btrfs"
+    counts: bool = False
     one_volume: bool = False
     with_origin: bool = True
     apart: frozenset[SnapshotRole] = field(default=COPIES)
@@ -56,7 +57,7 @@ class BtrfsBench:
             self._with(lv, lambda at: write(str(at / "data"), block, BLOCK))
 
     def content(self, lv: str) -> object:
-        if (self.store.copies.room.place.folder / f"{lv}.{RUN}.described").exists():
+        if (self.store.copies.room.folder / f"{lv}.{RUN}.described").exists():
             self.store.activate(Snapshot(self.vg, lv, "", RUN, SnapshotRole.SEALED))
         return self._with(lv, tree)
 
@@ -77,7 +78,7 @@ class BtrfsBench:
         return mapper.node(f"{prefix_of(RUN)}{lv}{SUFFIX}")
 
     def _copies(self) -> set[str]:
-        files = self.store.copies.room.place.folder.iterdir()
+        files = self.store.copies.room.folder.iterdir()
         ends = {role.value for role in COPIES}
         return {p.stem for p in files if p.suffix.removeprefix(".") in ends}
 

@@ -57,7 +57,12 @@ class RehearsalBench(Protocol):
 
 
 class Bench(RehearsalBench, Protocol):
-    """One whose store keeps what it makes on the machine."""
+    """One whose store keeps what it makes on the machine.
+
+    `counts`: it says how many blocks the old system wrote, not only that it wrote some.
+    """
+
+    counts: bool
 
     @property
     def store(self) -> SnapshotStore: ...
@@ -81,6 +86,7 @@ class FakeThinBench:
 
     lvm: FakeLvm
     store: LvmThinStore
+    counts: bool = True
     vg: str = "vg0"
     one_volume: bool = False
     with_origin: bool = False
@@ -138,6 +144,7 @@ class FakeThickBench:
 
     lvm: FakeThickLvm
     store: LvmThickStore
+    counts: bool = True
     vg: str = "vg0"
     one_volume: bool = True
     with_origin: bool = True
@@ -204,7 +211,7 @@ class FakeElsewhereBench:
         return dict(self.host.blocks) if lv == "root" else self.host.read(self._over(lv))
 
     def names(self) -> set[str]:
-        files = (p for p in self.store.room.place.folder.iterdir() if not p.name.startswith("room."))
+        files = (p for p in self.store.room.folder.iterdir() if not p.name.startswith("room."))
         return {"root", *(p.stem for p in files)}
 
     def active(self) -> set[str]:

@@ -108,7 +108,8 @@ def test_what_the_old_system_wrote_is_seen(bench: Bench) -> None:
     changed = bench.store.changed_since("root", _base(bench))
     assert changed and changed.bytes == changed.block
     bench.write("root", 77)
-    assert bench.store.changed_since("root", _base(bench)).bytes == 2 * changed.block
+    twice = bench.store.changed_since("root", _base(bench))
+    assert twice.bytes == (2 if bench.counts else 1) * changed.block
 
 
 def test_changed_since_can_be_asked_again_after_being_cut_short(bench: Bench) -> None:

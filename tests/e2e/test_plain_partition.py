@@ -14,7 +14,7 @@ from tests.e2e.test_no_room import LEFT, STICK, rehearse_only, unchanged
 from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, played, stick_with_shell
 from tests.lab.console import Answer
-from tests.lab.installed import BTRFS, PLAIN, PLAIN_BTRFS, InstalledSystem, SystemSpec, installed_system
+from tests.lab.installed import BTRFS, PLAIN, SMALL_BTRFS, InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.stick import fetch
 
@@ -35,7 +35,7 @@ class Rehearsed:
     promote: Answer
 
 
-@pytest.fixture(scope="module", params=[PLAIN, PLAIN_BTRFS], ids=["ext4", "btrfs"])
+@pytest.fixture(scope="module", params=[PLAIN, SMALL_BTRFS], ids=["ext4", "btrfs"])
 def rehearsed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rehearsed]:
@@ -86,7 +86,8 @@ def test_the_verdict_is_full_and_says_that_there_is_nothing_to_promote(rehearsed
     assert (verdict["result"], verdict["seal"], verdict["proof_boot"]) == ("PASS", "frozen", False)
     assert verdict["rehearsed_only"] == "the stick"
     assert verdict["ways"] == []
-    root, _ = PLAIN.devices
+    btrfs = rehearsed.system.spec.root_fs == BTRFS
+    root = PLAIN.devices[0] + ("[/@rootfs]" if btrfs else "")
     assert verdict["control"]["root"] == verdict["patched"]["root"] == root
     assert [p["name"] for p in verdict["packages"]] == ["ledger"]
     assert any(f["path"].endswith("ledger") and f["kind"] == "package" for f in verdict["files"])

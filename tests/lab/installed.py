@@ -138,8 +138,12 @@ PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
 """Root and swap as partitions, without LVM; room on the disk for a second root beside them."""
 
 
-PLAIN_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0, root_fs=BTRFS)
-"""The same with a root of btrfs, in the subvolume that Debian's installer makes."""
+PLAIN_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=4096, srv=0, root_fs=BTRFS)
+"""A root of btrfs with room, in the subvolume that Debian's installer makes, and /home in one beside it."""
+
+
+SMALL_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0, root_fs=BTRFS)
+"""The same without the room for a copy that could be promoted."""
 
 
 ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
@@ -162,6 +166,9 @@ class InstalledSystem:
 
 FS_TOOLS: dict[str, tuple[str, ...]] = {EXT4: (), XFS: ("xfsprogs",), BTRFS: ("btrfs-progs",)}
 FS_OPTIONS = {XFS: "defaults", BTRFS: "defaults,subvol=@rootfs"}
+HOME_OPTIONS = "defaults,subvol=@home"
+LETTER = "home/letter"
+"""A file in /home, which is no part of the system: nothing that Twinboot does may touch it."""
 SOURCES = ("installed.py", "installer.py", "firmware.py")
 
 
@@ -288,8 +295,13 @@ def _root_of(tree: Path, fs: str) -> None:
     """The root's line in fstab, as Debian's installer writes it for `fs`."""
     fstab = tree / "etc/fstab"
     old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} {FS_OPTIONS[fs]:<15} 0       0"
-    assert old in fstab.read_text()
-    fstab.write_text(fstab.read_text().replace(old, new))
+    text = fstab.read_text()
+    (root,) = (line for line in text.splitlines(keepends=True) if old in line)
+    lines = root.replace(old, new)
+    if fs == BTRFS:
+        lines += f"{root.split()[0]} /home {fs} {HOME_OPTIONS} 0 0\n"
+        (tree / LETTER).write_text("theirs\n")
+    fstab.write_text(text.replace(root, lines))
 
 
 def _beside(tree: Path, spec: SystemSpec) -> None:

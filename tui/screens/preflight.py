@@ -110,7 +110,7 @@ def _name_lines(plan: Plan) -> list[Line]:
         root = plan.system.root.place
         rows = [pair("Copy", f"of {root}, {size(plan.copy_bytes)} on {plan.pool}, thrown away after")]
         return [*rows, pair("Twin", f"VM {names.domain or names.run}")]
-    rows = [pair("Snapshot", f"{names.vg}/{names.base} of {plan.system.root.vg}/{plan.system.root.lv}")]
+    rows = [pair("Snapshot", f"{names.vg}/{names.base} of {plan.system.root.place}")]
     rows.append(pair("Twin", f"{names.vg}/{names.work}, VM {names.domain or names.run}"))
     rows.append(pair("Sealed", f"{names.vg}/{names.sealed} when the tests are done"))
     rows += [

@@ -17,7 +17,6 @@ from appliance.host.files import mounted, mounted_readonly
 from appliance.host.run import Host
 from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
-from appliance.model.machine import mapper_path
 from appliance.model.plan import PlannedStep, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context, Step
@@ -51,10 +50,10 @@ def loader_of(ground: Ground, host: Host) -> BootLoader:
 def trial_root(host: Host, ground: Ground) -> Iterator[Path]:
     """The trial volume, mounted to read from."""
     store, trial = ground.store(host), ground.snapshot(SnapshotRole.TRIAL)
-    device = store.activate(trial)
+    device, here = store.activate(trial), ground.work.scratch / "trial"
     try:
         with (
-            mounted_readonly(host, device, ground.system.root.fstype, ground.work.scratch / "trial") as root,
+            mounted_readonly(host, device, ground.system.root.fstype, here, store.options(trial)) as root,
             beneath(host, ground, SnapshotRole.TRIAL, root),
         ):
             yield root
@@ -68,8 +67,8 @@ def staged_system(ground: Ground, root: Path, *extra: str) -> StagedSystem:
     return StagedSystem(
         run=ground.names.run,
         title=f"{system.os_name} {system.os_version}, patched in {ground.names.run}",
-        root=ground.trial_device,
-        old_root=mapper_path(system.root.vg, system.root.lv),
+        root=ground.trial_called,
+        old_root=ground.old_called,
         artifacts=find_artifacts(root, boot_files_in(ground, root)),
         machine_esp=system.esp.fsuuid if system.esp else "",
         efi_loader=grub_path(system.loader.efi_path),
@@ -84,7 +83,9 @@ class CheckStill(OnGround):
     def do(self, ctx: Context) -> None:
         written = sum(changed.bytes for _, changed in self.ground.changed(ctx.host))
         if written:
-            raise Refused((f"The old system has run since ({written >> 10} KiB differ): rehearse again.",))
+            raise Refused(
+                (f"The old system has run since (at least {written >> 10} KiB differ): rehearse again.",)
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class Hide(OnGround):
             return True
         boot = open_boot(ctx.host, self.ground.boot_place())
         own = loader_of(self.ground, ctx.host).view(boot).own
-        return own is None or own.root == self.ground.trial_device
+        return own is None or own.root == self.ground.trial_called
 
     def do(self, ctx: Context) -> None:
         for trial in self.ground.whole_set(SnapshotRole.TRIAL):

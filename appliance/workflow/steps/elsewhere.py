@@ -1,4 +1,4 @@
-"""A copy that lies elsewhere than on the machine: its room made before all else, thrown away at the end."""
+"""Copies for the twins: their room is made before all else; one only rehearsed is thrown away at the end."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class MakeRoom(OnGround):
             left = passed * (total - done) / done if done else -1.0
             ctx.tell(Progress(step=self.plan.id, done=done / MIB, total=total / MIB, unit="MiB", left=left))
 
-        self.ground.elsewhere(ctx.host).make_room(tell)
-        size = self.ground.whole.copy_bytes // MIB
+        store = self.ground.room(ctx.host)
+        store.make_room(tell)
+        size = store.room.size // MIB
         ctx.tell(Line(source="run", text=f"{size} MiB for the copy on {self.ground.whole.pool}"))
 
     def undo(self, ctx: Context) -> None:
-        self.ground.elsewhere(ctx.host).remove_room()
+        self.ground.room(ctx.host).remove_room()
 
 
 @dataclass(frozen=True, slots=True)

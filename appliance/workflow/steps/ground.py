@@ -12,6 +12,7 @@ from appliance.boot import choose
 from appliance.boot.base import BootPlace
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
+from appliance.model.groups import subvolume_path
 from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
 from appliance.volumes.base import (
@@ -23,7 +24,7 @@ from appliance.volumes.base import (
     SnapshotRole,
     SnapshotStore,
 )
-from appliance.volumes.choose import choose_elsewhere, choose_store
+from appliance.volumes.choose import choose_elsewhere, choose_room, choose_store
 from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
 from appliance.workflow.runner import Context
@@ -42,9 +43,11 @@ def standing_on(system: InstalledSystem, others: Mapping[str, str]) -> Installed
     """The same system on other volumes of its volume group: `others` names them by those they stand for."""
 
     def other(volume: Volume) -> Volume:
-        if not volume.lv or volume.lv not in others or volume.vg != system.root.vg:
+        if not volume.member or volume.member not in others or volume.group != system.root.group:
             return volume
-        name = others[volume.lv]
+        name = others[volume.member]
+        if volume.subvolume:
+            return replace(volume, subvolume=name)
         return replace(volume, lv=name, device=mapper_path(volume.vg, name))
 
     volumes = tuple(other(volume) for volume in system.volumes)
@@ -96,13 +99,19 @@ class Ground:
         place = place_of(self.whole, self.work)
         return choose_elsewhere(host, self.machine, self.system, self.names.run, place, self.whole.copy_bytes)
 
+    def room(self, host: Host) -> ElsewhereStore:
+        """What the twins of this run write to, where room for it is made first."""
+        if self.rehearses_only:
+            return self.elsewhere(host)
+        return choose_room(host, self.machine, self.system, self.names.run, self.whole.expected_bytes)
+
     def store(self, host: Host) -> SnapshotStore:
-        group, system = self.machine.vg(self.names.vg), self.system
+        group, system = self.machine.group(self.names.vg), self.system
         if group is not None:
             # A retire was cut short: old volumes are gone, the kept ones not yet renamed.
             gone = {lv: trial for lv, trial in self.trials.items() if group.lv(lv) is None}
             system = standing_on(system, gone)
-        return choose_store(host, self.machine, system)
+        return choose_store(host, self.machine, system, self.names.run, self.whole.expected_bytes)
 
     def snapshot(self, role: SnapshotRole) -> Snapshot:
         """The snapshot that plays `role` for the root volume in this run."""
@@ -147,7 +156,7 @@ class Ground:
     @property
     def trials(self) -> dict[str, str]:
         """The trial volume of each volume of the set, by the LV it stands for, the root's first."""
-        return {self.system.root.lv: self.names.trial} | dict(self.names.set_trial)
+        return {self.system.root.member: self.names.trial} | dict(self.names.set_trial)
 
     def proof_scratch(self) -> Snapshot:
         return Snapshot(self.names.vg, self.names.proof_scratch, "", self.names.run, SnapshotRole.SCRATCH)
@@ -186,8 +195,29 @@ class Ground:
         return next(v for v in self.system.data if v.lv == origin)
 
     @property
-    def trial_device(self) -> str:
-        return mapper_path(self.names.vg, self.names.trial)
+    def trial_called(self) -> str:
+        """What a boot entry calls the trial volume."""
+        return self.system.root.root_called(self.names.trial)
+
+    @property
+    def old_called(self) -> str:
+        """What one calls the installed root."""
+        return self.system.root.root_called(self.system.root.member)
+
+    @property
+    def settling_called(self) -> str:
+        """What the kept root is called whatever its name: the file system's UUID, and a subvolume's id."""
+        root = self.system.root
+        there = (s.btrfs for s in self.machine.systems if s.root.group == root.group)
+        if not root.subvolume or (held := next(there, None)) is None:
+            return root.fsuuid
+        return f"{root.fsuuid}[#{held.at(subvolume_path(self.names.trial))}]"
+
+    def is_trial_root(self, source: str) -> bool:
+        """Whether `source`, as a running system names what is mounted at /, is the trial volume."""
+        if not self.system.root.subvolume:
+            return source == self.trial_called
+        return source.endswith(f"[/{subvolume_path(self.names.trial)}]")
 
     def boot_place(self) -> BootPlace:
         return boot_place(self.system, self.work.runtime)

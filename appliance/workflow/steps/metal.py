@@ -40,7 +40,7 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
 
 def root_stack_of(host: Host, ground: Ground) -> RootStack | None:
     """What this machine's own root stands on; None where its volume group is not there."""
-    group = ground.machine.vg(ground.names.vg)
+    group = ground.machine.group(ground.names.vg)
     if group is None:
         return None
     machine = ground.machine
@@ -69,7 +69,7 @@ def why_not_booted(host: Host, ground: Ground) -> tuple[str, ...]:
     if not needed.any:
         return ()
     store = ground.store(host)
-    device, here = store.activate_installed(system.root.lv), ground.work.scratch
+    device, here = store.activate_installed(system.root.member), ground.work.scratch
     try:
         with contextlib.ExitStack() as stack:
             enter = stack.enter_context
@@ -80,7 +80,7 @@ def why_not_booted(host: Host, ground: Ground) -> tuple[str, ...]:
             found = (_why_not_by(host, kernel, needed, root, boot) for kernel in system.kernels)
             return tuple(sentence for sentences in found for sentence in sentences)
     finally:
-        store.deactivate_installed(system.root.lv)
+        store.deactivate_installed(system.root.member)
 
 
 @dataclass(frozen=True, slots=True)

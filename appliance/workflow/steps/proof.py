@@ -110,8 +110,8 @@ class ProofBoot(OnGround):
         except ApplianceError as error:
             return why or error.what
         self.ground.work.save("proof-facts", facts)
-        if facts.root != self.ground.trial_device:
-            return f"the root is {facts.root}, not {self.ground.trial_device}"
+        if not self.ground.is_trial_root(facts.root):
+            return f"the root is {facts.root}, not {self.ground.trial_called}"
         return why or self._mounted_elsewhere(facts)
 
     def _mounted_elsewhere(self, facts: Facts) -> str:

@@ -16,7 +16,6 @@ from appliance.host.files import mounted, mounted_readonly, write_atomic
 from appliance.host.run import Host
 from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
-from appliance.model.machine import mapper_path
 from appliance.model.plan import PlannedStep
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
 from appliance.workflow.retirement import first_name, first_names
@@ -91,7 +90,7 @@ class BootByUuid(OnGround):
         with machine_boot(ctx.host, self.ground) as boot:
             loader, store = loader_of(self.ground, ctx.host), self.ground.store(ctx.host)
             if store.present(self.ground.names.trial):  # else it was renamed already
-                loader.settle(boot, self.ground.names.run, self.ground.system.root.fsuuid)
+                loader.settle(boot, self.ground.names.run, self.ground.settling_called)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +105,15 @@ class GiveNameBack(OnGround):
         trial = ground.snapshot(SnapshotRole.TRIAL)
         kept = _kept(store, trial)
         if kept is not None:
-            device, fstype = store.activate(kept), ground.system.root.fstype
+            device, fstype, part = store.activate(kept), ground.system.root.fstype, store.options(kept)
             here, called = ground.work.scratch / "kept", self._first_names_beside()
             if any(store.present(s.lv) for _, s in ground.beside(SnapshotRole.TRIAL)):
                 uuids = {v.target: f"UUID={v.fsuuid}" for v, _ in ground.beside(SnapshotRole.TRIAL)}
-                with mounted(ctx.host, device, fstype, here) as root:
+                with mounted(ctx.host, device, fstype, here, part) as root:
                     fstab.point_on(root, uuids)
                 self._rename_beside(ctx, store)
             with (
-                mounted(ctx.host, device, fstype, here) as root,
+                mounted(ctx.host, device, fstype, here, part) as root,
                 installed_beneath(ctx.host, ground, root, called, writable=True),
             ):
                 clear(root, ("/", *(v.target for v, _ in ground.beside(SnapshotRole.TRIAL))))
@@ -143,10 +142,11 @@ class BootByName(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
-        vg, first = ground.names.vg, first_name(ground.names)
+        first = first_name(ground.names)
         with machine_boot(ctx.host, ground) as boot:
             loader = loader_of(ground, ctx.host)
-            loader.settled(boot, ground.names.run, ground.trial_device, mapper_path(vg, first))
+            new_root = ground.system.root.root_called(first)
+            loader.settled(boot, ground.names.run, ground.trial_called, new_root)
         store = ground.store(ctx.host)
         for each in first_names(ground.names).values():
             store.disown(each)
@@ -165,7 +165,7 @@ def refuse_what_is_needed(ctx: Context, ground: Ground) -> None:
     """Raises Refused where the machine boots from a volume that shall go: asked of the loader at the act
     itself, since a plan may have waited at its gate, or in a file, while the machine was rolled back."""
     seen = loader_of(ground, ctx.host).view(open_boot(ctx.host, ground.boot_place()))
-    roots = {mapper_path(ground.names.vg, lv): lv for lv in ground.whole.doomed}
+    roots = {ground.system.root.root_called(lv): lv for lv in ground.whole.doomed}
     if seen.next_boot is not None and seen.next_boot.root in roots:
         volume = roots[seen.next_boot.root]
         raise Refused(
@@ -218,7 +218,7 @@ def clear(root: Path, targets: Iterable[str] = ("/",)) -> None:
 
 def _kept(store: SnapshotStore, trial: Snapshot) -> Snapshot | None:
     """A kept volume under its run's name; None where it was renamed already."""
-    if any(s.lv == trial.lv for s in store.ours()):
+    if any(s.lv == trial.lv for s in store.ours()) and store.present(trial.lv):
         return store.keep(trial)
     return None
 
@@ -226,17 +226,17 @@ def _kept(store: SnapshotStore, trial: Snapshot) -> Snapshot | None:
 def owned_by_installed(host: Host, ground: Ground) -> tuple[str, ...]:
     """The files of /boot that the system this run was made from owns by now: it is the one that stays."""
     store, root = ground.store(host), ground.system.root
-    if not store.present(root.lv):
+    if not store.present(root.member):
         return ()
-    device = store.activate_installed(root.lv)
+    device, here = store.activate_installed(root.member), ground.work.scratch / "installed"
     try:
         with (
-            mounted_readonly(host, device, root.fstype, ground.work.scratch / "installed") as place,
+            mounted_readonly(host, device, root.fstype, here, store.options_installed(root.member)) as place,
             installed_beneath(host, ground, place),
         ):
             return names_in_use(place)
     finally:
-        store.deactivate_installed(root.lv)
+        store.deactivate_installed(root.member)
 
 
 STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {

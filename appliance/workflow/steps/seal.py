@@ -101,7 +101,8 @@ class StopTwin(OnGround):
         here, boot = ground.work.scratch, ground.system.boot
         if boot is None:
             return  # they lie in the root volume, and are sealed with it
-        fstype, part = ground.system.root.fstype, ground.system.root_part
+        fstype = ground.system.root.fstype
+        part = ground.copies(ctx.host).options(ground.snapshot(SnapshotRole.WORK))
         with (
             mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root", part) as root,
             twins_beneath(ctx.host, ground, twin, root),
@@ -130,16 +131,18 @@ class MakeTrial(OnGround):
         store, trial = ground.store(ctx.host), ground.snapshot(SnapshotRole.TRIAL)
         for each in ground.whole_set(SnapshotRole.TRIAL):
             store.create(each)
+        # Before the trial volume is mounted: where all are in one file system it is not read beside that.
+        failed = self._failed_before(ctx)
         device, fstype, here = store.activate(trial), ground.system.root.fstype, ground.work.scratch
         with (
-            mounted(ctx.host, device, fstype, here / "trial") as root,
+            mounted(ctx.host, device, fstype, here / "trial", store.options(trial)) as root,
             beneath(ctx.host, ground, SnapshotRole.TRIAL, root, writable=True),
         ):
             edits = self._boot_files(root)
             fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point(root, self._devices(), first)
-            edits += self._install_confirm(root, self._failed_before(ctx))
+            edits += self._install_confirm(root, failed)
             edits += ("etc/fstab", str(first.relative_to(root)), *self._name_new_root(ctx, root))
         store.deactivate(trial)
         shutil.rmtree(boot_files(ground), ignore_errors=True)
@@ -149,7 +152,7 @@ class MakeTrial(OnGround):
     def _devices(self) -> dict[str, str]:
         """Where each volume of the set is from now on, by its place in the system."""
         beside = self.ground.beside(SnapshotRole.TRIAL)
-        return {"/": self.ground.trial_device} | {v.target: mapper_path(s.vg, s.lv) for v, s in beside}
+        return {"/": self.ground.trial_called} | {v.target: mapper_path(s.vg, s.lv) for v, s in beside}
 
     def _boot_files(self, root: Path) -> tuple[str, ...]:
         if self.ground.system.boot is None:
@@ -161,15 +164,16 @@ class MakeTrial(OnGround):
         """The loader's own tools in the trial volume name the new root from keep on."""
         ground = self.ground
         loader, boot = loader_of(ground, ctx.host), open_boot(ctx.host, ground.boot_place())
-        return loader.name_root(boot, root, confirm.home(ground.names.run), ground.trial_device)
+        return loader.name_root(boot, root, confirm.home(ground.names.run), ground.trial_called)
 
     def _failed_before(self, ctx: Context) -> tuple[str, ...]:
         """Units that failed on this metal before any patch: they are not held against the trial."""
         ground = self.ground
         store, base = ground.store(ctx.host), ground.snapshot(SnapshotRole.BASE)
         device, fstype = store.activate(base), ground.system.root.fstype
+        here = ground.work.scratch / "base"
         with (
-            mounted_readonly(ctx.host, device, fstype, ground.work.scratch / "base") as root,
+            mounted_readonly(ctx.host, device, fstype, here, store.options(base)) as root,
             beneath(ctx.host, ground, SnapshotRole.BASE, root),
         ):
             found = failed_before(ctx.host, root)
@@ -177,16 +181,16 @@ class MakeTrial(OnGround):
         return found
 
     def _install_confirm(self, root: Path, excused: tuple[str, ...]) -> tuple[str, ...]:
-        ground, system, place = self.ground, self.ground.system, self.ground.boot_place()
+        ground, place = self.ground, self.ground.boot_place()
         patched: Facts = ground.work.load("patched", Facts)
         checks = ground.work.load("checks", tuple[CheckResult, ...])
         trial = confirm.Trial(
             run=ground.names.run,
-            root=ground.trial_device,
-            old_root=mapper_path(system.root.vg, system.root.lv),
+            root=ground.trial_called,
+            old_root=ground.old_called,
             folder=place.folder,
             prefix=place.prefix,
-            loader=system.loader.kind.value,
+            loader=ground.system.loader.kind.value,
             boot=place.target,
             deadline=deadline(patched.boot_seconds),
             mkconfig=mkconfig(patched.boot_seconds),

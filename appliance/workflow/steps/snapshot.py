@@ -79,7 +79,7 @@ def sectors_written(ground: Ground, sys: Path = Path("/sys/block")) -> dict[str,
     Documentation/block/stat.rst, fields 7 and 14. Not of the disk the copy lies on, and not where a history
     of ours is mounted: that is written to for itself.
     """
-    if any(group.lv(STATE) is not None for group in ground.machine.volume_groups):
+    if any(group.lv(STATE) is not None for group in ground.machine.groups):
         return {}
     copy = ground.machine.disk_of(ground.whole.request.store)
     found = {}

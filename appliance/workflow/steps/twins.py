@@ -54,6 +54,8 @@ def seen_by(host: Host, ground: Ground, part: str) -> tuple[Machine, InstalledSy
     """Machine and system as the twin is to have them: for the proof, the trial volumes are it."""
     if part == WORK:
         return ground.machine, ground.system
+    if not ground.system.root.vg:
+        return ground.machine, standing_on(ground.system, ground.trials)
     groups = read_groups(host, every_pv(ground.machine), ground.work.runtime / "probe")
     machine = replace(ground.machine, volume_groups=tuple(group for group, _ in groups))
     return machine, standing_on(ground.system, ground.trials)
@@ -114,7 +116,9 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         part=part,
         volumes=volumes,
         scratch=store.device(scratch),
+        root_part=store.options(ground.snapshot(role)),
         base=store.device(ground.snapshot(base)) if part == WORK else "",
+        base_part=store.options(ground.snapshot(base)) if part == WORK else (),
         base_beside=tuple(Inside(store.device(s), v.fstype, v.target) for v, s in was),
         files=_files(ground),
         emulate=request.emulate,

@@ -13,9 +13,8 @@ from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
 from appliance.model.events import Line
 from appliance.model.plan import PlannedStep
-from appliance.probe.lvm import lvm_config
-from appliance.volumes.choose import every_pv
-from appliance.volumes.state import StateVolume
+from appliance.volumes.choose import choose_history
+from appliance.volumes.state import History
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
 from appliance.workflow.steps.ground import Ground, OnGround
@@ -98,8 +97,8 @@ class DeleteHistory(OnGround):
         ctx.tell(Line(source="run", text="nothing of Twinboot is left on this machine's disks"))
 
 
-def _state(host: Host, ground: Ground) -> StateVolume:
-    return StateVolume(host, ground.names.vg, lvm_config(every_pv(ground.machine)))
+def _state(host: Host, ground: Ground) -> History:
+    return choose_history(host, ground.machine, ground.names.vg)
 
 
 STEPS: dict[str, Callable[[PlannedStep, Ground], Step]] = {

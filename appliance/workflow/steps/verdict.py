@@ -27,6 +27,7 @@ from appliance.model.verdict import (
 )
 from appliance.report.mask import Masks, mask
 from appliance.volumes.base import SnapshotRole
+from appliance.volumes.choose import works_on_a_copy
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
@@ -148,12 +149,12 @@ class ReachVerdict(OnGround):
         ground = self.ground
         store, fstype = ground.copies(ctx.host), ground.system.root.fstype
         base, sealed = ground.snapshot(SnapshotRole.BASE), ground.snapshot(SnapshotRole.SEALED)
-        here, part = ground.work.scratch, ground.system.root_part
+        here, was, now = ground.work.scratch, store.options(base), store.options(sealed)
         try:
             with (
-                mounted_readonly(ctx.host, store.activate(base), fstype, here / "base", part) as before,
+                mounted_readonly(ctx.host, store.activate(base), fstype, here / "base", was) as before,
                 beneath(ctx.host, ground, SnapshotRole.BASE, before),
-                mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed", part) as after,
+                mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed", now) as after,
                 beneath(ctx.host, ground, SnapshotRole.SEALED, after),
             ):
                 files = changed_files(before, after, known.changes)
@@ -207,7 +208,9 @@ class Tidy(OnGround):
 
     def done(self, ctx: Context) -> bool:
         store = self.ground.store(ctx.host)
-        return not any(store.exists(s) for part in (WORK, PROOF) for s in volumes_of(self.ground, part))
+        if any(store.exists(s) for part in (WORK, PROOF) for s in volumes_of(self.ground, part)):
+            return False
+        return not works_on_a_copy(self.ground.system) or not self.ground.room(ctx.host).room.made()
 
     def do(self, ctx: Context) -> None:
         store = self.ground.store(ctx.host)
@@ -216,3 +219,5 @@ class Tidy(OnGround):
             deactivate(ctx.host, self.ground, part)
             for snapshot in volumes_of(self.ground, part):
                 store.delete(snapshot)
+        if works_on_a_copy(self.ground.system):
+            self.ground.room(ctx.host).remove_room()

@@ -87,9 +87,12 @@ else
         mount -t btrfs "$lab_root_dev" /target
         mount --bind /target /stage/mnt
         in_stage btrfs subvolume create /mnt/@rootfs
+        in_stage btrfs subvolume create /mnt/@home
         umount /stage/mnt
         umount /target
         mount -t btrfs -o subvol=@rootfs "$lab_root_dev" /target
+        mkdir /target/home
+        mount -t btrfs -o subvol=@home "$lab_root_dev" /target/home
     else
         in_stage "mkfs.$lab_root_fs" -q -m "uuid=$lab_root_uuid" "$lab_root_dev"
         mount -t "$lab_root_fs" "$lab_root_dev" /target
@@ -152,7 +155,7 @@ fi
 [ "$lab_storage" = partition ] || chroot /target vgcfgbackup -q vg0
 
 echo "LAB-INSTALL finish"
-for place in sys/firmware/efi/efivars run sys proc dev srv boot/efi boot var usr; do
+for place in sys/firmware/efi/efivars run sys proc dev srv home boot/efi boot var usr; do
     umount "/target/$place" 2>/dev/null || true
 done
 umount /target

@@ -18,7 +18,6 @@ from appliance.probe.btrfs import (
     parse_default,
     parse_generations,
     parse_ids,
-    parse_lengths,
     parse_shown,
     parse_subvolumes,
 )
@@ -125,7 +124,6 @@ def test_subvolumes_that_stand_in_a_circle_are_inside_nothing() -> None:
         (parse_default, "ID x (FS_TREE)"),
         (parse_shown, ""),
         (parse_generations, "Generation: 8"),
-        (parse_lengths, "inode 257 file offset 0 length 4096"),
         (parse_shown, "Label: none  uuid: 5f0c2a9e-6f3d-4f4c-9f0e-6a0e3e6f1a01\n\tTotal devices\n"),
     ],
 )
@@ -137,7 +135,7 @@ def test_words_that_are_none_of_theirs_are_damage(parse: object, text: str) -> N
 
 @given(st.text())
 def test_hostile_words_are_read_or_are_damage(text: str) -> None:
-    for parse in (parse_subvolumes, parse_ids, parse_default, parse_shown, parse_generations, parse_lengths):
+    for parse in (parse_subvolumes, parse_ids, parse_default, parse_shown, parse_generations):
         try:
             parse(text)
         except DamagedData as error:
@@ -147,7 +145,3 @@ def test_hostile_words_are_read_or_are_damage(text: str) -> None:
 
 def test_when_a_subvolume_was_changed_and_made() -> None:
     assert parse_generations((RECORDED / "at/subvolume.txt").read_text()) == (8, 7)
-
-
-def test_how_much_was_written_since() -> None:
-    assert parse_lengths((RECORDED / "find-new.txt").read_text()) == (4096, 8192, 21)

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from appliance.errors import DamagedData
 from appliance.host.files import mounted_readonly
 from appliance.host.run import RealHost, write
 from appliance.model.btrfs import BtrfsRoot, Subvolume
 from appliance.model.machine import FstabEntry, InstalledSystem
 from appliance.probe.btrfs import as_started
+from appliance.probe.btrfs_ours import Tag, read_ours
 from appliance.probe.obstacles import of_subvolumes
 from appliance.probe.roots import part_of, roots_in, tree_of
 from appliance.probe.tree import Tree
+from appliance.volumes.btrfs_tags import Tags
 from tests.fixtures.machines.derive import load
 
 HOST = RealHost()
@@ -101,12 +104,23 @@ class TestOnRealFileSystems:
 
     def test_one_of_ours_that_may_be_started(self, made: Made) -> None:
         made.root("@")
-        (made.at / "twinboot").mkdir()
-        run("btrfs", "subvolume", "snapshot", str(made.at / "@"), str(made.at / "twinboot/@-tb1"))
-        run(
-            "btrfs", "subvolume", "snapshot", "-r", str(made.at / "@"), str(made.at / "twinboot/@-tb1-sealed")
-        )
+        for name, role in (("@-tb1", "trial"), ("@-tb1-sealed", "sealed"), ("not-ours", "")):
+            path = f"twinboot/{name}"
+            (made.at / path).parent.mkdir(exist_ok=True)
+            run("btrfs", "subvolume", "snapshot", str(made.at / "@"), str(made.at / path))
+            if role:
+                Tags(made.at).put(name, Tag(run="tb1", role=role, origin="@", path=path))
         assert [path for path, _ in made.roots()] == ["@", "twinboot/@-tb1"]
+
+    def test_what_a_file_beside_it_says_of_one_of_ours(self, tmp_path: Path) -> None:
+        top = Tree(tmp_path)
+        assert read_ours(top) == ()
+        Tags(tmp_path).put("@-tb1", Tag(run="tb1", role="trial", origin="@", path="twinboot/@-tb1"))
+        (found,) = read_ours(top)
+        assert (found.name, found.path, found.role, found.run) == ("@-tb1", "twinboot/@-tb1", "trial", "tb1")
+        (tmp_path / "twinboot/.tags/@-tb2").write_text("{")
+        with pytest.raises(DamagedData, match="the tag of @-tb2"):
+            read_ours(top)
 
     def test_a_plain_folder_of_a_usual_name_is_no_root(self, made: Made) -> None:
         made.root("@", subvolume=False)

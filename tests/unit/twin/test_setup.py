@@ -26,7 +26,17 @@ class Mounts:
 
 
 def _setup(system: InstalledSystem) -> TwinSetup:
-    return TwinSetup(plain(), system, "tb1", "work", {"vda4": "/dev/copy"}, "/dev/scratch", base="/dev/base")
+    return TwinSetup(
+        plain(),
+        system,
+        "tb1",
+        "work",
+        {"vda4": "/dev/copy"},
+        "/dev/scratch",
+        base="/dev/base",
+        root_part=system.root_part,
+        base_part=system.root_part,
+    )
 
 
 def _mounted(system: InstalledSystem, folder: Path) -> list[list[str]]:

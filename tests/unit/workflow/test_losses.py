@@ -38,7 +38,9 @@ def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeLvm, Gr
     lvm.write("root-tb1", 7)
 
     @contextlib.contextmanager
-    def mounted(host: object, device: str, fstype: str, at: Path) -> Iterator[Path]:
+    def mounted(
+        host: object, device: str, fstype: str, at: Path, part: tuple[str, ...] = ()
+    ) -> Iterator[Path]:
         if not (tmp_path / Path(device).name).is_dir():
             raise CommandFailed(f"mount {device} ended with status 32.")
         yield tmp_path / Path(device).name

@@ -34,7 +34,9 @@ def test_run_time_state_is_read_where_the_file_system_is_whole(tmp_path: Path) -
 
 def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
     """What ReachVerdict finds where the original does not read to its end."""
-    store = SimpleNamespace(activate=lambda s: f"/dev/{s.lv}", deactivate=lambda s: None)
+    store = SimpleNamespace(
+        activate=lambda s: f"/dev/{s.lv}", deactivate=lambda s: None, options=lambda s: ()
+    )
     monkeypatch.setattr(Ground, "store", lambda self, host: store)
     monkeypatch.setattr(
         verdict, "mounted_readonly", lambda host, device, fstype, at, part: contextlib.nullcontext(at)

@@ -62,7 +62,7 @@ def test_a_run_that_is_not_booted_goes_itself(state: BootState | None) -> None:
     seen = view(state) if state else None
     going = plan_retirement(group(*run_volumes("tb1"), *run_volumes("tb2")), names("tb1"), seen)
     assert (going.doomed, going.first_name) == (OF_TB1, "")
-    assert why_not(names("tb1"), seen) == ()
+    assert why_not(group(), names("tb1"), seen) == ()
 
 
 def test_an_old_system_that_was_let_go_and_rolled_back_to_does_not_go_with_its_run() -> None:
@@ -102,14 +102,14 @@ def test_an_old_system_that_is_gone_already_is_not_named() -> None:
 def test_a_kept_run_that_was_rolled_back_may_go_though_grub_cfg_still_names_it() -> None:
     seen = replace(view(BootState.KEPT), state=BootState.ROLLED_BACK, next_boot=view(BootState.KEPT).fallback)
     assert seen.own is not None and seen.own.root.endswith("root--tb1")
-    assert why_not(names("tb1"), seen) == ()
+    assert why_not(group(), names("tb1"), seen) == ()
     assert plan_retirement(group(*run_volumes("tb1")), names("tb1"), seen).doomed == OF_TB1
 
 
 def test_what_a_later_trial_was_made_from_is_refused() -> None:
     seen = view(BootState.ARMED, "tb2", old="root", new="root--tb2")
     kept = Entry(id="own", title="own", kernel="k", root="/dev/mapper/vg0-root--tb1")
-    (sentence,) = why_not(names("tb1"), replace(seen, own=kept))
+    (sentence,) = why_not(group(), names("tb1"), replace(seen, own=kept))
     assert "is the system that tb2 was made from" in sentence
 
 
@@ -121,7 +121,7 @@ def test_what_a_later_trial_was_made_from_is_refused() -> None:
     ],
 )
 def test_what_is_still_needed_is_refused(seen: LoaderView, reason: str) -> None:
-    (sentence,) = why_not(names("tb1"), seen)
+    (sentence,) = why_not(group(), names("tb1"), seen)
     assert reason in sentence
 
 

@@ -117,7 +117,7 @@ def test_retired_cut_at_every_write_and_begun_again(tmp_path: Path, monkeypatch:
     """Whatever was cut, the kept system's content is under its own name or under the first one, whole."""
     monkeypatch.setattr(retire, "refuse_what_is_needed", lambda ctx, ground: None)
     monkeypatch.setattr(
-        retire, "mounted", lambda host, device, fstype, at: contextlib.nullcontext(tmp_path / "kept")
+        retire, "mounted", lambda host, device, fstype, at, part: contextlib.nullcontext(tmp_path / "kept")
     )
     plan = replace(rehearsal(), doomed=("root", "root-tb1-base"))
     for cut in range(30):
