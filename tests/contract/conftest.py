@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from tests.contract.real_btrfs import played_btrfs, real_btrfs
+from tests.contract.real_partition import played_partition, real_partition
 from tests.contract.real_thick import real_thick
 from tests.contract.real_thin import real_thin
 from tests.contract.stores import Bench, fake_thick, fake_thin
@@ -16,10 +17,16 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "lvm-thin in memory": fake_thin,
     "lvm-thick in memory": fake_thick,
     "btrfs on a loop": played_btrfs,
+    "partition on a loop": played_partition,
 }
 REAL = os.environ.get("TWINBOOT_CONTRACT") == "real"
 if REAL:
-    BENCHES = {"real-thin": real_thin, "real-thick": real_thick, "real-btrfs": real_btrfs}
+    BENCHES = {
+        "real-thin": real_thin,
+        "real-thick": real_thick,
+        "real-btrfs": real_btrfs,
+        "real-partition": real_partition,
+    }
 
 MOUNTS = (pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"))
 

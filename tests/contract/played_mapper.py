@@ -37,8 +37,9 @@ class PlayedMapper:
             except (OSError, subprocess.CalledProcessError) as error:
                 raise CommandFailed(f"{command} ended with status 1: {error}") from None
         if program == "dd":
-            store = next(word for word in argv if word.startswith("of=/dev/mapper/")).removeprefix("of=")
-            self._copy(store).unlink(missing_ok=True)
+            stores = [word for word in argv if word.startswith("of=/dev/mapper/")]
+            for store in stores:
+                self._copy(store.removeprefix("of=")).unlink(missing_ok=True)
         return self.inner.run(command)
 
     def close(self) -> None:
@@ -112,7 +113,10 @@ class PlayedMapper:
     def _drop(self, name: str) -> None:
         del self.devices[name]
         if name in self.loops:
-            subprocess.run(("losetup", "-d", self.loops.pop(name)), check=True)
+            loop = self.loops.pop(name)
+            # A loop that was made read-only stays so for whoever gets it next.
+            subprocess.run(("blockdev", "--setrw", loop), check=True)
+            subprocess.run(("losetup", "-d", loop), check=True)
             (Path("/dev/mapper") / name).unlink()
 
     def _copy(self, store: str) -> Path:

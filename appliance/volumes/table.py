@@ -1,0 +1,121 @@
+"""A disk's partition table as the store changes it: one entry at a time, each by writes of one sector.
+
+Pure but for `read_table`. Where a partition lies is counted in bytes from the beginning of the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from appliance.errors import DamagedData
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A partition: its number, where it lies, what it is called (a GPT's names alone)."""
+
+    number: int
+    start: int
+    size: int
+    name: str = ""
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class SectorWrite:
+    """One whole sector of the table, `at` bytes from the beginning of the disk."""
+
+    at: int
+    data: bytes
+
+
+class Table(Protocol):
+    """What both kinds of partition table do. Nothing is written: the writes are returned, in their order.
+
+    After each of them the table is a valid one: it has the partition, or has it not.
+    """
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Every partition that takes room, by number."""
+
+    @property
+    def first(self) -> int:
+        """Where the first partition may begin, in bytes."""
+
+    @property
+    def end(self) -> int:
+        """Where the last one must end, in bytes."""
+
+    def free_number(self) -> int | None:
+        """The first number that a new partition can have; None where there is none."""
+
+    def added(self, slot: Slot) -> tuple[SectorWrite, ...]:
+        """The writes that add `slot`, whose number must be free."""
+
+    def moved(self, number: int, to: Slot) -> tuple[SectorWrite, ...]:
+        """Partition `number` lies where `to` does from then on; type, flags and name stay its own."""
+
+    def removed(self, number: int) -> tuple[SectorWrite, ...]:
+        """The writes that remove a partition that was `added`. Nothing happens where it is gone.
+
+        Raises DamagedData where it was changed since by somebody else.
+        """
+
+    def mended(self) -> tuple[SectorWrite, ...]:
+        """The writes that make the second copy what the first is, where a power cut came between the two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A part of a disk that no partition takes, in bytes, whole MiB."""
+
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
+def free_extents(first: int, end: int, taken: tuple[tuple[int, int], ...]) -> tuple[Extent, ...]:
+    """What is free between `first` and `end`, given (start, size) of all that is `taken`."""
+    found, at = [], first
+    for start, size in sorted((*taken, (end, 0))):
+        begins, ends = -(-at // MIB) * MIB, start // MIB * MIB
+        if ends > begins:
+            found.append(Extent(begins, ends - begins))
+        at = max(at, start + size)
+    return tuple(found)
+
+
+def read_table(disk: Path, sector: int) -> Table:
+    """The table of `disk`, whose logical sectors have `sector` bytes. Raises DamagedData for one that is not
+    whole, both copies of it where there are two."""
+    from appliance.volumes.gpt import Gpt
+    from appliance.volumes.mbr import GPT_GUARD, Mbr, types_of
+
+    descriptor = os.open(disk, os.O_RDONLY)
+    try:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+
+        def read(at: int, length: int) -> bytes:
+            found = os.pread(descriptor, length, at)
+            if len(found) != length:
+                raise DamagedData(f"{disk} ends before its partition table does.")
+            return found
+
+        head = read(0, sector)
+        if GPT_GUARD in types_of(head):
+            return Gpt.read(str(disk), read, size, sector)
+        return Mbr.parse(str(disk), head, size, sector)
+    finally:
+        os.close(descriptor)

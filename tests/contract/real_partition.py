@@ -1,0 +1,170 @@
+"""A second root on a real disk, which is a loop device; device-mapper is this machine's own, or played."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from appliance.host import mapper
+from appliance.host.run import Host, RealHost
+from appliance.model.machine import Bus, Disk, Partition
+from appliance.volumes.base import SnapshotRole, SnapshotStore
+from appliance.volumes.elsewhere import prefix_of
+from appliance.volumes.overlay import SUFFIX
+from appliance.volumes.partition import PartitionStore
+from appliance.volumes.partition_copies import COPIES
+from appliance.volumes.partition_disk import device_of, label_of
+from appliance.volumes.table import MIB
+from tests.contract import alone
+from tests.contract.dark import DarkAfter
+from tests.contract.played_mapper import PlayedMapper
+from tests.contract.real_btrfs import place
+from tests.contract.real_lvm import run, write
+
+T = TypeVar("T")
+SIZE = 64 * MIB
+DISK = 1024 * MIB
+ROOM = 512 * MIB
+BLOCK = 4096
+UUID = "2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052"
+GPT, DOS = "gpt", "dos"
+
+
+@dataclass
+class PartitionBench:
+    """`root` is the first partition, an ext4 with the file `data`, at whose `blocks` is written."""
+
+    store: PartitionStore
+    host: Host
+    folder: Path
+    loop: str
+    blocks: tuple[int, ...]
+    one_volume: bool = True
+    with_origin: bool = False
+    apart: frozenset[SnapshotRole] = field(default=COPIES)
+
+    @property
+    def vg(self) -> str:
+        return self.store.vg
+
+    def write(self, lv: str, block: int) -> None:
+        at = block if lv.endswith("scratch") else self.blocks[block]
+        self._with(lv, lambda path: write(path, at, BLOCK))
+
+    def content(self, lv: str) -> object:
+        base = next((s for s in self.store.ours() if s.lv == lv and s.role is SnapshotRole.BASE), None)
+        mark = self.store.mark_of(base) if base is not None else None
+        if mark is not None:
+            return mark.witness
+        return self._with(lv, lambda path: hashlib.sha256(Path(path).read_bytes()).hexdigest())
+
+    def _with(self, lv: str, act: Callable[[str], T]) -> T:
+        if lv == "root":
+            return act(device_of(self.loop, 1))
+        snapshot = next((s for s in self.store.ours() if s.lv == lv), None)
+        if snapshot is None:
+            slot = next(s for s in self.store.table().slots if s.name == label_of(lv))
+            return act(device_of(self.loop, slot.number))
+        was_up = lv in self.active()
+        path = self.store.activate(snapshot)
+        try:
+            return act(path)
+        finally:
+            if not was_up:
+                self.store.deactivate(snapshot)
+
+    def foreign(self, lv: str) -> None:
+        line = f'start=1000MiB, size=4MiB, name="{label_of(lv)}"\n'
+        said = self.folder / "line"
+        said.write_text(line)
+        run("sh", "-c", f"sfdisk --quiet --append --force --no-reread --no-tell-kernel {self.loop} < {said}")
+        run("partx", "--add", "--nr", "2", self.loop)
+
+    @contextlib.contextmanager
+    def in_use(self, lv: str) -> Iterator[None]:
+        held = os.open(self.store.device(next(s for s in self.store.ours() if s.lv == lv)), os.O_RDONLY)
+        try:
+            yield
+        finally:
+            os.close(held)
+
+    def dark_after(self, program: str) -> SnapshotStore:
+        return replace(self.store, host=DarkAfter(self.host, program))
+
+    def names(self) -> set[str]:
+        ours = {s.lv for s in self.store.ours()}
+        there = (s for s in self.store.table().slots)
+        called = {"root" if s.number == 1 else s.name.removeprefix(label_of("")) for s in there}
+        return called | ours
+
+    def active(self) -> set[str]:
+        begins, region = prefix_of("tb1"), "twinboot-tb1-region-"
+        up = mapper.names(self.host)
+        copies = {n.removeprefix(begins).removesuffix(SUFFIX) for n in up if n.endswith(SUFFIX)}
+        return copies | {n.removeprefix(region) for n in up if n.startswith(region)}
+
+    def autoactivates(self, lv: str) -> bool:
+        table = self.store.table()
+        return any(self.store.numbers(r, table) for r in self.store.records() if r.lv == lv)
+
+    def close(self) -> None:
+        try:
+            self.store.release()
+            if isinstance(self.host, PlayedMapper):
+                self.host.close()
+            for slot in self.store.table().slots:
+                run("sh", "-c", f"partx --delete --nr {slot.number} {self.loop} || true")
+            run("losetup", "-d", self.loop)
+            shutil.rmtree(self.folder)
+        finally:
+            alone.end()
+
+
+@functools.cache
+def made(kind: str) -> tuple[Path, tuple[int, ...]]:
+    """A disk with one partition, and the numbers of the blocks of a file in it."""
+    file, tree, root = place() / f"{kind}.img", place() / f"{kind}.tree", place() / f"{kind}.root"
+    tree.mkdir()
+    (tree / "data").write_bytes(os.urandom(100 * BLOCK))
+    for at, size in ((file, DISK), (root, SIZE)):
+        with at.open("wb") as out:
+            out.truncate(size)
+    run("mkfs.ext4", "-q", "-b", str(BLOCK), "-U", UUID, "-d", str(tree), str(root))
+    said = run("debugfs", "-R", "blocks /data", str(root))
+    script = place() / f"{kind}.sfdisk"
+    script.write_text(f"label: {kind}\nstart=1MiB, size={SIZE // MIB}MiB\n")
+    run("sh", "-c", f"sfdisk --quiet {file} < {script}")
+    run("dd", f"if={root}", f"of={file}", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none")
+    return file, tuple(int(number) for number in re.findall(r"\d+", said))
+
+
+def partition_bench(host_of: Callable[[Path], Host], kind: str = GPT) -> PartitionBench:
+    alone.begin()
+    folder = Path(tempfile.mkdtemp(dir=place()))
+    file, blocks = made(kind)
+    run("cp", "--sparse=always", str(file), str(folder / "disk.img"))
+    loop = run("losetup", "--find", "--show", "--partscan", str(folder / "disk.img")).strip()
+    if not Path(device_of(loop, 1)).exists():
+        run("partx", "--add", "--nr", "1", loop)
+    host = host_of(folder)
+    part = Partition(path=device_of(loop, 1), number=1, start=MIB, size=SIZE, fstype="ext4", fsuuid=UUID)
+    disk = Disk(path=loop, size=DISK, bus=Bus.OTHER, table=kind, partitions=(part,))
+    store = PartitionStore(host, disk, part, "root", folder / "memory", ROOM)
+    return PartitionBench(store, host, folder, loop, blocks)
+
+
+def played_partition() -> PartitionBench:
+    return partition_bench(PlayedMapper)
+
+
+def real_partition() -> PartitionBench:
+    return partition_bench(lambda _: RealHost())
