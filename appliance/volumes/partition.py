@@ -12,8 +12,6 @@ what the kernel has written to it; later, what its file system notes of its last
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,44 +29,23 @@ from appliance.volumes.base import (
     SnapshotRole,
     nobody_writes,
 )
-from appliance.volumes.partition_copies import COPIES, PartitionCopies
-from appliance.volumes.partition_disk import device_of
-from appliance.volumes.partition_fs import FileSystem, file_system, look, pieces
+from appliance.volumes.partition_copies import COPIES
+from appliance.volumes.partition_disk import MINUTE, device_of
+from appliance.volumes.partition_fs import FileSystem, file_system, look
+from appliance.volumes.partition_out import CopyOut
 from appliance.volumes.partition_record import Record, check_words
-from appliance.volumes.table import MIB
 
 PREVIOUS, EMPTIED = SnapshotRole.PREVIOUS.value, SnapshotRole.EMPTIED.value
 STAGES = (SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.TRIAL, SnapshotRole.KEPT)
 """One state on its way, under one name: the first two as a copy-on-write, the others as a partition."""
 
-PIECE = 256 * MIB
-"""Bytes copied by one program: few enough for a word on how far it is."""
-
-PIECE_LIMIT = 1800.0
-"""Seconds for one of them: 0.15 MiB a second."""
-
 BLOCK = 4096
+"""Bytes that a change is counted by."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """How far a copy is: bytes `done` of `total`, `rate` bytes a second, about `left` seconds."""
-
-    done: int
-    total: int
-    rate: float
-    left: float
-
-
-def nobody_listens(_: Copied) -> None:
-    """For a copy that nobody waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionStore(PartitionCopies):
+class PartitionStore(CopyOut):
     """SnapshotStore beside the root on the partition `root`, called `called` in the names of a plan."""
-
-    tell: Callable[[Copied], None] = nobody_listens
 
     @property
     def boot_stack(self) -> tuple[str, ...]:
@@ -150,7 +127,7 @@ class PartitionStore(PartitionCopies):
         if snapshot.role in COPIES and snapshot.role is not SnapshotRole.SEALED:
             self.make_copy(snapshot, size)
         else:
-            self._copy_out(snapshot)
+            self.copy_out(snapshot, *self._origin_was(snapshot.run))
 
     def activate(self, snapshot: Snapshot) -> str:
         record = self._found(snapshot)
@@ -252,6 +229,7 @@ class PartitionStore(PartitionCopies):
             raise TwinFailed(f"{kept.lv} is no root that {first_name} could be called.")
         if record.previous != EMPTIED:
             raise Refused((f"The name {first_name} is still taken: delete that volume first.",))
+        self.release()
         part = self.part(record)
         if record.label:
             FileSystem(self.host, part.up(), self.root.fstype).relabel(record.label)
@@ -284,63 +262,6 @@ class PartitionStore(PartitionCopies):
 
     # Parts.
 
-    def _copy_out(self, snapshot: Snapshot) -> None:
-        """Of what was sealed under that name, or of the origin. The last write makes it one of ours."""
-        sealed = replace_role(snapshot, SnapshotRole.SEALED)
-        from_copy = self.has_copy(sealed)
-        source = self.copies(sealed).activate(sealed) if from_copy else self.root.path
-        found = file_system(self.host, source)
-        base, witness = self._origin_was(snapshot.run)
-        record = Record(
-            lv=snapshot.lv,
-            run=snapshot.run,
-            role=snapshot.role.value,
-            origin=self.called,
-            at=self.place(self.root.size, self.room_at(snapshot.run)),
-            size=self.root.size,
-            uuid=uuid_of(self.root.fsuuid, snapshot.run, snapshot.lv),
-            base=base,
-            witness=witness,
-            old=self.root.number,
-            old_at=self.root.start,
-            label=look(self.host, source).label,
-        )
-        part = self.part(record)
-        if from_copy:
-            self._replay(found)
-        self._copy_blocks(found, part.up())
-        FileSystem(self.host, part.device, found.fstype).become(record.uuid)
-        self.host.run(write("blockdev", "--flushbufs", part.device, timeout=PIECE_LIMIT))
-        there = look(self.host, part.device).uuid
-        part.down()
-        if there != record.uuid:
-            raise TwinFailed(f"The copy of {source} on {self.disk} has the UUID {there or 'none'}.")
-        self.put(record)
-        if from_copy:
-            # Its room is what the proof writes to.
-            self.copies(sealed).deactivate(sealed)
-            self.copies(sealed).delete(sealed)
-
-    def _replay(self, sealed: FileSystem) -> None:
-        """What was sealed stays what it is: its journal is emptied, of which the free blocks say nothing."""
-        self.host.run(write("blockdev", "--setrw", sealed.device, timeout=PIECE_LIMIT))
-        sealed.replay(self.memory / "replay")
-        self.host.run(write("blockdev", "--setro", sealed.device, timeout=PIECE_LIMIT))
-
-    def _copy_blocks(self, source: FileSystem, target: str) -> None:
-        size, used = source.used()
-        if size > self.root.size:
-            raise TwinFailed(f"The file system on {source.device} is larger than its partition.")
-        total, done, began = sum(part.size for part in used), 0, time.monotonic()
-        for part in pieces(used, PIECE):
-            where = (f"skip={part.start}", f"seek={part.start}", f"count={part.size}", "bs=4M")
-            how = ("iflag=skip_bytes,count_bytes,fullblock", "oflag=seek_bytes", "conv=notrunc,fsync")
-            words = (f"if={source.device}", f"of={target}", *where, *how, "status=none")
-            self.host.run(write("dd", *words, timeout=PIECE_LIMIT))
-            done += part.size
-            rate = done / max(0.001, time.monotonic() - began)
-            self.tell(Copied(done, total, rate, (total - done) / rate))
-
     def _origin_was(self, run: str) -> tuple[str, str]:
         """The witness of the run: its name and what it says. Raises TwinFailed where the origin changed."""
         base = next((s for s in self.remembered() if s.run == run and s.role is SnapshotRole.BASE), None)
@@ -368,9 +289,10 @@ class PartitionStore(PartitionCopies):
         slot = next((s for s in self.table().slots if s.number == record.old), None)
         if slot is None or slot.start != record.old_at:
             raise TwinFailed(f"Partition {record.old} of {self.disk} is not where {previous.lv} was.")
+        self.release_copies()
         device = device_of(self.disk, record.old)
-        self.host.run(write("wipefs", "--all", device, timeout=PIECE_LIMIT))
-        self.host.run(write("blockdev", "--flushbufs", device, timeout=PIECE_LIMIT))
+        self.host.run(write("wipefs", "--all", device, timeout=MINUTE))
+        self.host.run(write("blockdev", "--flushbufs", device, timeout=MINUTE))
         self.put(replace(record, previous=EMPTIED))
 
     def _is_there(self) -> bool:
@@ -412,12 +334,3 @@ class PartitionStore(PartitionCopies):
         if record is None:
             raise TwinFailed(f"{snapshot.lv} does not exist.")
         return record
-
-
-def replace_role(snapshot: Snapshot, role: SnapshotRole) -> Snapshot:
-    return Snapshot(snapshot.vg, snapshot.lv, snapshot.lv, snapshot.run, role)
-
-
-def uuid_of(origin: str, run: str, lv: str) -> str:
-    """The UUID of the file system that is `origin`'s copy in a run: a plan can name it beforehand."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"twinboot {origin} {run} {lv}"))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import parted
+import msgspec
 from msgspec.structs import replace
 
 from appliance.errors import DamagedData, OutOfSpace, TwinFailed
 from appliance.host import mapper
-from appliance.host.run import Command, Effect, Host, write
+from appliance.host.run import Command, Effect, Host, read, write
+from appliance.model.codec import from_json
 from appliance.model.machine import Disk
 from appliance.volumes.disk_room import DiskPart
 from appliance.volumes.partition_record import LENGTH, Record, decode, encode
@@ -131,8 +131,8 @@ class PartitionDisk:
         for each in table.added(slot):
             self._write(each)
         self._tell(number)
-        if (slot.start, slot.size) not in as_parted_reads(self.disk):
-            raise TwinFailed(f"Partition {number} of {self.disk} was added, and parted does not find it.")
+        if (slot.start, slot.size) not in as_sfdisk_reads(self.host, self.disk):
+            raise TwinFailed(f"Partition {number} of {self.disk} was added, and sfdisk does not find it.")
 
     def unlist_copy(self, record: Record) -> None:
         """Take it out of the table, which is what it was before. Nothing happens where it is not in it."""
@@ -212,20 +212,28 @@ class PartitionDisk:
         return Path("/sys/class/block", mapper.name_of(device_of(self.disk, number))).exists()
 
 
-def as_parted_reads(disk: str) -> frozenset[tuple[int, int]]:
+def as_sfdisk_reads(host: Host, disk: str) -> frozenset[tuple[int, int]]:
     """(start, size) in bytes of every partition on `disk`, by a reader of tables that is not ours.
 
     Raises DamagedData for a table it does not take.
     """
-    try:
-        device = parted.getDevice(disk)
-        table = parted.newDisk(device)
-        return frozenset(
-            (p.geometry.start * device.sectorSize, p.geometry.length * device.sectorSize)
-            for p in table.partitions
-        )
-    except (parted.DiskException, parted.IOException, parted.DeviceException) as error:
-        said = re.sub(r"\s+", " ", str(error))
-        raise DamagedData(f"parted does not read the partition table of {disk}: {said}") from error
-    finally:
-        parted.freeAllDevices()
+    said = host.run(read("sfdisk", "--json", disk, timeout=2 * MINUTE)).stdout
+    found: Described = from_json(said, Described, f"what sfdisk says of {disk}")
+    table = found.partitiontable
+    return frozenset((p.start * table.sectorsize, p.size * table.sectorsize) for p in table.partitions)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What of sfdisk's words is looked at: in sectors."""
+
+    start: int
+    size: int
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    sectorsize: int = 512
+    partitions: tuple[Part, ...] = ()
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    partitiontable: Parts

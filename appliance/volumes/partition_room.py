@@ -9,16 +9,28 @@ from appliance.volumes.partition_fs import COPIED
 from appliance.volumes.table import MIB, Extent, free_extents
 
 GPT, DOS = "gpt", "dos"
+EXTENDED = frozenset({"0x5", "0xf", "0x85"})
+"""Types of partitions that hold the logical ones (block/partitions/msdos.c, is_extended_partition)."""
+
 GPT_BLOCKS = 34
 """Blocks that a GPT takes at either end of a disk: at most, with the 128 entries that all programs make."""
 
 
 def extents(disk: Disk) -> tuple[Extent, ...]:
-    """What no partition takes, whole MiB. Logical partitions lie in an extended one, which takes its room."""
+    """What no partition takes, whole MiB."""
     ends = disk.size - (GPT_BLOCKS * disk.sector if disk.table == GPT else 0)
     if disk.table == DOS:
         ends = min(ends, MOST * disk.sector)
-    return free_extents(MIB, ends, tuple((p.start, p.size) for p in disk.partitions))
+    return free_extents(MIB, ends, tuple((p.start, _taken(disk, p, ends)) for p in disk.partitions))
+
+
+def _taken(disk: Disk, part: Partition, ends: int) -> int:
+    """Bytes that `part` takes. Of an extended one, in which others lie, the kernel says two sectors: it may
+    go up to the next primary one."""
+    if disk.table != DOS or part.type_id not in EXTENDED:
+        return part.size
+    behind = (p.start for p in disk.partitions if p.number <= COUNT and p.start > part.start)
+    return min((*behind, ends)) - part.start
 
 
 def largest(found: tuple[Extent, ...]) -> Extent:

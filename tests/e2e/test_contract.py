@@ -24,7 +24,7 @@ PYTEST = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 """What pytest needs to run: all of it plain Python, so the appliance's own interpreter takes it as it is."""
 
 
-@pytest.mark.parametrize("storage", ["real-thin", "real-thick", "real-btrfs"])
+@pytest.mark.parametrize("storage", ["real-thin", "real-thick", "real-btrfs", "real-partition"])
 def test_a_storage_keeps_its_contract_on_real_volumes(tmp_path: Path, storage: str) -> None:
     stick = prepare(IMAGE, tmp_path / "contract.img", {"contract.tar": carried()}, DEBUG_SHELL)
     with Machine.with_system(
