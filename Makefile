@@ -8,7 +8,7 @@ DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellc
         sudo mmdebstrap debootstrap squashfs-tools xorriso fdisk gdisk kpartx mtools dosfstools e2fsprogs parted \
         grub-common grub-pc-bin grub-efi-amd64-bin lvm2 thin-provisioning-tools \
         qemu-system-x86 qemu-utils ovmf ipxe-qemu apt-utils dpkg-dev cpio zstd xz-utils tmux \
-        systemd-container openssh-client btrfs-progs tinyproxy-bin qemu-guest-agent curl
+        systemd-container openssh-client btrfs-progs xfsprogs tinyproxy-bin qemu-guest-agent curl
 
 .PHONY: help deps check test test-full image fast-image lab-systems demo console bench clean
 

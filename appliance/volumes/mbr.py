@@ -52,7 +52,8 @@ class Mbr:
 
     @property
     def end(self) -> int:
-        return min(self.size // self.sector, MOST) * self.sector
+        """Behind it controllers that join disks keep what they know."""
+        return min((self.size - MIB) // self.sector, MOST) * self.sector
 
     @property
     def slots(self) -> tuple[Slot, ...]:

@@ -18,9 +18,9 @@ GPT_BLOCKS = 34
 
 def extents(disk: Disk) -> tuple[Extent, ...]:
     """What no partition takes, whole MiB."""
-    ends = disk.size - (GPT_BLOCKS * disk.sector if disk.table == GPT else 0)
+    ends = disk.size - GPT_BLOCKS * disk.sector
     if disk.table == DOS:
-        ends = min(ends, MOST * disk.sector)
+        ends = min(disk.size - MIB, MOST * disk.sector)
     return free_extents(MIB, ends, tuple((p.start, _taken(disk, p, ends)) for p in disk.partitions))
 
 

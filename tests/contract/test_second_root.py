@@ -1,0 +1,183 @@
+"""What a root on a partition promises besides: its witness outlives the appliance, its place may be taken."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import OutOfSpace, Refused, TwinFailed
+from appliance.host.files import mounted
+from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.partition_disk import device_of
+from appliance.volumes.partition_fs import look
+from appliance.volumes.partition_out import Copied
+from appliance.volumes.table import MIB
+from tests.contract.conftest import REAL
+from tests.contract.real_partition import PartitionBench, played_partition, real_partition
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="loop devices need root"),
+]
+
+
+@pytest.fixture(params=["real-partition" if REAL else "on a loop"])
+def bench() -> Iterator[PartitionBench]:
+    made = real_partition() if REAL else played_partition()
+    yield made
+    made.close()
+
+
+def snapshot(bench: PartitionBench, lv: str, origin: str, role: SnapshotRole, run: str = "tb1") -> Snapshot:
+    return Snapshot(bench.vg, lv, origin, run, role)
+
+
+def base(bench: PartitionBench) -> Snapshot:
+    return snapshot(bench, "base", "root", SnapshotRole.BASE)
+
+
+def trial(bench: PartitionBench) -> Snapshot:
+    return snapshot(bench, "copy", "copy", SnapshotRole.TRIAL)
+
+
+def sealed(bench: PartitionBench) -> Snapshot:
+    """Up to the seal; block 5 is what the twin wrote."""
+    work = snapshot(bench, "copy", "base", SnapshotRole.WORK)
+    bench.store.create(base(bench))
+    bench.store.create(work)
+    bench.store.activate(work)
+    bench.write("copy", 5)
+    found = snapshot(bench, "copy", "copy", SnapshotRole.SEALED)
+    bench.store.seal(work, found)
+    return found
+
+
+def data(device: str, bench: PartitionBench) -> list[bytes]:
+    with Path(device).open("rb") as source:
+        return [os.pread(source.fileno(), 4096, block * 4096) for block in bench.blocks]
+
+
+def test_the_trial_is_what_was_sealed_and_a_file_system_of_its_own(bench: PartitionBench) -> None:
+    heard: list[Copied] = []
+    store = replace(bench.store, tell=heard.append)
+    before = data(store.device(sealed(bench)), bench)
+    store.create(trial(bench))
+    device = store.activate(trial(bench))
+    assert data(device, bench) == before != data(device_of(bench.loop, 1), bench)
+    assert look(bench.host, device).uuid not in ("", bench.store.root.fsuuid)
+    assert heard[-1].done == heard[-1].total < bench.store.root.size and heard[-1].left == 0
+
+
+def test_a_proof_is_taken_of_the_trial_and_leaves_it_alone(bench: PartitionBench) -> None:
+    sealed(bench)
+    bench.store.create(trial(bench))
+    proof = snapshot(bench, "proof", "copy", SnapshotRole.PROOF)
+    before = bench.content("copy")
+    bench.store.create(proof)
+    assert bench.content("proof") == before
+    bench.store.activate(proof)
+    bench.write("proof", 9)
+    assert bench.content("proof") != before
+    bench.store.release()
+    assert not bench.active()
+    bench.store.delete(proof)
+    assert bench.content("copy") == before
+    assert bench.names() == {"root", "base", "copy"}
+
+
+def test_an_origin_that_was_written_to_is_not_sealed_against(bench: PartitionBench) -> None:
+    sealed(bench)
+    bench.write("root", 3)
+    with pytest.raises(TwinFailed, match="was written to since base was taken"):
+        bench.store.create(trial(bench))
+    assert not bench.store.exists(trial(bench))
+
+
+def test_the_next_appliance_knows_whether_the_old_system_has_run(bench: PartitionBench) -> None:
+    sealed(bench)
+    bench.store.create(trial(bench))
+    bench.store.release()
+    later = replace(bench.store, memory=bench.folder / "another")
+    assert later.exists(base(bench)) and not later.changed_since("root", base(bench))
+    assert {s.lv for s in later.ours()} == {"base", "copy"}
+    assert later.activate(base(bench)) == device_of(bench.loop, 1)
+    with mounted(bench.host, device_of(bench.loop, 1), "ext4", bench.folder / "at"):
+        pass
+    assert later.changed_since("root", base(bench))
+    later.delete(base(bench))
+    assert not later.exists(base(bench)) and later.exists(trial(bench))
+
+
+def test_a_place_that_somebody_else_has_taken_is_not_shown(bench: PartitionBench) -> None:
+    sealed(bench)
+    bench.store.create(trial(bench))
+    (record,) = bench.store.records()
+    script = f"start={record.at // MIB + 2}MiB, size=4MiB\n".encode()
+    asked = ("sfdisk", "--quiet", "--append", "--force", "--no-reread", "--no-tell-kernel", bench.loop)
+    subprocess.run(asked, input=script, check=True, capture_output=True, timeout=60)
+    before = bench.store.table().slots
+    with pytest.raises(TwinFailed):
+        bench.store.show(trial(bench))
+    assert bench.store.ours() == (base(bench),) and bench.store.table().slots == before
+
+
+def test_a_copy_that_is_another_file_system_by_now_is_not_shown(bench: PartitionBench) -> None:
+    sealed(bench)
+    bench.store.create(trial(bench))
+    (record,) = bench.store.records()
+    device = bench.store.activate(trial(bench))
+    subprocess.run(("tune2fs", "-U", "random", device), check=True, capture_output=True, timeout=60)
+    bench.store.deactivate(trial(bench))
+    with pytest.raises(Refused, match="not there any more"):
+        bench.store.show(trial(bench))
+    assert not bench.store.shown(trial(bench)) and record.uuid
+
+
+def test_without_room_nothing_is_made(bench: PartitionBench) -> None:
+    sealed(bench)
+    full = replace(bench.store, probed=bench.store.probed, room_bytes=bench.store.room_bytes)
+    for number in range(20):
+        try:
+            full.create(snapshot(bench, f"copy{number}", "root", SnapshotRole.TRIAL, f"tb{number + 2}"))
+        except OutOfSpace as error:
+            assert "in one piece" in error.what
+            break
+    else:
+        pytest.fail("there is always room")
+    assert number > 1
+    assert not full.exists(snapshot(bench, f"copy{number}", "root", SnapshotRole.TRIAL, f"tb{number + 2}"))
+
+
+def test_one_that_goes_leaves_those_behind_it_and_its_place_is_used_again(bench: PartitionBench) -> None:
+    first, second, third = (
+        snapshot(bench, f"copy{n}", "root", SnapshotRole.TRIAL, f"tb{n}") for n in (1, 2, 3)
+    )
+    bench.store.create(first)
+    bench.store.create(second)
+    places = {r.lv: r.at for r in bench.store.records()}
+    bench.store.delete(first)
+    assert bench.store.exists(second) and not bench.store.exists(first)
+    bench.store.create(third)
+    assert {r.lv: r.at for r in bench.store.records()} == {"copy3": places["copy1"], "copy2": places["copy2"]}
+
+
+def test_the_kept_root_gets_the_old_ones_label_back(bench: PartitionBench) -> None:
+    old = device_of(bench.loop, 1)
+    subprocess.run(("tune2fs", "-L", "theirs", old), check=True, capture_output=True, timeout=60)
+    sealed(bench)
+    bench.store.create(trial(bench))
+    assert look(bench.host, bench.store.activate(trial(bench))).label == "", "it names one file system alone"
+    bench.store.show(trial(bench))
+    kept = bench.store.keep(trial(bench))
+    bench.store.delete(bench.store.adopt("root", "tb1"))
+    assert not bench.store.present("root") and look(bench.host, old).uuid == ""
+    bench.store.settle(kept, "root")
+    assert look(bench.host, device_of(bench.loop, 1)).label == "theirs"
+    bench.store.disown("root")
+    bench.store.delete(base(bench))
+    assert bench.names() == {"root"}
