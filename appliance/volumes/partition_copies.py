@@ -63,7 +63,13 @@ class PartitionCopies(PartitionDisk):
         return self.copies(snapshot).exists(snapshot)
 
     def make_copy(self, snapshot: Snapshot, size: int) -> None:
+        """Raises OutOfSpace where the disk has no room for what a twin writes."""
         room = self._room(snapshot.run)
+        if not room.made() and (free := largest(self.free(self.table())).size) < self.room_bytes:
+            raise OutOfSpace(
+                f"{self.disk} has {free // MIB} MiB in one piece that no partition takes; a twin needs "
+                f"{self.room_bytes // MIB}."
+            )
         room.make(lambda done, total: None)
         write_atomic(room.folder / ROOM_AT, str(room.part.start).encode())
         copied = self._below(snapshot)
@@ -121,17 +127,15 @@ class PartitionCopies(PartitionDisk):
             self._over_origin(run).release()
 
     def room_at(self, run: str) -> Extent:
-        """Where the twins of a run have their room: at the end of what is free, for as long as it goes on."""
+        """Where the twins of a run have their room: at the end of what is free, for as long as it goes on.
+
+        Where they have none yet and nothing is free, nothing can be made there: see `make_copy`.
+        """
         file = self._folder(run) / ROOM_AT
         if file.is_file():
             return Extent(int(file.read_text()), self.room_bytes)
         free = largest(self.free(self.table()))
-        if free.size < self.room_bytes:
-            raise OutOfSpace(
-                f"{self.disk} has {free.size // MIB} MiB in one piece that no partition takes; a twin needs "
-                f"{self.room_bytes // MIB}."
-            )
-        return Extent(free.end - self.room_bytes, self.room_bytes)
+        return Extent(max(0, free.end - self.room_bytes), self.room_bytes)
 
     def written(self) -> int:
         """Bytes that the kernel has written to the origin, or thrown away, since it started."""

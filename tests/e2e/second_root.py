@@ -10,11 +10,12 @@ from pathlib import Path
 
 from appliance.host.files import mounted
 from appliance.host.run import RealHost
-from appliance.model.machine import InstalledSystem, Machine
+from appliance.model.machine import InstalledSystem
 from appliance.probe.machine import probe
 from appliance.volumes.base import Snapshot, SnapshotRole
-from appliance.volumes.partition import Copied, PartitionStore
-from appliance.volumes.partition_room import room_bytes
+from appliance.volumes.choose_partition import store_in
+from appliance.volumes.partition import PartitionStore
+from appliance.volumes.partition_out import Copied
 
 MEMORY = Path("/run/twinboot/partition")
 AT = Path("/run/twinboot/at")
@@ -28,13 +29,6 @@ def say(**words: object) -> None:
 
 def told(how: Copied) -> None:
     say(done=how.done, total=how.total, rate=how.rate, left=how.left)
-
-
-def store_of(machine: Machine, system: InstalledSystem) -> PartitionStore:
-    disk = machine.disk_of(system.root.device)
-    assert disk is not None
-    root = next(p for p in disk.partitions if p.path == system.root.device)
-    return PartitionStore(HOST, disk, root, system.root.name, MEMORY, room_bytes(EXPECTED), told)
 
 
 def seal(store: PartitionStore, system: InstalledSystem) -> None:
@@ -106,9 +100,9 @@ def trial_of(store: PartitionStore) -> Snapshot:
 def main(act: str) -> None:
     found = probe(HOST)
     first = min(found.systems, key=lambda system: system.root.device)
-    {"seal": seal, "show": show, "remove": remove, "keep": keep, "look": look}[act](
-        store_of(found, first), first
-    )
+    store = store_in(HOST, found, first, MEMORY, EXPECTED, told)
+    acts = {"seal": seal, "show": show, "remove": remove, "keep": keep, "look": look}
+    acts[act](store, first)
 
 
 if __name__ == "__main__":
