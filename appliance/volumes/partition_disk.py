@@ -112,12 +112,13 @@ class PartitionDisk:
 
     def forget(self, record: Record) -> None:
         """From then on the copy is nothing but free room. Others are found behind it all the same."""
+        self.put(replace(record, gone=True))
         table = self.table()
-        behind = [r for r in self._written(table) if r.at > record.at and not r.gone]
-        if any(not self.numbers(r, table) for r in behind):
-            self.put(replace(record, gone=True))
-        else:
-            self._write(SectorWrite(record.at, bytes(self.sector)))
+        written = self._written(table)
+        needed = [r.at for r in written if not r.gone and not self.numbers(r, table)]
+        for each in reversed([r for r in written if r.gone]):
+            if not any(at > each.at for at in needed):
+                self._write(SectorWrite(each.at, bytes(self.sector)))
 
     def list_copy(self, record: Record) -> None:
         """Add it to the table, and see that another reader of tables finds it. Listed twice is once."""

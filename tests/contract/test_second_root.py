@@ -164,6 +164,12 @@ def test_one_that_goes_leaves_those_behind_it_and_its_place_is_used_again(bench:
     assert bench.store.exists(second) and not bench.store.exists(first)
     bench.store.create(third)
     assert {r.lv: r.at for r in bench.store.records()} == {"copy3": places["copy1"], "copy2": places["copy2"]}
+    for each in (third, second):
+        bench.store.delete(each)
+    with Path(bench.loop).open("rb") as disk:
+        for at in places.values():
+            disk.seek(at)
+            assert disk.read(512) == bytes(512), "and in the end nothing says that they were there"
 
 
 def test_the_kept_root_gets_the_old_ones_label_back(bench: PartitionBench) -> None:
