@@ -48,6 +48,7 @@ class PartitionBench:
     folder: Path
     loop: str
     blocks: tuple[int, ...]
+    counts: bool = True
     one_volume: bool = True
     with_origin: bool = False
     apart: frozenset[SnapshotRole] = field(default=COPIES)
