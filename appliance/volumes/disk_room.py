@@ -15,6 +15,7 @@ from pathlib import Path
 from appliance.host import mapper
 from appliance.host.mapper import LIMIT
 from appliance.host.run import Host, read, write
+from appliance.host.udev import settle
 from appliance.volumes.cow import SECTOR
 
 
@@ -49,6 +50,7 @@ class DiskPart:
             mapper.remove(self.host, self.name)
         for loop in self._loops():
             self.host.run(write("losetup", "-d", loop, timeout=LIMIT))
+            settle(self.host)
 
     def _loop(self) -> str:
         part = ("--offset", str(self.start), "--sizelimit", str(self.size))

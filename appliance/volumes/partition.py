@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from appliance.errors import Refused, TwinFailed
 from appliance.host.run import write
+from appliance.host.udev import settle
 from appliance.volumes import partition_room
 from appliance.volumes.base import (
     VALUED,
@@ -292,6 +293,7 @@ class PartitionStore(CopyOut):
         self.release_copies()
         device = device_of(self.disk, record.old)
         self.host.run(write("wipefs", "--all", device, timeout=MINUTE))
+        settle(self.host)
         self.host.run(write("blockdev", "--flushbufs", device, timeout=MINUTE))
         self.put(replace(record, previous=EMPTIED))
 

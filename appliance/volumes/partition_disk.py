@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData, OutOfSpace, TwinFailed
 from appliance.host import mapper
 from appliance.host.run import Command, Effect, Host, read, write
+from appliance.host.udev import settle
 from appliance.model.codec import from_json
 from appliance.model.machine import Disk
 from appliance.volumes.disk_room import DiskPart
@@ -198,6 +199,7 @@ class PartitionDisk:
         where = (f"of={self.disk}", f"bs={self.sector}", f"seek={sector.at // self.sector}", "count=1")
         how = ("iflag=fullblock", "conv=notrunc,fsync", "status=none")
         self.host.run(Command(("dd", *where, *how), Effect.WRITE, timeout=10 * MINUTE, stdin=sector.data))
+        settle(self.host)
 
     def _tell(self, number: int) -> None:
         """Make the kernel know what the table says of one partition."""
