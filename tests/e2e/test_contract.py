@@ -51,7 +51,6 @@ def carried() -> bytes:
     with tarfile.open(fileobj=out, mode="w") as tar:
         for path in (
             TESTS / "__init__.py",
-            TESTS / "conftest.py",
             *sorted((TESTS / "contract").glob("*.py")),
         ):
             tar.add(path, f"tests/{path.relative_to(TESTS)}")
