@@ -12,6 +12,7 @@ from tests.tui.conftest import desk
 from tests.tui.engine import FakeEngine
 from tests.tui.test_keys import PAGES
 from tui.console import Console
+from tui.screens.help import HelpPage
 from tui.screens.page import Page
 from tui.screens.vm import VmPage
 from tui.widgets.keyline import key_name
@@ -71,3 +72,15 @@ async def test_help_opens_on_the_appliances_own_pages(engine: FakeEngine, key: s
             await here.sees(f"Help: {name}", "Keys of this page")
             await here.press("escape", "escape", "escape")
             await here.sees("What this machine can start")
+
+
+async def test_a_page_left_before_it_is_there_is_left(engine: FakeEngine) -> None:
+    """As by a key that is stuck: opened and left within one turn, and nothing of it is asked for after."""
+    async with desk(engine) as here:
+        await here.sees("What this machine can start")
+        for _ in range(20):
+            here.app.push_screen(HelpPage(here.app.screen))  # type: ignore[arg-type]
+            here.app.back()
+            await here.pilot.pause()
+        assert here.app.is_running
+        await here.sees("What this machine can start")

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.css.query import NoMatches
+from textual.events import Event, Mount
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -94,6 +95,12 @@ class Page(Screen[None]):
         yield Pane(id="notice")
         yield KeyLine(id="keys")
         yield Pane(id="small")
+
+    async def on_event(self, event: Event) -> None:
+        """A page that was left before it was laid out has nothing to ask for or to focus any more."""
+        if isinstance(event, Mount) and self not in self.app.screen_stack:
+            return
+        await super().on_event(event)
 
     @property
     def alive(self) -> bool:
