@@ -8,19 +8,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from appliance.host.run import Command, Effect, Host, Output
-from appliance.volumes import btrfs_subvolumes, btrfs_tags
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.btrfs import BtrfsStore
 from tests.contract.dark import PowerCut
 from tests.contract.played_mapper import PlayedMapper
 from tests.contract.real_btrfs import RUN, BtrfsBench, played_btrfs, tree
 from tests.contract.real_lvm import run
+from tests.crash.diskcut import Cut, Dark, count_tags
 
 pytestmark = [
     pytest.mark.root,
@@ -41,53 +39,11 @@ TRIAL = snapshot(SnapshotRole.TRIAL, "@-tb1", SEALED.lv)
 KEPT = replace(TRIAL, role=SnapshotRole.KEPT)
 
 
-@dataclass
-class Cut:
-    """Goes dark at the write number `left` to the file system, with a picture of `disk` as it was then."""
-
-    disk: Path
-    left: int = 10**6
-    told: list[str] = field(default_factory=list)
-
-    def tick(self, what: str) -> None:
-        self.told.append(what)
-        if self.left == 0:
-            run("cp", "--sparse=always", str(self.disk), f"{self.disk}.cut")
-            raise PowerCut(what)
-        self.left -= 1
-
-
-@dataclass
-class Dark:
-    inner: Host
-    cut: Cut
-
-    def run(self, command: Command) -> Output:
-        if command.argv[0] == "btrfs" and command.effect is Effect.WRITE and "scan" not in command.argv:
-            self.cut.tick(" ".join(command.argv[1:3]))
-        return self.inner.run(command)
-
-
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> Cut:
-    """Writes of files of ours count as well: before each, and between a rename and its fsync."""
-    made = Cut(Path())
-    for module, name in (
-        (btrfs_tags, "write_atomic"),
-        (btrfs_tags, "sync_folder"),
-        (btrfs_subvolumes, "sync_folder"),
-    ):
-        inner = getattr(module, name)
-        monkeypatch.setattr(module, name, _counted(made, name, inner))
+    made = Cut()
+    count_tags(monkeypatch, made)
     return made
-
-
-def _counted(cut: Cut, name: str, inner: Callable[..., None]) -> Callable[..., None]:
-    def counted(*args: object) -> None:
-        cut.tick(name)
-        inner(*args)
-
-    return counted
 
 
 def darkened(store: BtrfsStore, cut: Cut) -> BtrfsStore:

@@ -9,20 +9,20 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from appliance.host.run import Command, Effect, Host, Output, RealHost
+from appliance.host.run import RealHost
 from appliance.model.btrfs import BtrfsRoot
 from appliance.model.machine import Machine, Role, Storage
 from appliance.model.plan import Plan, PlannedStep, Request, Verb
 from appliance.probe import btrfs
 from appliance.probe.btrfs_ours import read_ours
 from appliance.probe.tree import Tree
-from appliance.volumes import btrfs_subvolumes, btrfs_tags, choose, choose_btrfs, elsewhere
+from appliance.volumes import choose, choose_btrfs, elsewhere
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
@@ -40,6 +40,7 @@ from tests.contract.dark import PowerCut
 from tests.contract.played_mapper import PlayedMapper
 from tests.contract.real_btrfs import tree
 from tests.contract.real_lvm import run
+from tests.crash.diskcut import Cut, Dark, count_tags
 from tests.unit.twin.machines import plain
 
 pytestmark = [
@@ -56,51 +57,11 @@ WRITERS = frozenset({"btrfs", "fallocate", "chattr", "dmsetup", "losetup", "moun
 """Programs that a cut may come before."""
 
 
-@dataclass
-class Cut:
-    """Goes dark at the write number `left`, with a picture of `disk` as it was then."""
-
-    disk: Path = Path()
-    left: int = 10**6
-    told: list[str] = field(default_factory=list)
-
-    def tick(self, what: str) -> None:
-        self.told.append(what)
-        if self.left == 0:
-            run("cp", "--sparse=always", str(self.disk), f"{self.disk}.cut")
-            raise PowerCut(what)
-        self.left -= 1
-
-
-@dataclass
-class Dark:
-    inner: Host
-    cut: Cut
-
-    def run(self, command: Command) -> Output:
-        scan = "scan" in command.argv
-        if command.argv[0] in WRITERS and command.effect is Effect.WRITE and not scan:
-            self.cut.tick(" ".join(command.argv[:3]))
-        return self.inner.run(command)
-
-
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cut:
-    """Writes of files of ours count as well. What would be in /run is here, and a small twin does."""
+    """What would be in /run is here, and a small twin does."""
     made = Cut()
-    for module, name in (
-        (btrfs_tags, "write_atomic"),
-        (btrfs_tags, "sync_folder"),
-        (btrfs_subvolumes, "sync_folder"),
-    ):
-        inner = getattr(module, name)
-
-        def counted(*args: object, _name: str = name, _inner: object = inner) -> None:
-            made.tick(_name)
-            assert callable(_inner)
-            _inner(*args)
-
-        monkeypatch.setattr(module, name, counted)
+    count_tags(monkeypatch, made)
     monkeypatch.setattr(choose, "REHEARSED", frozenset(Storage))
     monkeypatch.setattr(choose_btrfs, "RUNTIME", tmp_path / "run")
     monkeypatch.setattr(elsewhere, "OVERLAY_LEAST", 4 * MIB)
@@ -142,7 +103,7 @@ class Lab:
         cut.disk, cut.left = self.disk, 10**6
         self.loop = run("losetup", "--find", "--show", str(self.disk)).strip()
         self.mapper = PlayedMapper(folder)
-        self.host = Dark(self.mapper, cut)
+        self.host = Dark(self.mapper, cut, WRITERS)
         self.memory.mkdir(exist_ok=True)
         found = self.probed()
         self.names = choose_names(found.systems[0], "tb1")
