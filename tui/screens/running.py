@@ -130,8 +130,9 @@ A time left is only shown when it can be known.
             case "watch":
                 return run is not None and run.verb in ("", "rehearse", "repair")
             case "pause" | "resume":
-                has_vm = run is not None and not run.over and run.verb in ("", "rehearse", "repair")
-                return has_vm and run is not None and run.paused == (action == "resume")
+                if run is None or run.over or run.verb not in ("", "rehearse", "repair"):
+                    return False
+                return run.paused == (action == "resume")
             case "restart":
                 return (
                     run is not None

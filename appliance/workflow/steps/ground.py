@@ -13,7 +13,7 @@ from appliance.boot.base import BootPlace
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path
-from appliance.model.machine import InstalledSystem, Machine, Volume, mapper_path
+from appliance.model.machine import InstalledSystem, Layer, Machine, Volume, mapper_path
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
 from appliance.volumes.base import (
     BESIDE,
@@ -74,6 +74,12 @@ class Ground:
     def repairs(self) -> bool:
         """Whether this run repairs a copy: then there may be no control boot to compare with."""
         return self.whole.request.verb is Verb.REPAIR
+
+    @property
+    def encrypted(self) -> tuple[Layer, ...]:
+        """What beneath the root's volume group asks for a passphrase at every start of the machine."""
+        group = self.machine.vg(self.system.root.vg)
+        return self.machine.encrypted_under(group) if group is not None else ()
 
     @property
     def passphrases(self) -> Passphrases:

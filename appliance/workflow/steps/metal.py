@@ -98,10 +98,8 @@ class Needed:
 def _for_the_form(ground: Ground) -> tuple[str, ...]:
     """What opens a twin's disk; and what opens the metal's, since an initrd that is made in the twin for what
     is found there (MODULES=dep) would not have it."""
-    group = ground.machine.vg(ground.names.vg)
-    layers = ground.machine.encrypted_under(group) if group else ()
-    ciphers = (module for layer in layers for module in modules_of(layer.cipher))
-    return tuple(dict.fromkeys((*MODULES, *ciphers))) if layers else ()
+    ciphers = (module for layer in ground.encrypted for module in modules_of(layer.cipher))
+    return tuple(dict.fromkeys((*MODULES, *ciphers))) if ground.encrypted else ()
 
 
 def _why_not_by(host: Host, kernel: Kernel, needed: Needed, root: Path, boot: Path) -> tuple[str, ...]:

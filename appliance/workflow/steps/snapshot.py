@@ -52,8 +52,7 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
     for disk in ground.machine.disks:
         size = head_of(ground.machine, disk)
         found[f"{disk.path} first {size >> 10} KiB"] = sha256_of(Path(disk.path), size)
-    group = ground.machine.vg(system.root.vg)
-    for layer in ground.machine.encrypted_under(group) if group else ():
+    for layer in ground.encrypted:
         found[f"{layer.name} LUKS header"] = sha256_of(Path(layer.below[0]), layer.offset)
     if ground.machine.firmware is Firmware.UEFI:
         said = host.run(read("efibootmgr", "-v", timeout=30)).stdout

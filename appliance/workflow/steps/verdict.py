@@ -94,8 +94,7 @@ def labelled(ground: Ground, verdict: Verdict) -> Verdict:
 
     Beside the checks stands what no twin of an encrypted disk can show.
     """
-    group = ground.machine.vg(ground.system.root.vg)
-    if group is not None and ground.machine.encrypted_under(group):
+    if ground.encrypted:
         verdict = replace(verdict, checks=(*verdict.checks, IN_FORM_ONLY))
     if not ground.rehearses_only:
         return verdict
