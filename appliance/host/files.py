@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,10 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
 NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery,nouuid", "btrfs": "rescue=nologreplay"}
 
 
+BTRFS_WAITS = (0.0, 0.5, 3.0)
+"""Seconds before a refused mount of btrfs is tried again."""
+
+
 def mounts_under(folder: Path) -> tuple[Path, ...]:
     """Mount points inside `folder`, the latest first (/proc/self/mountinfo, field 5 with octal escapes)."""
     found = []
@@ -67,16 +72,18 @@ def _make_room(host: Host, at: Path) -> None:
 
 def _mount(host: Host, command: Command, fstype: str) -> None:
     """Of two devices with one UUID the kernel keeps the one with the newer state of btrfs, and refuses the
-    other (btrfs-device(8), scan): udev may have told it of a copy. What is mounted it does not forget.
+    other (btrfs-device(8), scan): udev may have told it of a copy. What is mounted it does not forget, and
+    what was unmounted here is mounted for as long as a namespace that began meanwhile has it.
     """
-    try:
-        host.run(command)
-    except CommandFailed:
-        if fstype != "btrfs":
-            raise
+    for seconds in BTRFS_WAITS if fstype == "btrfs" else ():
+        try:
+            host.run(command)
+            return
+        except CommandFailed:
+            time.sleep(seconds)
         host.run(read("udevadm", "settle", "--timeout=60", timeout=120, ok=frozenset({0, 1})))
         host.run(read("btrfs", "device", "scan", "--forget", timeout=60))
-        host.run(command)
+    host.run(command)
 
 
 @contextlib.contextmanager

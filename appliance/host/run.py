@@ -109,9 +109,14 @@ class RealHost:
         output = Output(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
         self.log(command, output, time.monotonic() - started)
         if output.status not in command.ok:
-            said = (output.stderr.strip() or output.stdout.strip() or "no message").splitlines()[-1]
-            raise CommandFailed(f"{command} ended with status {output.status}: {said}")
+            raise CommandFailed(f"{command} ended with status {output.status}: {_reason(output)}")
         return output
+
+
+def _reason(output: Output) -> str:
+    """The last line a program said, without libmount's advice where to look further (mount(8))."""
+    lines = (output.stderr.strip() or output.stdout.strip() or "no message").splitlines()
+    return next((line for line in reversed(lines) if "dmesg(1) may have" not in line), lines[-1]).strip()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,13 +1,16 @@
 """One process at a time has a btrfs of ours mounted.
 
 `btrfs filesystem show` opens every mounted one of the machine, so that meanwhile no other process can unmount
-its own; and a played device is a name below /dev/mapper, which is every process's.
+its own; a mount namespace that begins has a copy of every mount, and keeps the file system in use when it is
+unmounted elsewhere; and a played device is a name below /dev/mapper, which is every process's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +25,15 @@ def begin() -> None:
 def end() -> None:
     """Let the others go on."""
     fcntl.flock(_lock(), fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    begin()
+    try:
+        yield
+    finally:
+        end()
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import CommandFailed, DamagedData
+from appliance.host import files
 from appliance.host.files import (
     NO_REPLAY,
     Inside,
@@ -26,15 +27,17 @@ from tests.contract import alone
 
 
 class Mounts:
-    """Keeps what is run; `fails` is the program that ends badly."""
+    """Keeps what is run; `fails` is the program that ends badly, the first `times`."""
 
-    def __init__(self, fails: str = "") -> None:
+    def __init__(self, fails: str = "", times: int = 1000) -> None:
         self.ran: list[Command] = []
         self.fails = fails
+        self.times = times
 
     def run(self, command: Command) -> Output:
         self.ran.append(command)
-        if command.argv[0] == self.fails:
+        if command.argv[0] == self.fails and self.times:
+            self.times -= 1
             raise CommandFailed(f"{command} failed.")
         return Output(0, "")
 
@@ -132,8 +135,7 @@ def test_a_btrfs_file_system_and_its_copy_are_mounted_side_by_side_by_their_subv
         file.truncate(128 << 20)
     host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
     with contextlib.ExitStack() as stack:
-        alone.begin()
-        stack.callback(alone.end)
+        stack.enter_context(alone.held())
         device = _looped(stack, host, image)
         with mounted(host, device, "btrfs", tmp_path / "made") as made:
             host.run(write("btrfs", "subvolume", "create", str(made / "@rootfs"), timeout=60))
@@ -206,3 +208,33 @@ def test_nothing_happens_for_a_system_in_one_volume(tmp_path: Path) -> None:
     host = Mounts()
     with mounted_inside(host, tmp_path, (), writable=True):
         assert host.ran == []
+
+
+@pytest.mark.parametrize(("refusals", "ran"), [(0, 1), (2, 3), (3, 4)])
+def test_a_btrfs_mount_that_is_refused_is_tried_again(
+    refusals: int, ran: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BTRFS_WAITS", (0.0, 0.0, 0.0))
+    host = Mounts("mount", refusals)
+    with mounted(host, "/dev/x", "btrfs", tmp_path / "at"):
+        pass
+    assert [c.argv[0] for c in host.ran].count("mount") == ran
+    assert [c.argv[0] for c in host.ran].count("btrfs") == refusals
+    assert host.ran[-1].argv[0] == "umount"
+
+
+def test_a_btrfs_mount_that_stays_refused_is_an_error_and_nothing_is_unmounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "BTRFS_WAITS", (0.0, 0.0, 0.0))
+    host = Mounts("mount", 4)
+    with pytest.raises(CommandFailed), mounted(host, "/dev/x", "btrfs", tmp_path / "at"):
+        pass
+    assert "umount" not in [c.argv[0] for c in host.ran]
+
+
+def test_another_file_system_is_not_tried_again(tmp_path: Path) -> None:
+    host = Mounts("mount", 1)
+    with pytest.raises(CommandFailed), mounted(host, "/dev/x", "ext4", tmp_path / "at"):
+        pass
+    assert [c.argv[0] for c in host.ran] == ["mount"]

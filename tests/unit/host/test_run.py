@@ -24,6 +24,15 @@ def test_an_unexpected_status_says_the_last_line_it_said() -> None:
         RealHost().run(read("sh", "-c", "echo first >&2; echo the reason >&2; exit 4"))
 
 
+def test_the_reason_of_a_mount_is_not_its_advice_where_to_look() -> None:
+    advice = "       dmesg(1) may have more information after failed mount system call."
+    said = f"echo 'mount: /mnt: mount(2) system call failed: File exists.' >&2; echo '{advice}' >&2; exit 32"
+    with pytest.raises(CommandFailed, match=r"failed: File exists\.$"):
+        RealHost().run(read("sh", "-c", said))
+    with pytest.raises(CommandFailed, match=r"dmesg\(1\) may have more"):
+        RealHost().run(read("sh", "-c", f"echo '{advice}' >&2; exit 32"))
+
+
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(CommandFailed, match="no-such-program could not be started"):
         RealHost().run(read("no-such-program"))

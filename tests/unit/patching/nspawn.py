@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from appliance.errors import TwinFailed
+from tests.contract import alone
 from tests.lab.native import LabError, run
 from tests.lab.tree import base_tree, layered
 
@@ -72,11 +73,12 @@ class Container:
         )
         words = ("-b",) if self.boots else ("--as-pid2", "sleep", "infinity")
         self.log.unlink(missing_ok=True)
-        with self.log.open("wb") as log:
-            self._nspawn = subprocess.Popen(
-                (*argv, str(self.folder), *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.leader = self._find_leader(self._nspawn.pid)
+        with alone.held():
+            with self.log.open("wb") as log:
+                self._nspawn = subprocess.Popen(
+                    (*argv, str(self.folder), *words), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            self.leader = self._find_leader(self._nspawn.pid)
         if self.boots:
             self._wait_for_systemd()
         server = Path(__file__).with_name("proxy.py")

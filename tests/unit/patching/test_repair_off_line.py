@@ -18,6 +18,7 @@ from appliance.patching.apt_undo import not_undone, read_last, undo_words
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from appliance.twin.offline import Offline
+from tests.contract import alone
 from tests.lab.repository import Pool
 from tests.lab.tree import base_tree, layered
 
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 @pytest.fixture
 def copy(pool: Pool) -> Iterator[Offline]:
     """The lab's tree with ledger 1.0 unpacked and not set up."""
-    with layered(base_tree()) as root:
+    with alone.held(), layered(base_tree()) as root:
         for at in ("run", "tmp"):
             subprocess.run(("mount", "-t", "tmpfs", "tmpfs", str(root / at)), check=True, timeout=60)
         try:
