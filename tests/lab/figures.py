@@ -72,6 +72,9 @@ def snapshots_table(measured: tuple[Snapshot, Snapshot]) -> str:
     for one in (*measured, extrapolated(*measured)):
         name = f"{one.gigabytes} GB{' (computed)' if one.computed else ''}"
         rows.append(f"{name:24}{one.power_on:24.1f}{one.copy:14.1f}{one.copy / one.power_on:7.1f}x")
+    low, high = measured
+    grown = f"{high.gigabytes} against {low.gigabytes} GB"
+    rows.append(f"{grown:24}{high.power_on / low.power_on:23.2f}x{high.copy / low.copy:13.2f}x")
     return "\n".join(rows)
 
 

@@ -17,5 +17,6 @@ def test_every_start_is_told_beside_the_rival_and_the_computed_row_says_so() -> 
     rows = text.splitlines()
     assert rows[2].split() == ["console", "60.0", "55.0", "1.20x"]
     assert "60 GB (computed)                            13.5         300.0   22.2x" in rows
+    assert "20 against 4 GB                            1.10x         5.00x" in rows
     assert "RAM used at the console    400 MiB (target 450)" in rows
     assert "written at promotion       2.5 MB" in rows
