@@ -23,12 +23,9 @@ from tests.lab.circle import played, stick_with_shell
 from tests.lab.hardware import SITE, Hardware
 from tests.lab.installed import SystemSpec, installed_system
 from tests.lab.machine import Machine
-from tests.lab.screens import SerialTerminal, sees
+from tests.lab.screens import SOON, SerialTerminal, go_on, sees, twins_keyboard
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(7200)]
-
-SOON = 180.0
-"""Seconds in which an emulated machine answers a key, at most."""
 
 SSH = "ssh -o UserKnownHostsFile=/dev/null -o PubkeyAuthentication=no -p {port} root@127.0.0.1"
 TWIN = "pgrep -f guest=twinboot-tb1"
@@ -82,7 +79,7 @@ def _work(folder: Path) -> Worked:
         with _by_ssh(port, password) as (guest, told):
             watched = _seen_by(guest, "WAITING FOR YOU")
             during = appliance.volumes()
-            _type_in_the_twin(terminal)
+            _work_in_the_twin(terminal)
         sees(terminal, "Finished", limit=REHEARSAL, never="STOPPED")
         verdict = json.loads(appliance.shell.read(f"cat {RUNS}/tb1/verdict.json"))
 
@@ -187,20 +184,13 @@ def _paused(appliance: Appliance, terminal: SerialTerminal) -> str:
     return screen
 
 
-def _type_in_the_twin(terminal: SerialTerminal) -> None:
-    terminal.press("w")
-    sees(terminal, "You are root in the TWIN of this machine", limit=SOON)
-    terminal.press("i")
-    sees(terminal, "KEYBOARD IS THE VM'S", limit=SOON)
-    terminal.press(*"id -un; echo done by $((6 * 7)) >/etc/by-hand; cat /etc/by-hand", "enter")
-    sees(terminal, "root", "done by 42", limit=SOON)
-    terminal.press("ctrl+]")
-    sees(terminal, "READ ONLY", limit=SOON)
+def _work_in_the_twin(terminal: SerialTerminal) -> None:
+    with twins_keyboard(terminal):
+        terminal.press(*"id -un; echo done by $((6 * 7)) >/etc/by-hand; cat /etc/by-hand", "enter")
+        sees(terminal, "root", "done by 42", limit=SOON)
     terminal.press("s")
     sees(terminal, "Kept in the run's report", limit=SOON)
-    terminal.press("g")
-    sees(terminal, "type yes and press Enter", limit=SOON)
-    terminal.press(*"yes", "enter")
+    go_on(terminal)
 
 
 def test_ssh_shows_the_key_that_the_screen_shows_and_its_client_sees_the_run(worked: Worked) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.appliance import REHEARSAL, RUNS, Appliance
+from tests.lab.appliance import PROGRAM, REHEARSAL, RUNS, Appliance
 from tests.lab.circle import stick_with_shell, trial_kept
 from tests.lab.console import Answer
 from tests.lab.hardware import Hardware
@@ -21,6 +21,7 @@ from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import stage
 from tests.lab.proof import ProofOfBoot
+from tests.lab.screens import SOON, SerialTerminal, sees, twins_keyboard
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(10800)]
 
@@ -30,6 +31,16 @@ UNPACKED = (
     f"cd /var/tmp && {APT} update && {APT} download ledger && dpkg --unpack ledger_1.1_all.deb"
     " && sync && dpkg -s ledger | grep 'Status: install ok unpacked'"
 )
+NO_LEDGER = "systemctl mask --now ledger && sync && ! systemctl is-active ledger"
+FOLDER = "/opt/broken"
+NO_FOLDER = (
+    f"mkdir {FOLDER} && touch {FOLDER}/file && sync"
+    f" && at=$(debugfs -R 'blocks {FOLDER}' /dev/vg0/root 2>/dev/null | tr -d ' ')"
+    " && dd if=/dev/zero of=/dev/vg0/root bs=4096 count=1 seek=$at oflag=direct status=none"
+    f" && echo 3 >/proc/sys/vm/drop_caches; ! ls {FOLDER}"
+)
+"""The block of a folder is overwritten: the kernel finds it, records it and lets the root be read-only."""
+
 LIMIT = 2 * REHEARSAL
 """Seconds: a repair boots its copy three times, and builds an initrd on an emulated machine."""
 
@@ -158,3 +169,48 @@ def test_a_newest_kernel_that_does_not_boot_gives_way_to_the_one_before(tmp_path
         again = machine.proof_of_boot()
         assert (again.root, again.kernel) == (proof.root, old)
         assert "twinboot.trial=" not in again.cmdline
+
+
+def test_a_damaged_file_system_is_mended_on_a_copy_that_is_kept(tmp_path: Path) -> None:
+    with damaged(tmp_path, NO_FOLDER) as appliance:
+        refused = appliance.twinboot("rehearse", "--nothing")
+        assert refused.status == 3
+        assert (
+            "The file system on /dev/vg0/root has recorded errors: it needs a repair first." in refused.text
+        )
+
+        run, verdict, said = repaired(appliance, "--fsck")
+        assert "e2fsck: errors were corrected; a second look finds none" in said.text
+        assert verdict["result"] == "PASS" and verdict["proof_boot"] is True
+
+        proof = promoted(appliance, run)
+        assert (proof.root, proof.failed_units) == (f"/dev/mapper/vg0-root--{run}", ())
+        shell = appliance.machine.shell()
+        assert shell.read("findmnt -no OPTIONS /").startswith("rw,")
+        shell.read(f"ls {FOLDER} && dmesg | grep -c EXT4-fs.error | grep -x 0")
+
+
+def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
+    with damaged(tmp_path, NO_LEDGER) as appliance:
+        terminal = SerialTerminal(appliance.machine.console)
+        sees(terminal, "WRITES TO THIS MACHINE: 0", limit=SOON)
+        appliance.shell.read(f"{PROGRAM} repair --by-hand >/tmp/said 2>&1 &")
+        sees(terminal, "watch the run", limit=SOON)
+        terminal.press("r")
+        sees(terminal, "WAITING FOR YOU", "Work in the twin", limit=REHEARSAL, never="STOPPED")
+        with twins_keyboard(terminal):
+            terminal.press(
+                *"systemctl unmask ledger; systemctl restart ledger; systemctl is-active ledger", "enter"
+            )
+            sees(terminal, "\nactive", limit=SOON)
+        appliance.read("approve", appliance.newest_run(), "--take-over")
+        appliance.shell.read("wait", limit=LIMIT)
+        run = appliance.newest_run()
+        said = appliance.shell.read("cat /tmp/said")
+        assert "unchanged: origin and" in said, said
+        verdict = json.loads(appliance.shell.read(f"cat {RUNS}/{run}/verdict.json"))
+        assert verdict["result"] == "PASS"
+
+        proof = promoted(appliance, run)
+        assert proof.root == f"/dev/mapper/vg0-root--{run}"
+        assert proof.ledger_answer.startswith("ledger 1.0 ")

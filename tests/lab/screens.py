@@ -6,7 +6,8 @@ Both are the same to a test: the text that stands there, and keys. Nothing else 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from appliance.twin.terminal import COLUMNS
@@ -21,6 +22,10 @@ AT_ONCE = 16_000
 SERIAL_KEYS = {"enter": "\r", "escape": "\x1b", "down": "\x1b[B", "up": "\x1b[A", "ctrl+]": "\x1d"}
 QCODES = {"enter": "ret", "escape": "esc", " ": "spc"}
 """Names of QEMU's send-key (QAPI, QKeyCode)."""
+
+
+SOON = 180.0
+"""Seconds in which an emulated machine answers a key, at most."""
 
 
 class Terminal(Protocol):
@@ -77,6 +82,25 @@ def sees(terminal: Terminal, *texts: str, limit: float, never: str = "REFUSED") 
         return all(text in screen for text in texts)
 
     return _until(terminal.text, there, limit, " and ".join(texts))
+
+
+@contextmanager
+def twins_keyboard(terminal: Terminal) -> Iterator[None]:
+    """On the page of a run that waits for a person: keys go to the twin's own console meanwhile."""
+    terminal.press("w")
+    sees(terminal, "You are root in the TWIN of this machine", limit=SOON)
+    terminal.press("i")
+    sees(terminal, "KEYBOARD IS THE VM'S", limit=SOON)
+    yield
+    terminal.press("ctrl+]")
+    sees(terminal, "READ ONLY", limit=SOON)
+
+
+def go_on(terminal: Terminal) -> None:
+    """The work by hand is done."""
+    terminal.press("g")
+    sees(terminal, "type yes and press Enter", limit=SOON)
+    terminal.press(*"yes", "enter")
 
 
 def _until(look: Callable[[], str], there: Callable[[str], bool], limit: float, what: str) -> str:
