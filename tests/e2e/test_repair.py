@@ -32,14 +32,13 @@ UNPACKED = (
     " && sync && dpkg -s ledger | grep 'Status: install ok unpacked'"
 )
 NO_LEDGER = "systemctl mask --now ledger && sync && ! systemctl is-active ledger"
-FOLDER = "/opt/broken"
+FOLDER = "/usr/share/doc/cron"
 NO_FOLDER = (
-    f"mkdir {FOLDER} && touch {FOLDER}/file && sync"
-    f" && at=$(debugfs -R 'blocks {FOLDER}' /dev/vg0/root 2>/dev/null | tr -d ' ')"
+    f"at=$(debugfs -R 'blocks {FOLDER}' /dev/vg0/root 2>/dev/null | tr -d ' ')"
     " && dd if=/dev/zero of=/dev/vg0/root bs=4096 count=1 seek=$at oflag=direct status=none"
-    f" && echo 3 >/proc/sys/vm/drop_caches; ! ls {FOLDER}"
+    f" && echo 3 >/proc/sys/vm/drop_caches; ! cat {FOLDER}/copyright"
 )
-"""The block of a folder is overwritten: the kernel finds it, records it and lets the root be read-only."""
+"""A folder's block is overwritten: the kernel finds it and records it, and what boots next asks for fsck."""
 
 LIMIT = 2 * REHEARSAL
 """Seconds: a repair boots its copy three times, and builds an initrd on an emulated machine."""
@@ -187,7 +186,7 @@ def test_a_damaged_file_system_is_mended_on_a_copy_that_is_kept(tmp_path: Path) 
         assert (proof.root, proof.failed_units) == (f"/dev/mapper/vg0-root--{run}", ())
         shell = appliance.machine.shell()
         assert shell.read("findmnt -no OPTIONS /").startswith("rw,")
-        shell.read(f"ls {FOLDER} && dmesg | grep -c EXT4-fs.error | grep -x 0")
+        shell.read(f"ls {FOLDER} && ls /lost+found | grep '^#' && dmesg | grep -c EXT4-fs.error | grep -x 0")
 
 
 def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
