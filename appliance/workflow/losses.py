@@ -34,7 +34,8 @@ _DATABASE = re.compile(
 )
 # What Twinboot itself put into the trial volume, and what it needs at its own trial.
 _OURS = re.compile(
-    r"/(var/lib/twinboot|usr/lib/twinboot|root/TWINBOOT\.txt|etc/systemd/system/.*twinboot|etc/fstab$)"
+    r"/(var/lib/twinboot|usr/lib/twinboot|usr/sbin/twinboot-keep$|root/TWINBOOT\.txt"
+    r"|etc/systemd/system/.*twinboot|etc/fstab$)"
 )
 _MARKS = {"added": "+", "removed": "-", "changed": ""}
 

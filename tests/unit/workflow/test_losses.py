@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from appliance.boot import confirm
 from appliance.errors import CommandFailed
 from appliance.model.plan import Loss, Request, Verb
 from appliance.volumes.base import SnapshotRole
@@ -59,12 +60,7 @@ def write(root: Path, path: str, text: str = "x") -> None:
 def test_system_and_data_are_named_with_their_data_bases(ground: tuple[FakeLvm, Ground, Path]) -> None:
     lvm, made, at = ground
     trial, srv = at / "vg0-root--tb1", at / "vg0-srv"
-    for path in (
-        "var/log/syslog",
-        "etc/fstab",
-        "var/lib/twinboot/tb1/conf",
-        "etc/systemd/system/twinboot-x.service",
-    ):
+    for path in ("var/log/syslog", "etc/fstab", *confirm.files("tb1")):
         write(trial, path, "not a loss")
     write(trial, "home/ann/letter")
     write(trial, "var/lib/mysql/ibdata1")
