@@ -31,7 +31,7 @@ from appliance.workflow.room import (
     with_room,
 )
 from appliance.workflow.selection import choose_system
-from appliance.workflow.ways import ways_to_room
+from appliance.workflow.ways import ways_to_repair, ways_to_room
 
 OURS_REMAIN = "our own snapshot volumes remain; the next start deletes them"
 FILES_REMAIN = "files of ours remain there, none on this machine; the next start deletes them"
@@ -77,7 +77,7 @@ def build_plan(
         only = (*refusals(machine, system, replace(request, rehearse_only=True)), *missing)
         raise without_room(machine, system, expected, (*reasons, *nowhere), warnings, () if only else offers)
     if reasons:
-        raise Refused(reasons, warnings)
+        raise Refused(reasons, warnings, next_actions=ways_to_repair(machine, system) or None)
     run = next_run(machine, system.root.group, lineage)
     made = Plan(
         request=request,

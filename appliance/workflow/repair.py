@@ -9,7 +9,7 @@ from __future__ import annotations
 from appliance.boot.artifacts import version_key
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
-from appliance.model.machine import InstalledSystem, Machine, Trouble
+from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import Plan, PlannedStep, RepairKind, Request, Write, fingerprint
 from appliance.volumes.choose import why_no_store, works_on_a_copy
 from appliance.workflow.naming import choose_names, next_run
@@ -25,6 +25,7 @@ from appliance.workflow.rehearse import (
 )
 from appliance.workflow.room import expected_bytes, why_no_room, with_room
 from appliance.workflow.selection import choose_system
+from appliance.workflow.ways import repair_for
 
 TITLES = {
     RepairKind.OLDER_KERNEL: "Boot the kernel before the newest",
@@ -69,7 +70,7 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
     if kind is None:
         return ("No repair was named: twinboot repair --help lists them.",)
     found = (*machine.trouble, *system.trouble)
-    reasons = [t.sentence for t in found if t.refuses and not _is_for(t, kind, system)]
+    reasons = [t.sentence for t in found if t.refuses and repair_for(t, system) is not kind]
     reasons += why_no_kvm(machine, request)
     if kind is RepairKind.FSCK and system.root.fstype not in FILE_SYSTEMS:
         reasons.append(f"The root file system is {system.root.fstype}: only ext and XFS can be mended here.")
@@ -81,17 +82,6 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
         reasons.append(f"The root is kept as {system.root.storage.value}: it can not be repaired (yet).")
     reasons += why_no_store(machine, system)
     return tuple(dict.fromkeys(reasons))
-
-
-def _is_for(trouble: Trouble, kind: RepairKind, system: InstalledSystem) -> bool:
-    """Whether `trouble` is the very thing this repair sets right."""
-    match kind:
-        case RepairKind.FSCK:
-            return trouble.code == "damaged-fs" and f" {system.root.device} " in trouble.sentence
-        case RepairKind.INITRD:
-            return trouble.code == "no-kernel"
-        case _:
-            return False
 
 
 def older_kernel(system: InstalledSystem) -> str:

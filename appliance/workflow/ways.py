@@ -1,16 +1,47 @@
-"""Ways to make room for a rehearsal that can be promoted, each with its price. Pure: from what was probed."""
+"""Ways on from a refusal: room for a rehearsal that can be promoted, each with its price, and a repair.
+
+Pure: from what was probed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from appliance.model.machine import Bus, Disk, InstalledSystem, LogicalVolume, Machine, VolumeGroup
+from appliance.model.machine import (
+    Bus,
+    Disk,
+    InstalledSystem,
+    LogicalVolume,
+    Machine,
+    Trouble,
+    VolumeGroup,
+)
+from appliance.model.plan import RepairKind
 
 MIB = 1 << 20
 SWAP_LEAST = 256 * MIB
 """Bytes of swap that are not given away."""
 EDGE = MIB
 """Bytes at either end of a disk that belong to its table."""
+
+
+def repair_for(trouble: Trouble, system: InstalledSystem) -> RepairKind | None:
+    """The repair that sets `trouble` right; None where none does."""
+    if trouble.code == "no-kernel":
+        return RepairKind.INITRD
+    of_root = f" {system.root.device} " in trouble.sentence
+    return RepairKind.FSCK if trouble.code == "damaged-fs" and of_root else None
+
+
+def ways_to_repair(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """The one repair of `system` that lifts all that stands in the way, as a sentence."""
+    kinds = {repair_for(t, system) for t in (*machine.trouble, *system.trouble) if t.refuses}
+    return tuple(
+        f"Repair a copy of it (X on the console, or `twinboot repair --{kind.value}`). "
+        "The original stays as it is."
+        for kind in kinds
+        if kind is not None and len(kinds) == 1
+    )
 
 
 def ways_to_room(machine: Machine, system: InstalledSystem, lacking: int) -> tuple[str, ...]:

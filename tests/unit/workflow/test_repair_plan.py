@@ -11,7 +11,7 @@ from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Kernel, Machine, Trouble
 from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.verdict import Result, Verdict
-from appliance.workflow import promote
+from appliance.workflow import promote, rehearse
 from appliance.workflow.catalogue import steps, title, why_stale
 from appliance.workflow.repair import build_plan
 from appliance.workflow.workplace import Workplace
@@ -92,6 +92,22 @@ def test_a_trouble_is_lifted_only_by_the_repair_it_is_for() -> None:
     lost = Trouble(code="no-kernel", sentence="No kernel with its initrd was found in /boot.", refuses=True)
     assert lost.sentence in plan(RepairKind.INITRD, broken(lost)).warnings
     assert "No kernel" in refused(RepairKind.FINISH_PACKAGES, broken(lost))
+
+
+def test_a_rehearsal_that_only_a_repair_would_let_go_on_names_it() -> None:
+    root = machine().systems[0].root.device
+    damaged = Trouble(code="damaged-fs", sentence=f"The file system on {root} has errors.", refuses=True)
+    lost = Trouble(code="no-kernel", sentence="No kernel with its initrd was found in /boot.", refuses=True)
+    asleep = Trouble(code="hibernated", sentence="It sleeps.", refuses=True)
+
+    def ways(*trouble: Trouble) -> str:
+        with pytest.raises(Refused) as said:
+            rehearse.build_plan(broken(*trouble), Request(verb=Verb.REHEARSE), Lineage())
+        return " ".join(said.value.next_actions)
+
+    assert "Repair a copy of it (X on the console, or `twinboot repair --fsck`)." in ways(damaged)
+    assert "`twinboot repair --initrd`" in ways(lost)
+    assert "Repair" not in ways(asleep) + ways(damaged, asleep) + ways(damaged, lost)
 
 
 def test_all_refusals_come_at_once() -> None:
