@@ -194,8 +194,6 @@ def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
         terminal = SerialTerminal(appliance.machine.console)
         sees(terminal, "WRITES TO THIS MACHINE: 0", limit=SOON)
         appliance.shell.read(f"{PROGRAM} repair --by-hand >/tmp/said 2>&1 &")
-        sees(terminal, "watch the run", limit=SOON)
-        terminal.press("r")
         sees(terminal, "WAITING FOR YOU", "Work in the twin", limit=REHEARSAL, never="STOPPED")
         with twins_keyboard(terminal):
             terminal.press(
