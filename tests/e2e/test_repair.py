@@ -174,9 +174,8 @@ def test_a_damaged_file_system_is_mended_on_a_copy_that_is_kept(tmp_path: Path) 
     with damaged(tmp_path, NO_FOLDER) as appliance:
         refused = appliance.twinboot("rehearse", "--nothing")
         assert refused.status == 3
-        assert (
-            "The file system on /dev/vg0/root has recorded errors: it needs a repair first." in refused.text
-        )
+        assert "The file system on /dev/mapper/vg0-root has recorded errors" in refused.text
+        assert "1 Repair a copy of it (X on the console, or `twinboot repair --fsck`)" in refused.text
 
         run, verdict, said = repaired(appliance, "--fsck")
         assert "e2fsck: errors were corrected; a second look finds none" in said.text
