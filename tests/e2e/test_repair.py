@@ -21,7 +21,7 @@ from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import stage
 from tests.lab.proof import ProofOfBoot
-from tests.lab.screens import SOON, SerialTerminal, sees, twins_keyboard
+from tests.lab.screens import SOON, SerialTerminal, go_on, sees, twins_keyboard
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(10800)]
 
@@ -85,6 +85,18 @@ def promoted(appliance: Appliance, run: str) -> ProofOfBoot:
     assert "The previous system is the broken one" in told
     appliance.reboot()
     return trial_kept(appliance.machine, run)
+
+
+def _take_over(terminal: SerialTerminal) -> None:
+    """From the page of a run that another terminal began: it is asked before the twin takes a key."""
+    terminal.press("w")
+    sees(terminal, "You are root in the TWIN of this machine", limit=SOON)
+    terminal.press("i")
+    sees(terminal, "Another terminal is in control", limit=SOON)
+    terminal.press("t")
+    sees(terminal, "You are root in the TWIN of this machine", limit=SOON)
+    terminal.press("escape")
+    sees(terminal, "WAITING FOR YOU", limit=SOON)
 
 
 def untested(verdict: dict[str, Any]) -> set[str]:
@@ -199,7 +211,7 @@ def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
                 *"systemctl unmask ledger; systemctl restart ledger; systemctl is-active ledger", "enter"
             )
             sees(terminal, "\nactive", limit=SOON)
-        appliance.read("approve", appliance.newest_run(), "--take-over")
+        go_on(terminal)
         appliance.shell.read("wait", limit=LIMIT)
         run = appliance.newest_run()
         said = appliance.shell.read("cat /tmp/said")
