@@ -171,7 +171,10 @@ class Desk:
     def _machine_to_plan_on(self) -> Machine:
         """A reading that found no system does not serve: somebody in a shell may have been at the volumes."""
         known = self._machine
-        return self.machine(STILL_TRUE if known is not None and known.systems else 0.0)
+        if known is None or not known.systems:
+            return self.machine(0.0)
+        found = self.machine(STILL_TRUE)
+        return found if found.systems else self.machine(0.0)
 
     def plan(self, request: Request) -> Plan:
         machine, descent = self._machine_to_plan_on(), self.descent()

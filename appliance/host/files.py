@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance.errors import CommandFailed, DamagedData
 from appliance.host.run import Command, Host, read, write
+from appliance.host.udev import settle
 
 
 def sync_folder(folder: Path) -> None:
@@ -81,7 +82,7 @@ def _mount(host: Host, command: Command, fstype: str) -> None:
             return
         except CommandFailed:
             time.sleep(seconds)
-        host.run(read("udevadm", "settle", "--timeout=60", timeout=120, ok=frozenset({0, 1})))
+        settle(host)
         host.run(read("btrfs", "device", "scan", "--forget", timeout=60))
     host.run(command)
 

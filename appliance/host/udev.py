@@ -5,7 +5,10 @@ from __future__ import annotations
 from appliance.host.run import Host, read
 
 
-def settle(host: Host) -> None:
-    """Wait until it has looked. Of a whole disk it has the kernel read the partition table anew, and for a
-    moment none of its partitions is there (systemd, udevd: synthesize_change). Nothing where none runs."""
-    host.run(read("udevadm", "settle", "--timeout=60", timeout=120, ok=frozenset({0, 1})))
+def settle(host: Host, seconds: int = 60) -> None:
+    """Wait until it has looked, `seconds` at most. Nothing where none runs.
+
+    Of a whole disk it has the kernel read the partition table anew, and for a moment none of its partitions
+    is there (systemd, udevd: synthesize_change).
+    """
+    host.run(read("udevadm", "settle", f"--timeout={seconds}", timeout=2 * seconds, ok=frozenset({0, 1})))

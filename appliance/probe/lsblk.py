@@ -7,7 +7,8 @@ import re
 import msgspec
 
 from appliance.errors import DamagedData
-from appliance.host.run import Command, read
+from appliance.host.run import Command, Host, read
+from appliance.host.udev import settle
 from appliance.model.codec import from_json
 from appliance.model.machine import Bus, Disk, Partition
 
@@ -27,6 +28,19 @@ BUSES = {
     "spi": Bus.SCSI,
     "fc": Bus.SCSI,
 }
+
+
+SETTLED = 10
+"""Seconds that udev may take to look at what has changed: a disk that hangs must not hide the others."""
+
+
+def listed(host: Host) -> tuple[BlockDevice, ...]:
+    """The machine's own disks, once udev has looked at them: lsblk(8) asks it for most of what it says.
+
+    Raises CommandFailed, DamagedData.
+    """
+    settle(host, SETTLED)
+    return machine_disks(parse_lsblk(host.run(lsblk()).stdout))
 
 
 def lsblk() -> Command:

@@ -48,7 +48,7 @@ def probe(host: Host, root: Path = Path("/"), passphrases: Passphrases | None = 
     """
     with exclusive(root):
         board = _board(host, root)
-        devices = lsblk.machine_disks(lsblk.parse_lsblk(host.run(lsblk.lsblk()).stdout))
+        devices = lsblk.listed(host)
         disks = tuple(_disk(host, device) for device in devices)
         with showing(host, root) as shown:
             below = beneath.show(shown, devices, passphrases or Passphrases())

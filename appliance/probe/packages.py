@@ -61,7 +61,7 @@ def read_packages(
     Raises ProbeFailed, DamagedData or CommandFailed where it cannot be read, Busy while a probe runs.
     """
     with exclusive(root):
-        devices = lsblk.machine_disks(lsblk.parse_lsblk(host.run(lsblk.lsblk()).stdout))
+        devices = lsblk.listed(host)
         with showing(host, root) as shown:
             ground = lay(host, root, devices, machine.disks, shown)
             known = next((k for k in ground.known if k.path == system.root.device and k.shown), None)

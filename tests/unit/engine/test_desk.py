@@ -62,7 +62,8 @@ def test_a_reading_that_found_no_system_serves_no_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one while somebody in a shell was at the volume group: the next one may find it again."""
-    readings = [replace(machine(), systems=()), machine(), replace(machine(), systems=())]
+    none = replace(machine(), systems=())
+    readings = [none, machine(), none, machine()]
     monkeypatch.setattr(engine_desk, "probe", lambda host, passphrases: readings.pop(0))
     monkeypatch.setattr(Desk, "descent", lambda self: Descent(Lineage(), "", "", ""))
     planned = list[Machine]()
@@ -74,7 +75,10 @@ def test_a_reading_that_found_no_system_serves_no_plan(
     assert made.machine().systems == () and made.machine().systems == ()
     made.plan(Request(verb=Verb.REHEARSE))
     made.plan(Request(verb=Verb.REHEARSE))
-    assert planned == [machine(), machine()] and len(readings) == 1
+    assert planned == [machine(), machine()] and readings == [none, machine()]
+    made.forget()
+    made.plan(Request(verb=Verb.REHEARSE))
+    assert planned[2:] == [machine()] and readings == [], "what was there a moment ago is looked for again"
 
 
 class Remembers:

@@ -79,6 +79,8 @@ class RecordedMachine:
         self.on_run(key)
         if key in self.fails:
             raise CommandFailed(f"{command} ended with status 1: made to fail.")
+        if key == "udevadm":
+            return Output(0, "")
         if key == "dmsetup info":
             return Output(0, "".join(f"{name}\n" for name in self.up_now()))
         if key == "cryptsetup open" and command.stdin != self.opens:

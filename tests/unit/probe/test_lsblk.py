@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import DamagedData
+from appliance.host.run import Command, Output
 from appliance.model.machine import Bus
-from appliance.probe.lsblk import disk, machine_disks, parse_lsblk
+from appliance.probe.lsblk import disk, listed, machine_disks, parse_lsblk
 
 
 def row(name: str, kind: str = "disk", **more: Any) -> dict[str, Any]:
@@ -129,3 +130,19 @@ def test_hostile_json_is_refused_or_read_never_a_traceback(value: Any) -> None:
                 disk(device)
         except DamagedData as error:
             assert "lsblk" in str(error)
+
+
+def test_udev_has_looked_before_the_disks_are_listed() -> None:
+    """Before, a partition may be missing, or its name."""
+
+    class Udev:
+        def __init__(self) -> None:
+            self.ran = list[tuple[str, ...]]()
+
+        def run(self, command: Command) -> Output:
+            self.ran.append(command.argv[:2])
+            return Output(0, '{"blockdevices": []}')
+
+    host = Udev()
+    assert listed(host) == ()
+    assert host.ran == [("udevadm", "settle"), ("lsblk", "--json")]
