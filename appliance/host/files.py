@@ -73,8 +73,9 @@ def _make_room(host: Host, at: Path) -> None:
 
 def _mount(host: Host, command: Command, fstype: str) -> None:
     """Of two devices with one UUID the kernel keeps the one with the newer state of btrfs, and refuses the
-    other (btrfs-device(8), scan): udev may have told it of a copy. What is mounted it does not forget, and
-    what was unmounted here is mounted for as long as a namespace that began meanwhile has it.
+    other (btrfs-device(8), scan): udev may have told it of a copy. What is mounted it does not forget. And
+    while one is mounted that replays no log, it refuses to write to it anywhere else (btrfs(5), nologreplay):
+    another thread may be reading, or a namespace that began meanwhile still have what was unmounted here.
     """
     for seconds in BTRFS_WAITS if fstype == "btrfs" else ():
         try:
