@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -153,6 +154,29 @@ def test_a_btrfs_file_system_and_its_copy_are_mounted_side_by_side_by_their_subv
             assert sorted(os.listdir(after)) == ["new", "there"]
         host.run(write("blockdev", "--flushbufs", device, timeout=60))
         assert image.read_bytes() == was
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_a_namespace_still_has_of_a_btrfs_is_waited_for(tmp_path: Path) -> None:
+    """Mounted without a replay it can be mounted nowhere to be written, and each new namespace has a copy."""
+    host, image = RealHost(), tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(128 << 20)
+    host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(alone.held())
+        device = _looped(stack, host, image)
+        with mounted_readonly(host, device, "btrfs", tmp_path / "read"):
+            words = ("unshare", "--mount", "sh", "-c", "echo begun; exec sleep 1")
+            other = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE))
+            assert other.stdout is not None and other.stdout.readline() == b"begun\n"
+        direct = write("mount", "-t", "btrfs", device, str(tmp_path / "read"), timeout=60)
+        with pytest.raises(CommandFailed):
+            host.run(direct)
+        with mounted(host, device, "btrfs", tmp_path / "written") as top:
+            (top / "new").touch()
+        assert other.wait(60) == 0, "it was not killed but waited for"
 
 
 def _looped(stack: contextlib.ExitStack, host: RealHost, image: Path) -> str:
