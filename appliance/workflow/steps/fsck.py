@@ -41,8 +41,10 @@ class CheckFileSystem(OnGround):
         device = store.activate(work)
         said = mend(ctx.host, device, volume.fstype, lambda: self._replay(ctx, device, volume.fstype))
         store.deactivate(work)
-        for words in said:
+        *details, sum_up = said
+        for words in details:
             ctx.tell(Line(source="disk", text=words))
+        ctx.tell(Line(source="run", text=sum_up))
 
     def _replay(self, ctx: Context, device: str, fstype: str) -> None:
         with mounted(ctx.host, device, fstype, self.ground.work.scratch / "replay"):

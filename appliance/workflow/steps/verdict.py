@@ -12,6 +12,7 @@ from appliance.checks.compare import Limits
 from appliance.checks.configs import config_diffs
 from appliance.checks.files import changed_files
 from appliance.checks.verdict import assemble
+from appliance.errors import DamagedData
 from appliance.host.files import mounted_readonly
 from appliance.model.events import VerdictReached
 from appliance.model.verdict import (
@@ -160,10 +161,10 @@ class ReachVerdict(OnGround):
                 if ground.names.sealed_is_trial:
                     files = without_edits(files, self._edits(before, after))
                 return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
-        except OSError as error:
-            if not ground.repairs:
+        except (OSError, DamagedData) as error:
+            if not ground.repairs or str(here / "sealed") in str(error):
                 raise
-            return (not_compared(error),), ()
+            return (not_compared(str(error).replace(str(here / "base"), "")),), ()
         finally:
             store.deactivate(base)
             store.deactivate(sealed)
@@ -189,9 +190,9 @@ def without_edits(files: tuple[FileChange, ...], edits: tuple[str, ...]) -> tupl
     return tuple(change for change in files if not is_ours(change))
 
 
-def not_compared(error: OSError) -> FileChange:
+def not_compared(error: str) -> FileChange:
     """Stands for all files where the damaged original could not be read to the end (fsck mends the copy)."""
-    why = f"the original's file system does not read ({error.strerror}): no file was compared"
+    why = f"the original's file system does not read ({error.rstrip('.')}): no file was compared"
     return FileChange(path="(NOT COMPARED)", act="changed", kind=ChangeKind.UNEXPLAINED, by=why)
 
 

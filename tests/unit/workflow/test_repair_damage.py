@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from appliance.errors import DamagedData
 from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.verdict import ChangeKind
 from appliance.volumes.base import SnapshotRole
@@ -32,8 +33,16 @@ def test_run_time_state_is_read_where_the_file_system_is_whole(tmp_path: Path) -
     assert _as_it_was(ground(plan(RepairKind.INITRD), tmp_path)) is SnapshotRole.BASE
 
 
-def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
-    """What ReachVerdict finds where the original does not read to its end."""
+CLEANING = OSError(errno.EUCLEAN, "Structure needs cleaning")
+
+
+def unreadable(folder: str) -> DamagedData:
+    """As the walk through both trees says it."""
+    return DamagedData(f"{folder} cannot be read: Bad message.")
+
+
+def _files(here: Ground, monkeypatch: pytest.MonkeyPatch, error: Exception = CLEANING) -> object:
+    """What ReachVerdict finds where the comparison ends with `error`."""
     store = SimpleNamespace(
         activate=lambda s: f"/dev/{s.lv}", deactivate=lambda s: None, options=lambda s: ()
     )
@@ -43,7 +52,7 @@ def _files(here: Ground, monkeypatch: pytest.MonkeyPatch) -> object:
     )
 
     def damaged(*_: object) -> None:
-        raise OSError(errno.EUCLEAN, "Structure needs cleaning")
+        raise error
 
     monkeypatch.setattr(verdict, "changed_files", damaged)
     step = verdict.ReachVerdict(here.whole.steps[-1], here)
@@ -59,6 +68,17 @@ def test_files_that_could_not_be_compared_are_said_and_do_not_end_the_run(
     (said,) = files
     assert (said.path, said.kind) == ("(NOT COMPARED)", ChangeKind.UNEXPLAINED)
     assert "Structure needs cleaning" in said.by
+
+
+def test_a_folder_of_the_original_that_does_not_read_is_named_and_one_of_the_mended_copy_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ground(plan(RepairKind.FSCK), tmp_path)
+    base, sealed = (unreadable(f"{here.work.scratch}/{at}/usr/share/doc") for at in ("base", "sealed"))
+    ((said,), configs) = _files(here, monkeypatch, base)  # type: ignore[misc]
+    assert "(/usr/share/doc cannot be read: Bad message): no file was compared" in said.by
+    with pytest.raises(DamagedData, match="sealed/usr/share/doc"):
+        _files(here, monkeypatch, sealed)
 
 
 def test_in_a_rehearsal_the_same_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
