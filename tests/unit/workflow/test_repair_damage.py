@@ -75,7 +75,7 @@ def test_a_folder_of_the_original_that_does_not_read_is_named_and_one_of_the_men
 ) -> None:
     here = ground(plan(RepairKind.FSCK), tmp_path)
     base, sealed = (unreadable(f"{here.work.scratch}/{at}/usr/share/doc") for at in ("base", "sealed"))
-    ((said,), configs) = _files(here, monkeypatch, base)  # type: ignore[misc]
+    ((said,), _) = _files(here, monkeypatch, base)  # type: ignore[misc]
     assert "(/usr/share/doc cannot be read: Bad message): no file was compared" in said.by
     with pytest.raises(DamagedData, match="sealed/usr/share/doc"):
         _files(here, monkeypatch, sealed)
