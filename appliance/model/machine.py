@@ -43,7 +43,7 @@ class Storage(enum.Enum):
     PARTITION = "partition"
 
 
-REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
+REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK, Storage.BTRFS})
 """How a root volume may be kept: each has been seen to go round on a machine."""
 
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})

@@ -22,7 +22,7 @@ from appliance.model.plan import Plan, PlannedStep, Request, Verb
 from appliance.probe import btrfs
 from appliance.probe.btrfs_ours import read_ours
 from appliance.probe.tree import Tree
-from appliance.volumes import choose, choose_btrfs, elsewhere
+from appliance.volumes import choose_btrfs, elsewhere
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
@@ -62,7 +62,6 @@ def cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cut:
     """What would be in /run is here, and a small twin does."""
     made = Cut()
     count_tags(monkeypatch, made)
-    monkeypatch.setattr(choose, "REHEARSED", frozenset(Storage))
     monkeypatch.setattr(choose_btrfs, "RUNTIME", tmp_path / "run")
     monkeypatch.setattr(elsewhere, "OVERLAY_LEAST", 4 * MIB)
     monkeypatch.setattr(choose_btrfs, "spare_bytes", lambda expected: 4 * MIB)

@@ -37,7 +37,7 @@ def test_it_is_refused_with_one_reason_and_the_way_on() -> None:
     said = refused(request(), found=described())
     assert said.reasons == (
         "The root volume /dev/vda4 is kept as partition; what shall be promoted needs one kept as LVM thick "
-        "or LVM thin (yet).",
+        "or LVM thin or btrfs (yet).",
     )
     assert said.elsewhere == ("stick", "ram")
     (action,) = said.next_actions

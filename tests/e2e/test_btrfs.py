@@ -1,0 +1,169 @@
+"""The circle on btrfs: twins on a copy over the partition; send and receive bring home what was sealed.
+
+/home is a subvolume of its own in the same file system: nothing of it may change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_circle import appliance_on, boot_without_stick, there
+from tests.lab.appliance import Appliance
+from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
+from tests.lab.installed import LETTER, PLAIN_BTRFS, InstalledSystem, installed_system
+from tests.lab.machine import Machine
+from tests.lab.proof import ProofOfBoot
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(10800)]
+
+ROOT, _ = PLAIN_BTRFS.devices
+OLD, NEW = f"{ROOT}[/@rootfs]", f"{ROOT}[/twinboot/@rootfs-tb1]"
+INSTALLED = {"@rootfs", "@home"}
+STATE = {"twinboot/.files"}
+OF_TB1 = {f"twinboot/@rootfs-tb1{end}" for end in ("", "-base", "-sealed")}
+AT_TOP = (
+    "mkdir -p /tmp/top && mount -t btrfs -o ro,rescue=nologreplay,subvolid=5 {root} /tmp/top && "
+    "({what}; true); umount /tmp/top"
+)
+FILES = (
+    "cd /tmp/top/@home && find . -printf '%p %m %U %s %T@\\n' | sort | sha256sum; cd /; "
+    "cat /tmp/top/@home/letter"
+)
+
+
+@dataclass
+class Kept:
+    """A btrfs machine that has gone round and is off, and what was seen on the way."""
+
+    machine: Machine
+    system: InstalledSystem
+    proof: ProofOfBoot
+    verdict: dict[str, Any]
+    after_rehearsal: set[str]
+    home: tuple[str, str]
+    told: str
+    edits: list[str]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
+    story = played(_go_round, tmp_path_factory.mktemp("btrfs"))
+    yield story
+    story.machine.close()
+
+
+def _go_round(folder: Path) -> Kept:
+    system = installed_system(PLAIN_BTRFS)
+    with contextlib.ExitStack() as on_failure:
+        machine = machine_with_stick(system, folder, "1.1")
+        on_failure.callback(machine.close)
+        appliance = Appliance.boot(machine)
+        before = at_top(appliance, FILES)
+        verdict = appliance.rehearse("--packages", "ledger")
+        volumes, home = subvolumes(appliance), (before, at_top(appliance, FILES))
+        told = appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
+        appliance.reboot()
+        proof = trial_kept(machine)
+        edits = machine.shell().read("grep -v '^#' /etc/fstab").splitlines()
+        machine.power_off()
+        on_failure.pop_all()
+        return Kept(machine, system, proof, verdict, volumes, home, told, edits)
+
+
+def at_top(appliance: Appliance, what: str) -> str:
+    return appliance.shell.read(AT_TOP.format(root=ROOT, what=what))
+
+
+def subvolumes(appliance: Appliance) -> set[str]:
+    """The paths of all of them, but those that systemd makes inside its root."""
+    listed = at_top(appliance, "btrfs subvolume list /tmp/top").splitlines()
+    paths = {line.partition(" path ")[2] for line in listed if " path " in line}
+    return {path for path in paths if "/var/lib/" not in path}
+
+
+def files_of_ours(appliance: Appliance) -> str:
+    return at_top(appliance, "find /tmp/top/twinboot -mindepth 1 -maxdepth 2 2>/dev/null")
+
+
+def test_a_btrfs_root_is_rehearsed_and_only_base_sealed_and_trial_stay(kept: Kept) -> None:
+    assert (kept.verdict["result"], kept.verdict["seal"], kept.verdict["proof_boot"]) == (
+        "PASS",
+        "frozen",
+        True,
+    )
+    assert kept.after_rehearsal == INSTALLED | STATE | OF_TB1
+    assert [p["name"] for p in kept.verdict["packages"]] == ["ledger"]
+    ours = [f["path"] for f in kept.verdict["files"] if "twinboot" in f["path"] or "fstab" in f["path"]]
+    assert ours == [], "the metal's edits are no changes of the patch"
+
+
+def test_the_metal_runs_the_subvolume_that_was_tested_and_keeps_it(kept: Kept) -> None:
+    assert (kept.proof.root, kept.proof.ledger, kept.proof.failed_units) == (NEW, "1.1", ())
+    assert kept.proof.ledger_answer.startswith("ledger 1.1 ")
+    root, home = (next(li for li in kept.edits if f" {at} " in li) for at in ("/", "/home"))
+    assert "subvol=twinboot/@rootfs-tb1" in root and "subvol=@home" in home
+
+
+def test_home_is_the_same_to_the_last_byte(kept: Kept) -> None:
+    before, after = kept.home
+    assert before == after and before.splitlines()[-1] == "theirs"
+
+
+def test_retired_the_kept_system_has_the_subvolume_s_first_name(kept: Kept, tmp_path: Path) -> None:
+    with kept.machine.fork() as machine:
+        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
+            told = appliance.read("retire", "tb1", "--dry-run")
+            assert "delete btrfs-2d9a6c37/@rootfs (subvolume)" in told
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert subvolumes(appliance) == INSTALLED | STATE
+            (node,) = appliance.status()["lineage"]["nodes"]
+            assert node["volume"] == "@rootfs" and node["boots_next"]
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
+        shell = machine.shell()
+        ours = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
+        assert there(shell, ours) == []
+        assert shell.read(f"cat /{LETTER}").strip() == "theirs"
+        machine.power_off()
+        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
+            assert appliance.rehearse("--nothing")["result"] == "PASS", "and it can go round again"
+
+
+def test_rolled_back_the_old_system_runs_and_the_run_can_go(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        with appliance_on(machine, stick) as appliance:
+            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
+        machine.power_off()
+        with appliance_on(machine, stick) as appliance:
+            assert subvolumes(appliance) == INSTALLED | STATE | OF_TB1, "nothing is deleted before"
+            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            assert subvolumes(appliance) == INSTALLED | STATE
+            appliance.read("undo", "--confirm", "0001", limit=900)
+            assert subvolumes(appliance) == INSTALLED and files_of_ours(appliance).strip() == ""
+        proof = boot_without_stick(machine)
+        assert (proof.root, proof.ledger) == (OLD, "1.0")
+        assert there(machine.shell(), "/boot/twinboot /boot/grub/custom.cfg") == []
+        machine.power_off()
+
+
+def test_a_promotion_is_refused_once_the_old_system_has_run(kept: Kept, tmp_path: Path) -> None:
+    with machine_with_stick(kept.system, tmp_path / "drift", "1.1") as machine:
+        appliance = Appliance.boot(machine)
+        assert appliance.rehearse("--nothing")["result"] == "PASS"
+        appliance.power_off()
+        boot_without_stick(machine)
+        machine.power_off()
+        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
+            refused = appliance.twinboot("promote", "tb1", "--confirm", "0001")
+            assert refused.status == 3
+            assert "The old system has run since the snapshot" in refused.text
