@@ -1,5 +1,6 @@
 """The circle on btrfs: twins on a copy over the partition; send and receive bring home what was sealed.
 
+Once with the root's subvolume named in fstab and for the kernel (@), once as the file system's default.
 /home is a subvolume of its own in the same file system: nothing of it may change.
 """
 
@@ -16,7 +17,14 @@ import pytest
 from tests.e2e.test_circle import appliance_on, boot_without_stick, there
 from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
-from tests.lab.installed import LETTER, PLAIN_BTRFS, InstalledSystem, installed_system
+from tests.lab.installed import (
+    BTRFS_BY_DEFAULT,
+    LETTER,
+    PLAIN_BTRFS,
+    InstalledSystem,
+    SystemSpec,
+    installed_system,
+)
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
 
@@ -51,16 +59,17 @@ class Kept:
     edits: list[str]
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+@pytest.fixture(scope="module", params=[PLAIN_BTRFS, BTRFS_BY_DEFAULT], ids=["@", "default"])
+def kept(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Kept]:
     """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
-    story = played(_go_round, tmp_path_factory.mktemp("btrfs"))
+    spec: SystemSpec = request.param
+    story = played(lambda folder: _go_round(folder, spec), tmp_path_factory.mktemp("btrfs"))
     yield story
     story.machine.close()
 
 
-def _go_round(folder: Path) -> Kept:
-    system = installed_system(PLAIN_BTRFS)
+def _go_round(folder: Path, spec: SystemSpec) -> Kept:
+    system = installed_system(spec)
     with contextlib.ExitStack() as on_failure:
         machine = machine_with_stick(system, folder, "1.1")
         on_failure.callback(machine.close)

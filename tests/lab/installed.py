@@ -62,8 +62,9 @@ class SystemSpec:
     where `srv` is not 0; one that is a partition has neither. `var` and `usr`, where not 0, are thin volumes
     of their own; `second` is a second disk, the whole of it a physical volume, and the pool goes over both.
     The rest of the disk stays free, on LVM in the VG; where `swap` is 0, it is swap, and no extent is free.
-    `root_fs` is the file system of the root. `luks`: the volume group lies inside LUKS, which asks for a
-    passphrase at every start.
+    `root_fs` is the file system of the root; with `by_default` a btrfs root is what a mount takes unasked,
+    named neither in fstab nor for the kernel, as SUSE does it. `luks`: the volume group lies inside LUKS,
+    which asks for a passphrase at every start.
     """
 
     firmware: str = BIOS
@@ -79,6 +80,7 @@ class SystemSpec:
     usr: int = 0
     second: int = 0
     luks: bool = False
+    by_default: bool = False
 
     @property
     def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
@@ -114,8 +116,8 @@ class SystemSpec:
         """What tells it from one with the usual loader and file system, in a name."""
         loader = "" if self.loader == GRUB else f"-{self.loader}"
         beside = "".join(f"-{name}" for name in ("var", "usr", "second") if getattr(self, name))
-        crypt = "-luks" if self.luks else ""
-        return loader + ("" if self.root_fs == EXT4 else f"-{self.root_fs}") + beside + crypt
+        fs = "" if self.root_fs == EXT4 else f"-{self.root_fs}"
+        return loader + fs + ("-default" if self.by_default else "") + beside + ("-luks" if self.luks else "")
 
 
 THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
@@ -140,6 +142,12 @@ PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
 
 PLAIN_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=4096, srv=0, root_fs=BTRFS)
 """A root of btrfs with room, in the subvolume that Debian's installer makes, and /home in one beside it."""
+
+
+BTRFS_BY_DEFAULT = SystemSpec(
+    storage=PARTITION, disk=6144, pool=0, root=4096, srv=0, root_fs=BTRFS, by_default=True
+)
+"""The same, with the root's subvolume as the default one of its file system."""
 
 
 SMALL_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0, root_fs=BTRFS)
@@ -205,7 +213,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 if spec.loader == SYSTEMD_BOOT:
                     _without(tree, "/boot")
                 if spec.root_fs != EXT4:
-                    _root_of(tree, spec.root_fs)
+                    _root_of(tree, spec)
                 if spec.storage == PARTITION:
                     _by_uuid(tree)
                 _beside(tree, spec)
@@ -225,6 +233,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "srv": spec.srv,
                 "swap": spec.swap,
                 "root_fs": spec.root_fs,
+                "by_default": int(spec.by_default),
                 "root_uuid": ROOT_UUID,
                 "srv_uuid": SRV_UUID,
                 "swap_uuid": SWAP_UUID,
@@ -291,10 +300,11 @@ def _without(tree: Path, target: str) -> None:
     fstab.write_text("".join(line for line in lines if f" {target} " not in line))
 
 
-def _root_of(tree: Path, fs: str) -> None:
-    """The root's line in fstab, as Debian's installer writes it for `fs`."""
-    fstab = tree / "etc/fstab"
-    old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} {FS_OPTIONS[fs]:<15} 0       0"
+def _root_of(tree: Path, spec: SystemSpec) -> None:
+    """The root's line in fstab, as Debian's installer writes it for its file system."""
+    fstab, fs = tree / "etc/fstab", spec.root_fs
+    options = "defaults" if spec.by_default else FS_OPTIONS[fs]
+    old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} {options:<15} 0       0"
     text = fstab.read_text()
     (root,) = (line for line in text.splitlines(keepends=True) if old in line)
     lines = root.replace(old, new)

@@ -88,6 +88,7 @@ else
         mount --bind /target /stage/mnt
         in_stage btrfs subvolume create /mnt/@rootfs
         in_stage btrfs subvolume create /mnt/@home
+        [ "$lab_by_default" = 0 ] || in_stage btrfs subvolume set-default /mnt/@rootfs
         umount /stage/mnt
         umount /target
         mount -t btrfs -o subvol=@rootfs "$lab_root_dev" /target
@@ -151,6 +152,8 @@ elif [ -d /sys/firmware/efi ]; then
 else
     chroot /target grub-install /dev/vda
 fi
+# A root by default is not named for the kernel either.
+[ "$lab_by_default" = 0 ] || sed -i 's/rootflags=subvol=${rootsubvol} //' /target/etc/grub.d/10_linux
 [ "$lab_loader" != grub ] || chroot /target update-grub
 [ "$lab_storage" = partition ] || chroot /target vgcfgbackup -q vg0
 
