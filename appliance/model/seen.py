@@ -40,6 +40,7 @@ def _debian(loader: LoaderKind, storage: Storage) -> Circle:
 BOOTED = (
     _debian(LoaderKind.GRUB, Storage.LVM_THIN),
     _debian(LoaderKind.GRUB, Storage.LVM_THICK),
+    _debian(LoaderKind.GRUB, Storage.BTRFS),
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN),
 )
 RECOGNISED_SYSTEMS = (

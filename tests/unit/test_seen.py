@@ -35,7 +35,7 @@ def test_and_by_systemd_boot() -> None:
         replace(debian(), os_version="13"),
         replace(debian(), loader=replace(debian().loader, bls=True)),
         replace(debian(), loader=replace(debian().loader, kind=LoaderKind.UNKNOWN)),
-        replace(debian(), root=replace(debian().root, storage=Storage.BTRFS)),
+        replace(debian(), root=replace(debian().root, storage=Storage.PARTITION)),
         replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/usr"),)),
     ],
 )
