@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,44 @@ def test_a_held_system_is_staged_with_that_kernel_and_keeps_its_newer_files(root
     assert (found.version, found.kernel, found.initrds) == (OLD, f"vmlinuz-{OLD}", (f"initrd.img-{OLD}",))
     assert f"vmlinuz-{NEW}" in {file.name for file in found.files}
     assert kernel_versions(root, root / "boot") == (OLD, NEW)
+
+
+DEVICE = "/dev/mapper/vg0-root"
+LIB = Path("/usr/share/grub/grub-mkconfig_lib")
+STANDS_FOR_LIB = 'grub_get_device_id() { echo "$1"; }'
+
+
+@pytest.mark.parametrize(
+    "lib",
+    [
+        STANDS_FOR_LIB,
+        pytest.param(
+            f"grub_probe=false; . {LIB}", marks=pytest.mark.skipif(not LIB.is_file(), reason="no GRUB here")
+        ),
+    ],
+)
+def test_where_grub_names_entries_by_device_it_is_that_of_whoever_runs_update_grub(
+    root: Path, lib: str
+) -> None:
+    """The twin's root is vg0-root; the promoted one's on the metal is not."""
+    pin.place(root, OLD, f"gnulinux-advanced-{DEVICE}>gnulinux-{OLD}-advanced-{DEVICE}")
+    told = f'set -e; GRUB_DEVICE={DEVICE}--tb1; {lib}; . {root / pin.FILE}; echo "$GRUB_DEFAULT"'
+    said = subprocess.run(("sh", "-c", told), check=True, capture_output=True, text=True, timeout=30)
+    assert said.stdout == f"gnulinux-advanced-{DEVICE}--tb1>gnulinux-{OLD}-advanced-{DEVICE}--tb1\n"
+    assert pin.pinned(root) == OLD
+
+
+def test_read_by_somebody_else_the_file_changes_nothing(root: Path) -> None:
+    pin.place(root, OLD, f"gnulinux-advanced-{DEVICE}>gnulinux-{OLD}-advanced-{DEVICE}")
+    told = f'set -eu; GRUB_DEFAULT=0; . {root / pin.FILE}; echo "$GRUB_DEFAULT"'
+    said = subprocess.run(("sh", "-c", told), check=True, capture_output=True, text=True, timeout=30)
+    assert (said.stdout, said.stderr) == ("0\n", "")
+
+
+def test_a_name_that_would_not_be_found_on_the_metal_is_refused(root: Path) -> None:
+    with pytest.raises(BootConfigFailed, match="promoted, its root has another name"):
+        pin.place(root, OLD, f"special-{DEVICE}>{OLD}")
+    assert not (root / pin.FILE).exists()
 
 
 def test_a_kernel_whose_initrd_is_gone_can_still_get_one(root: Path) -> None:
