@@ -206,6 +206,7 @@ def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
         sees(terminal, "WRITES TO THIS MACHINE: 0", limit=SOON)
         appliance.shell.read(f"{PROGRAM} repair --by-hand >/tmp/said 2>&1 &")
         sees(terminal, "WAITING FOR YOU", "Work in the twin", limit=REHEARSAL, never="STOPPED")
+        _take_over(terminal)
         with twins_keyboard(terminal):
             terminal.press(
                 *"systemctl unmask ledger; systemctl restart ledger; systemctl is-active ledger", "enter"
