@@ -39,6 +39,11 @@ def why_not(system: InstalledSystem) -> tuple[str, ...]:
             f"The root on {root.device} lies in the subvolume {root.subvolume}: only one directly below the "
             "top level, of letters, digits and @_.+-, can be taken round (yet).",
         )
+    if not held.named:
+        return (
+            f"The root on {root.device} is its file system's default subvolume, and not named for the kernel "
+            "(rootflags=): such a root can not be promoted (yet).",
+        )
     return ()
 
 
