@@ -204,7 +204,7 @@ def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
     with damaged(tmp_path, NO_LEDGER) as appliance:
         terminal = SerialTerminal(appliance.machine.console)
         sees(terminal, "WRITES TO THIS MACHINE: 0", limit=SOON)
-        appliance.shell.read(f"{PROGRAM} repair --by-hand >/tmp/said 2>&1 &")
+        appliance.shell.read(f"{PROGRAM} repair --by-hand </dev/null >/tmp/said 2>&1 &")
         sees(terminal, "WAITING FOR YOU", "Work in the twin", limit=REHEARSAL, never="STOPPED")
         _take_over(terminal)
         with twins_keyboard(terminal):
@@ -213,10 +213,8 @@ def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
             )
             sees(terminal, "\nactive", limit=SOON)
         go_on(terminal)
-        appliance.shell.read("wait", limit=LIMIT)
+        sees(terminal, "Finished", limit=LIMIT, never="STOPPED")
         run = appliance.newest_run()
-        said = appliance.shell.read("cat /tmp/said")
-        assert "unchanged: origin and" in said, said
         verdict = json.loads(appliance.shell.read(f"cat {RUNS}/{run}/verdict.json"))
         assert verdict["result"] == "PASS"
 
