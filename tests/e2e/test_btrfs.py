@@ -178,9 +178,8 @@ def test_a_promotion_is_refused_once_the_old_system_has_run(kept: Kept, tmp_path
 def test_a_root_that_is_only_the_default_subvolume_is_refused_before_any_write(tmp_path: Path) -> None:
     with machine_with_stick(installed_system(BTRFS_BY_DEFAULT), tmp_path, "1.1") as machine:
         appliance = Appliance.boot(machine)
-        before = subvolumes(appliance)
         refused = appliance.twinboot("rehearse", "--nothing")
         assert refused.status == 3
         assert f"The root on {ROOT} is its file system's default subvolume" in refused.text
         assert "Rehearse only" in refused.text, "with the copy elsewhere it can be tried"
-        assert subvolumes(appliance) == before == INSTALLED
+        assert subvolumes(appliance) == INSTALLED
