@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import appliance_on, boot_without_stick, there
+from tests.e2e.test_circle import appliance_on, boot_without_stick, refused_once_the_old_system_has_run, there
 from tests.lab.appliance import Appliance
-from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
+from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.installed import (
     BTRFS_BY_DEFAULT,
     LETTER,
@@ -60,16 +59,12 @@ class Kept:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
-    story = played(_go_round, tmp_path_factory.mktemp("btrfs"))
-    yield story
-    story.machine.close()
+    yield from lent(_go_round, tmp_path_factory.mktemp("btrfs"))
 
 
 def _go_round(folder: Path) -> Kept:
     system = installed_system(PLAIN_BTRFS)
-    with contextlib.ExitStack() as on_failure:
-        machine = machine_with_stick(system, folder, "1.1")
-        on_failure.callback(machine.close)
+    with outliving(machine_with_stick(system, folder, "1.1")) as machine:
         appliance = Appliance.boot(machine)
         before = at_top(appliance, FILES)
         verdict = appliance.rehearse("--packages", "ledger")
@@ -79,7 +74,6 @@ def _go_round(folder: Path) -> Kept:
         proof = trial_kept(machine)
         edits = machine.shell().read("grep -v '^#' /etc/fstab").splitlines()
         machine.power_off()
-        on_failure.pop_all()
         return Kept(machine, system, proof, verdict, volumes, home, told, edits)
 
 
@@ -163,16 +157,7 @@ def test_rolled_back_the_old_system_runs_and_the_run_can_go(kept: Kept, tmp_path
 
 
 def test_a_promotion_is_refused_once_the_old_system_has_run(kept: Kept, tmp_path: Path) -> None:
-    with machine_with_stick(kept.system, tmp_path / "drift", "1.1") as machine:
-        appliance = Appliance.boot(machine)
-        assert appliance.rehearse("--nothing")["result"] == "PASS"
-        appliance.power_off()
-        boot_without_stick(machine)
-        machine.power_off()
-        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
-            refused = appliance.twinboot("promote", "tb1", "--confirm", "0001")
-            assert refused.status == 3
-            assert "The old system has run since the snapshot" in refused.text
+    refused_once_the_old_system_has_run(kept.system, tmp_path)
 
 
 def test_a_root_that_is_only_the_default_subvolume_is_refused_before_any_write(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from tests.lab import side_effects
 from tests.lab.appliance import PROGRAM, Appliance
 from tests.lab.circle import (
     IMAGE,
+    lent,
     machine_with_stick,
+    outliving,
     plan_file,
     planned_stick,
-    played,
     rehearse_and_promote,
     report_of,
     stick_with_shell,
@@ -59,17 +60,13 @@ class Kept:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Ledger 1.1 and a kernel update, rehearsed and promoted unattended with the stick left in."""
-    story = played(_go_round, tmp_path_factory.mktemp("circle"))
-    yield story
-    story.machine.close()
+    yield from lent(_go_round, tmp_path_factory.mktemp("circle"))
 
 
 def _go_round(folder: Path) -> Kept:
     system = installed_system(SystemSpec())
     plan = plan_file(("ledger", "linux-image-amd64"), serial="LAB-0001")
-    with contextlib.ExitStack() as on_failure:
-        machine = machine_with_stick(system, folder, "1.1", plan, kernel=True)
-        on_failure.callback(machine.close)
+    with outliving(machine_with_stick(system, folder, "1.1", plan, kernel=True)) as machine:
         machine.pull_stick()
         _leave_work_undone(machine)
         machine.insert_stick(planned_stick(folder, plan), STICK)
@@ -85,7 +82,6 @@ def _go_round(folder: Path) -> Kept:
         with machine.fork() as other:
             stick = other.pull_stick()
             data = data_size(stick) if stick else 0
-        on_failure.pop_all()
         return Kept(machine, system, proof, report, data, senders, requests, mail, done, verified)
 
 
@@ -290,6 +286,20 @@ def boot_without_stick(machine: Machine) -> ProofOfBoot:
     machine.pull_stick()
     machine.power_on()
     return machine.proof_of_boot()
+
+
+def refused_once_the_old_system_has_run(system: InstalledSystem, folder: Path) -> None:
+    """On a machine of its own: rehearsed, its old system started once, and then to be promoted."""
+    with machine_with_stick(system, folder / "drift", "1.1") as machine:
+        appliance = Appliance.boot(machine)
+        assert appliance.rehearse("--nothing")["result"] == "PASS"
+        appliance.power_off()
+        boot_without_stick(machine)
+        machine.power_off()
+        with appliance_on(machine, stick_with_shell(folder)) as appliance:
+            refused = appliance.twinboot("promote", "tb1", "--confirm", "0001")
+            assert refused.status == 3
+            assert "The old system has run since the snapshot" in refused.text
 
 
 def there(shell: Console, paths: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from tests.e2e.test_circle import NEW, OLD, appliance_on, there
 from tests.lab import encrypted
 from tests.lab.appliance import PROGRAM, Appliance
-from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
+from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Answer
 from tests.lab.encrypted import PASSPHRASE
 from tests.lab.installed import ENCRYPTED, InstalledSystem, installed_system
@@ -91,16 +90,12 @@ def holding(appliance: Appliance) -> list[str]:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Ledger 1.1 and a kernel update, rehearsed and promoted by the command line, kept by itself."""
-    story = played(_go_round, tmp_path_factory.mktemp("luks"))
-    yield story
-    story.machine.close()
+    yield from lent(_go_round, tmp_path_factory.mktemp("luks"))
 
 
 def _go_round(folder: Path) -> Kept:
     system = installed_system(ENCRYPTED)
-    with contextlib.ExitStack() as on_failure:
-        machine = machine_with_stick(system, folder, "1.1", kernel=True)
-        on_failure.callback(machine.close)
+    with outliving(machine_with_stick(system, folder, "1.1", kernel=True)) as machine:
         appliance = Appliance.boot(machine)
         shell = appliance.shell
         locked, before = appliance.inspect(), shell.read(WRITTEN)
@@ -117,7 +112,6 @@ def _go_round(folder: Path) -> Kept:
         proof = trial_kept(machine)
         heard = machine.console.text
         machine.power_off()
-        on_failure.pop_all()
         return Kept(
             machine, system, wrong, written, locked, headers, verdict, told, found, consoles, heard, proof
         )

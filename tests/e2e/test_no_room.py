@@ -5,7 +5,6 @@ The copy lies on the stick or in memory, the verdict is full, and not one byte o
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.appliance import PROGRAM, REHEARSAL, Appliance
-from tests.lab.circle import machine_with_stick, played, report_of, stick_with_shell
+from tests.lab.circle import lent, machine_with_stick, outliving, report_of, stick_with_shell
 from tests.lab.console import Answer
 from tests.lab.installed import THICK_FULL, InstalledSystem, installed_system
 from tests.lab.machine import Machine
@@ -48,9 +47,7 @@ class Rehearsed:
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
-    story = played(_rehearse, tmp_path_factory.mktemp("no-room"))
-    yield story
-    story.machine.close()
+    yield from lent(_rehearse, tmp_path_factory.mktemp("no-room"))
 
 
 def full_machine(folder: Path) -> tuple[Machine, InstalledSystem]:
@@ -63,9 +60,8 @@ def full_machine(folder: Path) -> tuple[Machine, InstalledSystem]:
 
 
 def _rehearse(folder: Path) -> Rehearsed:
-    with contextlib.ExitStack() as on_failure:
-        machine, system = full_machine(folder)
-        on_failure.callback(machine.close)
+    machine, system = full_machine(folder)
+    with outliving(machine):
         appliance = Appliance.boot(machine)
         refused = appliance.twinboot("rehearse", "--packages", "ledger")
         verdict = rehearse_only(appliance, "stick", "--packages", "ledger")
@@ -74,7 +70,6 @@ def _rehearse(folder: Path) -> Rehearsed:
         promote = appliance.twinboot("promote", "tb1", "--confirm", "0001")
         volumes = appliance.volumes()
         appliance.power_off()
-        on_failure.pop_all()
         return Rehearsed(machine, system, folder, refused, verdict, node, left, promote, volumes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pytest
 
 from tests.e2e.test_circle import appliance_on, boot_without_stick
 from tests.lab.appliance import DEBUG_SHELL, Appliance
-from tests.lab.circle import IMAGE, played
+from tests.lab.circle import IMAGE, outliving, played
 from tests.lab.console import Console
 from tests.lab.disks import region_hash
 from tests.lab.hardware import Hardware
@@ -64,16 +63,11 @@ def _make(folder: Path) -> Story:
     system = installed_system(PLAIN)
     folder.mkdir(parents=True)
     stick = prepare(IMAGE, folder / "second.img", {"second.py": SCRIPT.read_bytes()}, DEBUG_SHELL)
-    with contextlib.ExitStack() as on_failure:
-        machine = Machine.with_system(system, Hardware(), folder=folder / "machine")
-        on_failure.callback(machine.close)
+    with outliving(Machine.with_system(system, Hardware(), folder=folder / "machine")) as machine:
         with appliance_on(machine, stick) as appliance:
             told = drive(appliance.shell, "seal")
-        shown = machine.fork()
-        on_failure.callback(shown.close)
-        with appliance_on(shown, stick) as appliance:
+        with outliving(machine.fork()) as shown, appliance_on(shown, stick) as appliance:
             assert drive(appliance.shell, "show") == [{"shown": True}]
-        on_failure.pop_all()
         return Story(machine, shown, system, stick, told)
 
 

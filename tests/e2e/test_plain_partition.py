@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from tests.e2e.test_no_room import LEFT, STICK, rehearse_only, unchanged
 from tests.lab.appliance import Appliance
-from tests.lab.circle import machine_with_stick, played, stick_with_shell
+from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell
 from tests.lab.console import Answer
 from tests.lab.installed import BTRFS, PLAIN, SMALL_BTRFS, InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
@@ -39,17 +38,13 @@ class Rehearsed:
 def rehearsed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rehearsed]:
-    story = played(lambda folder: _rehearse(folder, request.param), tmp_path_factory.mktemp("plain"))
-    yield story
-    story.machine.close()
+    yield from lent(lambda folder: _rehearse(folder, request.param), tmp_path_factory.mktemp("plain"))
 
 
 def _rehearse(folder: Path, spec: SystemSpec) -> Rehearsed:
     """Ledger 1.1 is on offer; the stick is larger than its image, as real ones are."""
-    with contextlib.ExitStack() as on_failure:
-        system = installed_system(spec)
-        machine = machine_with_stick(system, folder, "1.1")
-        on_failure.callback(machine.close)
+    system = installed_system(spec)
+    with outliving(machine_with_stick(system, folder, "1.1")) as machine:
         machine.pull_stick()
         machine.insert_stick(stick_with_shell(folder), STICK)
         appliance = Appliance.boot(machine)
@@ -60,7 +55,6 @@ def _rehearse(folder: Path, spec: SystemSpec) -> Rehearsed:
         left = appliance.shell.run(LEFT).text
         promote = appliance.twinboot("promote", "tb1", "--confirm", "0001")
         appliance.power_off()
-        on_failure.pop_all()
         return Rehearsed(machine, system, found, refused, verdict, node, left, promote)
 
 

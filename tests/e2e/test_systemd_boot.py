@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,14 @@ import pytest
 
 from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
 from tests.lab.appliance import Appliance
-from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_given_back, trial_kept
+from tests.lab.circle import (
+    lent,
+    machine_with_stick,
+    outliving,
+    stick_with_shell,
+    trial_given_back,
+    trial_kept,
+)
 from tests.lab.console import Console
 from tests.lab.installed import ON_SYSTEMD_BOOT, InstalledSystem, installed_system
 from tests.lab.machine import Machine
@@ -58,16 +64,12 @@ def _variables(shell: Console) -> list[str]:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Ledger 1.1 and a kernel update, rehearsed and promoted by the command line, kept by itself."""
-    story = played(_go_round, tmp_path_factory.mktemp("systemd-boot"))
-    yield story
-    story.machine.close()
+    yield from lent(_go_round, tmp_path_factory.mktemp("systemd-boot"))
 
 
 def _go_round(folder: Path) -> Kept:
     system = installed_system(ON_SYSTEMD_BOOT)
-    with contextlib.ExitStack() as on_failure:
-        machine = machine_with_stick(system, folder, "1.1", kernel=True)
-        on_failure.callback(machine.close)
+    with outliving(machine_with_stick(system, folder, "1.1", kernel=True)) as machine:
         appliance = Appliance.boot(machine)
         before = _variables(appliance.shell)
         verdict = appliance.rehearse("--packages", *PACKAGES)
@@ -78,7 +80,6 @@ def _go_round(folder: Path) -> Kept:
         appliance.reboot()
         proof = trial_kept(machine)
         machine.power_off()
-        on_failure.pop_all()
         return Kept(machine, system, proof, verdict, before, armed, following, told)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cut_a_retire, there
+from tests.e2e.test_circle import (
+    NEW,
+    OLD,
+    appliance_on,
+    boot_without_stick,
+    cut_a_retire,
+    refused_once_the_old_system_has_run,
+    there,
+)
 from tests.lab.appliance import Appliance
-from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
+from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.installed import THICK_ROOT, InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
@@ -45,16 +52,12 @@ class Kept:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
-    story = played(_go_round, tmp_path_factory.mktemp("thick"))
-    yield story
-    story.machine.close()
+    yield from lent(_go_round, tmp_path_factory.mktemp("thick"))
 
 
 def _go_round(folder: Path) -> Kept:
     system = installed_system(THICK_ROOT)
-    with contextlib.ExitStack() as on_failure:
-        machine = machine_with_stick(system, folder, "1.1")
-        on_failure.callback(machine.close)
+    with outliving(machine_with_stick(system, folder, "1.1")) as machine:
         appliance = Appliance.boot(machine)
         verdict = appliance.rehearse("--packages", "ledger")
         names, volumes = appliance.volumes(), _attributes(appliance)
@@ -62,7 +65,6 @@ def _go_round(folder: Path) -> Kept:
         appliance.reboot()
         proof = trial_kept(machine)
         machine.power_off()
-        on_failure.pop_all()
         return Kept(machine, system, proof, verdict, names, volumes, told)
 
 
@@ -135,16 +137,7 @@ def test_rolled_back_the_old_system_runs_and_the_run_can_go(kept: Kept, tmp_path
 
 def test_a_promotion_is_refused_once_the_old_system_has_run(kept: Kept, tmp_path: Path) -> None:
     """The witness is a block-for-block one: a boot of the old system is enough."""
-    with machine_with_stick(kept.system, tmp_path / "drift", "1.1") as machine:
-        appliance = Appliance.boot(machine)
-        assert appliance.rehearse("--nothing")["result"] == "PASS"
-        appliance.power_off()
-        boot_without_stick(machine)
-        machine.power_off()
-        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
-            refused = appliance.twinboot("promote", "tb1", "--confirm", "0001")
-            assert refused.status == 3
-            assert "The old system has run since the snapshot" in refused.text
+    refused_once_the_old_system_has_run(kept.system, tmp_path)
 
 
 def test_cut_while_it_is_merged_the_kept_system_boots_and_the_rest_is_done(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pytest
 
 from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cut_a_retire, there
 from tests.lab.appliance import Appliance
-from tests.lab.circle import machine_with_stick, played, stick_with_shell, trial_kept
+from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Console
 from tests.lab.installed import VAR_TWO_DISKS, InstalledSystem, installed_system
 from tests.lab.machine import Machine
@@ -90,16 +89,12 @@ def var_of(shell: Console) -> str:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
-    story = played(_go_round, tmp_path_factory.mktemp("var-two-disks"))
-    yield story
-    story.machine.close()
+    yield from lent(_go_round, tmp_path_factory.mktemp("var-two-disks"))
 
 
 def _go_round(folder: Path) -> Kept:
     system = installed_system(VAR_TWO_DISKS)
-    with contextlib.ExitStack() as on_failure:
-        machine = machine_with_stick(system, folder, "1.1")
-        on_failure.callback(machine.close)
+    with outliving(machine_with_stick(system, folder, "1.1")) as machine:
         third = machine.add_disk(other_system(folder))
         before = content(third, folder)
         appliance = Appliance.boot(machine)
@@ -117,7 +112,6 @@ def _go_round(folder: Path) -> Kept:
         var = var_of(machine.shell())
         machine.power_off()
         other = before, content(third, folder)
-        on_failure.pop_all()
         return Kept(
             machine,
             system,

@@ -9,10 +9,11 @@ import json
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tests.lab.appliance import DEBUG_SHELL, REHEARSAL
 from tests.lab.hardware import Hardware
@@ -23,6 +24,7 @@ from tests.lab.screens import SerialTerminal
 from tests.lab.stick import fetch, prepare
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Story")
 IMAGE = Path(__file__).parents[2] / "dist/twinboot.img"
 PENDING = r"starts in 10 seconds"
 """The stick's menu, when a trial or its fallback is pending on the machine's disk."""
@@ -32,6 +34,12 @@ for on the drawn page: the line itself carries only the cells that changed."""
 
 TRIAL = 1200.0
 """Seconds a trial may take, to its end."""
+
+
+class Story(Protocol):
+    """What was seen on the way of a machine that is off at its end."""
+
+    machine: Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,23 @@ def played(play: Callable[[Path], T], folder: Path) -> T:
     except EmulatorDied as death:
         warnings.warn(f"QEMU died and the story is played again: {death}", stacklevel=2)
         return play(folder / "again")
+
+
+def lent(play: Callable[[Path], S], folder: Path) -> Iterator[S]:
+    """For a fixture: what `play` returns; its machine is forked by the tests, and closed after them."""
+    story = played(play, folder)
+    yield story
+    story.machine.close()
+
+
+@contextmanager
+def outliving(machine: Machine) -> Iterator[Machine]:
+    """A machine that outlives what is done here; where that fails it is closed."""
+    try:
+        yield machine
+    except BaseException:
+        machine.close()
+        raise
 
 
 def go_round(folder: Path, hardware: Hardware, *, kernel: bool = True, ledger: str = "1.1") -> Round:
