@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance.boot import confirm
 from appliance.checks.data import data_write
 from appliance.checks.files import lasting
 from appliance.errors import ApplianceError
@@ -34,7 +35,7 @@ _DATABASE = re.compile(
 )
 # What Twinboot itself put into the trial volume, and what it needs at its own trial.
 _OURS = re.compile(
-    r"/(var/lib/twinboot|usr/lib/twinboot|usr/sbin/twinboot-keep$|root/TWINBOOT\.txt"
+    rf"/(var/lib/twinboot|usr/lib/twinboot|{re.escape(confirm.KEEP)}$|{re.escape(confirm.NOTE)}"
     r"|etc/systemd/system/.*twinboot|etc/fstab$)"
 )
 _MARKS = {"added": "+", "removed": "-", "changed": ""}

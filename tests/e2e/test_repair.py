@@ -21,7 +21,7 @@ from tests.lab.installed import InstalledSystem, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import stage
 from tests.lab.proof import ProofOfBoot
-from tests.lab.screens import SOON, SerialTerminal, go_on, sees, twins_keyboard
+from tests.lab.screens import SOON, SerialTerminal, ask_for_keyboard, go_on, sees, twins_keyboard
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(10800)]
 
@@ -89,9 +89,7 @@ def promoted(appliance: Appliance, run: str) -> ProofOfBoot:
 
 def _take_over(terminal: SerialTerminal) -> None:
     """From the page of a run that another terminal began: it is asked before the twin takes a key."""
-    terminal.press("w")
-    sees(terminal, "You are root in the TWIN of this machine", limit=SOON)
-    terminal.press("i")
+    ask_for_keyboard(terminal)
     sees(terminal, "Another terminal is in control", limit=SOON)
     terminal.press("t")
     sees(terminal, "You are root in the TWIN of this machine", limit=SOON)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import cache, disks, ledger, media
+from tests.lab import cache, circle, disks, ledger, media
 from tests.lab.archive import host_mirror
 from tests.lab.firmware import variables_template
 from tests.lab.hardware import Hardware
@@ -332,3 +332,30 @@ def test_mail_server_keeps_what_is_sent() -> None:
             client.sendmail("root@ledger", ["ops@site"], f"Subject: {text}\n\n{text}\n")
     server.stop()
     assert [message.splitlines()[0] for message in messages] == ["Subject: one", "Subject: two"]
+
+
+class Closing:
+    """Stands for a machine, and for the story that ends with it."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.machine = self
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_machine_outlives_its_story_and_not_a_failure() -> None:
+    kept, failed = Closing(), Closing()
+    with circle.outliving(kept) as machine:  # type: ignore[arg-type]
+        assert machine is kept
+    with pytest.raises(LabError), circle.outliving(failed):  # type: ignore[arg-type]
+        raise LabError("it does not boot")
+    assert (kept.closed, failed.closed) == (0, 1)
+
+
+def test_a_lent_story_is_closed_once_its_tests_are_over(tmp_path: Path) -> None:
+    story = Closing()
+    lent = circle.lent(lambda _: story, tmp_path)  # type: ignore[arg-type,type-var,return-value]
+    assert next(lent) is story and story.closed == 0  # type: ignore[comparison-overlap]
+    assert next(lent, None) is None and story.closed == 1

@@ -131,10 +131,7 @@ def test_a_btrfs_file_system_and_its_copy_are_mounted_side_by_side_by_their_subv
     """As the verdict compares them: two devices with one file-system UUID."""
     host, root = RealHost(), tmp_path / "root"
     (root / "@rootfs").mkdir(parents=True)
-    image = tmp_path / "image"
-    with image.open("wb") as file:
-        file.truncate(128 << 20)
-    host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
+    image = _btrfs(host, tmp_path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(alone.held())
         device = _looped(stack, host, image)
@@ -160,23 +157,34 @@ def test_a_btrfs_file_system_and_its_copy_are_mounted_side_by_side_by_their_subv
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_what_a_namespace_still_has_of_a_btrfs_is_waited_for(tmp_path: Path) -> None:
     """Mounted without a replay it can be mounted nowhere to be written, and each new namespace has a copy."""
-    host, image = RealHost(), tmp_path / "image"
-    with image.open("wb") as file:
-        file.truncate(128 << 20)
-    host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
+    host = RealHost()
+    image = _btrfs(host, tmp_path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(alone.held())
         device = _looped(stack, host, image)
         with mounted_readonly(host, device, "btrfs", tmp_path / "read"):
-            words = ("unshare", "--mount", "sh", "-c", "echo begun; exec sleep 1")
-            other = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE))
-            assert other.stdout is not None and other.stdout.readline() == b"begun\n"
+            words = ("unshare", "--mount", "sh", "-c", "echo begun; read _; exec sleep 1")
+            pipe = subprocess.PIPE
+            other = stack.enter_context(subprocess.Popen(words, stdin=pipe, stdout=pipe))
+            assert other.stdin is not None and other.stdout is not None
+            assert other.stdout.readline() == b"begun\n"
         direct = write("mount", "-t", "btrfs", device, str(tmp_path / "read"), timeout=60)
         with pytest.raises(CommandFailed):
             host.run(direct)
+        other.stdin.write(b"\n")
+        other.stdin.close()
         with mounted(host, device, "btrfs", tmp_path / "written") as top:
             (top / "new").touch()
         assert other.wait(60) == 0, "it was not killed but waited for"
+
+
+def _btrfs(host: RealHost, folder: Path) -> Path:
+    """An empty one in a file."""
+    image = folder / "image"
+    with image.open("wb") as file:
+        file.truncate(128 << 20)
+    host.run(write("mkfs.btrfs", "-q", str(image), timeout=60))
+    return image
 
 
 def _looped(stack: contextlib.ExitStack, host: RealHost, image: Path) -> str:
