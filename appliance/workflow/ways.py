@@ -33,12 +33,16 @@ def repair_for(trouble: Trouble, system: InstalledSystem) -> RepairKind | None:
     return RepairKind.FSCK if trouble.code == "damaged-fs" and of_root else None
 
 
+def repair_by(option: str) -> str:
+    """The beginning of the sentence that offers a repair: `option` is one of `twinboot repair`."""
+    return f"Repair a copy of it (X on the console, or `twinboot repair --{option}`)"
+
+
 def ways_to_repair(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """The one repair of `system` that lifts all that stands in the way, as a sentence."""
     kinds = {repair_for(t, system) for t in (*machine.trouble, *system.trouble) if t.refuses}
     return tuple(
-        f"Repair a copy of it (X on the console, or `twinboot repair --{kind.value}`). "
-        "The original stays as it is."
+        f"{repair_by(kind.value)}. The original stays as it is."
         for kind in kinds
         if kind is not None and len(kinds) == 1
     )

@@ -14,9 +14,10 @@ from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import HEALTH, WORK, activate, deactivate, site, twin_of
 from appliance.workflow.steps.verdict import SLOW_TWIN, limits_of, provisional
+from appliance.workflow.ways import repair_by
 
 REPAIR = (
-    "Repair a copy of it (X on the console, or `twinboot repair --help`). The original stays as it is.",
+    f"{repair_by('help')}. The original stays as it is.",
     "Look at the twin's console in the report: it says how far the boot came.",
 )
 """What is next where the system as it is does not boot: a finding, not a dead end."""

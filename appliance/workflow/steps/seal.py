@@ -30,10 +30,9 @@ from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.initrd import fit_for_the_metal
 from appliance.workflow.steps.twins import WORK, twin_of
 from appliance.workflow.steps.volume_set import beneath, twins_beneath
+from appliance.workflow.ways import repair_by
 
-FINISH = (
-    "Repair a copy of it (X on the console, or `twinboot repair --finish-packages`): half done before.",
-)
+FINISH = (f"{repair_by('finish-packages')}: half done before.",)
 OTHER_PATCHES = ("Look at the package manager's output in the report.", "Rehearse other patches.")
 
 
