@@ -115,7 +115,7 @@ class Player(FakeEngine):
             next_boot=following,
             fallback=fallback,
             next_step=step,
-            standing=story.standing() if state is not None else self.status.standing,
+            standing=story.standing() if state is not None else story.untouched(self.machine),
         )
 
     def make_plan(self, say: m.MakePlan) -> m.Planned:

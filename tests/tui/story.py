@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from appliance.boot.base import BootState
 from appliance.boot.grub import Grub
 from appliance.model import events as e
 from appliance.model import verdict as v
@@ -27,6 +28,7 @@ from appliance.model.plan import (
 from appliance.model.service_messages import MOST_PACKAGES, PackageList, PackageRow
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
 from appliance.workflow import promote
+from appliance.workflow import standing as stands
 from appliance.workflow.retirement import Retirement
 
 MACHINES = Path(__file__).parent.parent / "fixtures" / "machines"
@@ -298,6 +300,26 @@ FALLS_BACK = (
     " controller was found, so somebody must stand at the machine for that. After the reset the old system"
     " boots.",
 )
+
+
+def untouched(machine: Machine) -> Standing:
+    """A machine that nothing was done to yet: its own kernels, the newest first, and what the probe says."""
+    own = [(system, kernel) for system in machine.systems[:1] for kernel in system.kernels]
+    return Standing(
+        falls_back=stands.falls_back(machine),
+        loader=stands.STATES[BootState.ABSENT],
+        choices=tuple(
+            BootChoice(
+                title=f"{system.os_name}, with Linux {kernel.version}" if number else system.os_name,
+                root=system.root.device,
+                kernel=kernel.version,
+                state="left alone" if number else "the loader's default",
+                boots_next=not number,
+            )
+            for number, (system, kernel) in enumerate(own)
+        ),
+        pools=stands.rates(machine, ()),
+    )
 
 
 def standing() -> Standing:

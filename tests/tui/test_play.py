@@ -169,6 +169,19 @@ async def test_everything_beside_runs_is_answered_too(tmp_path: Path) -> None:
     await engine.stop()
 
 
+async def test_an_untouched_machine_has_the_entries_of_its_own_loader(tmp_path: Path) -> None:
+    machine = story.machine()
+    engine = Player(tmp_path / "play.sock", machine, "good", 100)
+    await engine.start()
+    async with desk(engine) as here:
+        await here.press("b", "2")
+        await here.sees("[2 entries 1]", "nothing of Twinboot is in /boot", "the loader's default")
+        await here.sees(f"> * {machine.systems[0].os_name}", machine.systems[0].kernels[0].version)
+        await here.press("4")
+        await here.sees("vg0/pool: ", "of 3.0 GiB used (20%)")
+    await engine.stop()
+
+
 async def test_an_unfinished_job_is_cleaned_away_before_anything_else(tmp_path: Path) -> None:
     engine = Player(tmp_path / "play.sock", story.machine("unfinished-job"), "good", 2000)
     await engine.start()
