@@ -84,17 +84,12 @@ def sees(terminal: Terminal, *texts: str, limit: float, never: str = "REFUSED") 
     return _until(terminal.text, there, limit, " and ".join(texts))
 
 
-def ask_for_keyboard(terminal: Terminal) -> None:
-    """On the page of a run that waits for a person: its twin's console, and the wish to type there."""
+@contextmanager
+def twins_keyboard(terminal: Terminal) -> Iterator[None]:
+    """From the page of a run that waits for a person: keys go to its twin's own console meanwhile."""
     terminal.press("w")
     sees(terminal, "You are root in the TWIN of this machine", limit=SOON)
     terminal.press("i")
-
-
-@contextmanager
-def twins_keyboard(terminal: Terminal) -> Iterator[None]:
-    """From that page: keys go to the twin's own console meanwhile."""
-    ask_for_keyboard(terminal)
     sees(terminal, "KEYBOARD IS THE VM'S", limit=SOON)
     yield
     terminal.press("ctrl+]")
