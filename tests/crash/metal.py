@@ -95,6 +95,7 @@ class Metal:
     mkconfig: int = 900
     loader: str = "GRUB"
     machine_id: str = ""
+    runs: str = "6.1.0-40-amd64"
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -109,6 +110,7 @@ class Metal:
         (self.work / "cmdline").write_text(f"root={self.root} ro quiet twinboot.trial={self.run}\n")
         (self.work / "mkconfig.root").write_text(self.root)
         (self.work / "owned").touch()
+        (self.work / "release").write_text(self.runs + "\n")
 
     def _script(self) -> str:
         text = script(*confirm.parts()).decode()
@@ -157,11 +159,10 @@ class Metal:
         shims = self.work / "bin"
         shims.mkdir(exist_ok=True)
         fixture = Path(__file__).parents[1] / "unit/boot/debian12-grub.cfg"
-        programs = {"grub-mkconfig": MKCONFIG, "systemctl": SYSTEMCTL, "dpkg-query": DPKG}
+        programs = {"grub-mkconfig": MKCONFIG, "systemctl": SYSTEMCTL, "dpkg-query": DPKG, "uname": UNAME}
         if self.machine_id:
             programs |= {
                 "kernel-install": KERNEL_INSTALL,
-                "uname": UNAME,
                 "tail": TAIL,
                 "mountpoint": "#!/bin/sh\n",
             }

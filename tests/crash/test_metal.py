@@ -175,6 +175,7 @@ WHY = {
     "mkconfig fails": "grub-mkconfig failed: grub-probe: error",
     "mkconfig hangs": "grub-mkconfig did not end within 1 s",
     "wrong root": f"does not boot {NEW_ROOT} by default",
+    "another kernel": "takes another kernel by default than 6.1.0-39-amd64, which was tested",
     "env of another run": "names another run",
     "no custom": f"does not boot {NEW_ROOT} by default",
 }
@@ -193,6 +194,8 @@ def test_what_cannot_be_kept_is_given_back(disk: Path, tmp_path: Path, harm: str
             (metal.work / "mkconfig.hangs").touch()
         elif harm == "wrong root":
             (metal.work / "mkconfig.root").write_text(OLD_ROOT)
+        elif harm == "another kernel":
+            (metal.work / "release").write_text("6.1.0-39-amd64\n")
         elif harm == "env of another run":
             boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb9")[: env.SECTOR])
         else:

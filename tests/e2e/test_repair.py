@@ -79,9 +79,9 @@ def repaired(appliance: Appliance, *words: str) -> tuple[str, dict[str, Any], An
     return run, json.loads(appliance.shell.read(f"cat {RUNS}/{run}/verdict.json")), said
 
 
-def promoted(appliance: Appliance, run: str) -> ProofOfBoot:
+def promoted(appliance: Appliance, run: str, *words: str) -> ProofOfBoot:
     """Promoted, and the trial on the metal kept by itself."""
-    told = appliance.read("promote", run, "--confirm", "0001", limit=900)
+    told = appliance.read("promote", run, "--confirm", "0001", *words, limit=900)
     assert "The previous system is the broken one" in told
     appliance.reboot()
     return trial_kept(appliance.machine, run)
@@ -206,6 +206,6 @@ def test_what_was_set_right_by_hand_in_the_twin_is_kept(tmp_path: Path) -> None:
         verdict = json.loads(appliance.shell.read(f"cat {RUNS}/{run}/verdict.json"))
         assert verdict["result"] == "PASS"
 
-        proof = promoted(appliance, run)
+        proof = promoted(appliance, run, "--take-over")
         assert proof.root == f"/dev/mapper/vg0-root--{run}"
         assert proof.ledger_answer.startswith("ledger 1.0 ")

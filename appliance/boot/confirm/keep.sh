@@ -55,6 +55,33 @@ keep_boots() {
     [ "$keep_missing" = 0 ]
 }
 
+# Whether grub.cfg $1 takes the kernel that runs, which is the one that was tested, by default: the entry that
+# `set default=` names by id or title, with its submenus, else GRUB's first. What only GRUB can tell (a saved
+# entry, other numbers than 0) is its administrator's choice and passes.
+keep_tested() {
+    keep_takes=$(awk '
+        /^ *set default=/ && !/next_entry/ && !named {
+            named = 1; want = $0; sub(/^ *set default="?/, "", want); sub(/"? *$/, "", want)
+        }
+        $1 == "menuentry" || $1 == "submenu" {
+            title = $0; sub(/^[^\047]*\047/, "", title); sub(/\047.*/, "", title)
+            id = title
+            if (match($0, /menuentry_id_option \047[^\047]*/)) id = substr($0, RSTART + 21, RLENGTH - 21)
+            if ($1 == "submenu") { menu[id] = menu[title] = 1; next }
+        }
+        $1 ~ /^linux(16|efi)?$/ && title != "" {
+            if (first == "") first = $2
+            if (!(id in taken)) taken[id] = taken[title] = $2
+        }
+        END {
+            parts = split(want, part, ">"); found = taken[part[parts]]
+            for (i = 1; i < parts; i++) if (!(part[i] in menu)) found = ""
+            if (found == "" && want != "0" && want ~ /^([0-9>]+|\$.*)$/) exit
+            print found == "" ? first : found
+        }' "$1")
+    [ -z "$keep_takes" ] || [ "${keep_takes##*/}" = "vmlinuz-$(uname -r)" ]
+}
+
 # (b) This system's own grub-mkconfig, into a name of ours; once it is whole on the disk as GRUB reads it, it
 # takes grub.cfg's name. The old inode keeps a name, or a cut could leave grub.cfg on a freed one.
 keep_config() {
@@ -71,6 +98,8 @@ keep_config() {
     [ "$keep_made" = 0 ] || return 1
     keep_why="the grub.cfg it makes does not boot $keep_root by default"
     keep_boots "$keep_new" "$keep_root" || return 1
+    keep_why="the grub.cfg it makes takes another kernel by default than $(uname -r), which was tested"
+    keep_tested "$keep_new" || return 1
     keep_why="its grub.cfg could not be put in place as GRUB reads it"
     sync "$keep_new" || return 1
     ln -f "$keep_config" "$keep_folder/before/grub.cfg.kept" || return 1
