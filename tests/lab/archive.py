@@ -38,10 +38,11 @@ def host_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
 
 @dataclass(frozen=True, slots=True)
 class PrivateApt:
-    """An apt of our own in `folder`, which knows SUITE and its security updates and nothing of the host."""
+    """An apt of our own in `folder`, which knows `suite` and its security updates and nothing of the host."""
 
     folder: Path
     mirror: Mirror
+    suite: str = SUITE
 
     def _options(self) -> tuple[str, ...]:
         return (
@@ -62,8 +63,8 @@ class PrivateApt:
         (self.folder / "status").touch()
         signed = f"[signed-by={KEYRING}]"
         (self.folder / "etc/apt/sources.list").write_text(
-            f"deb {signed} {self.mirror.debian} {SUITE} main\n"
-            f"deb {signed} {self.mirror.security} {SUITE}-security main\n"
+            f"deb {signed} {self.mirror.debian} {self.suite} main\n"
+            f"deb {signed} {self.mirror.security} {self.suite}-security main\n"
         )
         run("apt-get", *self._options(), "update", timeout=300)
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from tests.lab import cache
-from tests.lab.archive import SUITE, host_mirror
 from tests.lab.console import Console
 from tests.lab.native import chroot_mounts, run, stage
+from tests.lab.suite import BOOKWORM, real_archive
 from tests.lab.tree import base_tree, layered
 
 UUID = "7c41d0e9-3b58-4f26-8e1d-a95f02c6b738"
@@ -30,19 +30,8 @@ def encrypted_tree() -> Path:
 
 def _build(folder: Path, lower: Path) -> None:
     with layered(lower) as tree, stage("encrypted root tree (packages)"):
-        sources, lab = tree / "etc/apt/sources.list", tree / "etc/apt/sources.list.d/lab.list"
-        saved, held = sources.read_text(), lab.read_text()
-        lab.unlink()
-        sources.write_text(f"deb {host_mirror().debian} {SUITE} main\n")
-        apt = ("chroot", tree, "apt-get", "-qq", "-y", "--no-install-recommends")
-        with chroot_mounts(tree):
-            run(*apt, "update", timeout=300)
+        with chroot_mounts(tree), real_archive(tree, BOOKWORM) as apt:
             run(*apt, "install", "cryptsetup-initramfs", timeout=600)
-            run("chroot", tree, "apt-get", "clean")
-        for path in (tree / "var/lib/apt/lists").glob("*_*"):
-            path.unlink()
-        sources.write_text(saved)
-        lab.write_text(held)
         (tree / "etc/crypttab").write_text(CRYPTTAB)
         run("cp", "-a", tree, folder / "root", timeout=300)
         shutil.rmtree(folder / "root/tmp", ignore_errors=True)

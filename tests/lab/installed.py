@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import cache, encrypted
-from tests.lab.archive import SUITE, host_mirror
 from tests.lab.firmware import BIOS, UEFI, variables_template
 from tests.lab.installer import install
 from tests.lab.native import LabError, chroot_mounts, run, stage
 from tests.lab.pool import Offers, offers, tree_of
+from tests.lab.suite import BOOKWORM, TRIXIE, Suite, real_archive
 from tests.lab.tree import layered
 
 HERE = Path(__file__).parent
@@ -81,6 +81,7 @@ class SystemSpec:
     second: int = 0
     luks: bool = False
     by_default: bool = False
+    suite: Suite = BOOKWORM
 
     @property
     def partitions(self) -> tuple[tuple[str, str, int, int], ...]:
@@ -105,6 +106,8 @@ class SystemSpec:
             raise LabError(f"there is no firmware {self.firmware!r}: it is {BIOS!r} or {UEFI!r}.")
         if (self.loader, self.firmware) not in LOADER:
             raise LabError(f"there is no {self.loader} for {self.firmware}.")
+        if self.luks and self.suite is not BOOKWORM:
+            raise LabError(f"an encrypted {self.suite} has not been made yet.")
 
     def __str__(self) -> str:
         sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
@@ -117,7 +120,9 @@ class SystemSpec:
         loader = "" if self.loader == GRUB else f"-{self.loader}"
         beside = "".join(f"-{name}" for name in ("var", "usr", "second") if getattr(self, name))
         fs = "" if self.root_fs == EXT4 else f"-{self.root_fs}"
-        return loader + fs + ("-default" if self.by_default else "") + beside + ("-luks" if self.luks else "")
+        marks = (("-default", self.by_default), ("-luks", self.luks))
+        last = "".join(mark for mark, has in marks if has)
+        return loader + fs + beside + last + self.suite.unusual
 
 
 THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
@@ -154,6 +159,10 @@ SMALL_BTRFS = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0,
 """The same without the room for a copy that could be promoted."""
 
 
+DEBIAN_13 = SystemSpec(firmware=UEFI, suite=TRIXIE)
+"""The next release, started by its GRUB 2.12 under UEFI."""
+
+
 ON_SYSTEMD_BOOT = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT)
 """A thin root with /boot inside, started by systemd-boot from the ESP at /boot/efi."""
 
@@ -183,9 +192,9 @@ SOURCES = ("installed.py", "installer.py", "firmware.py")
 def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     """The system `spec` describes, built when the cache does not hold it (about two minutes)."""
     wanted = spec or SystemSpec()
-    available = offers(encrypted=wanted.luks)
+    available = offers(wanted.suite, encrypted=wanted.luks)
     sources = [HERE / name for name in SOURCES]
-    tree = tree_of(encrypted=wanted.luks).parent
+    tree = tree_of(wanted.suite, encrypted=wanted.luks).parent
     parts = (tree.name, available.pool.folder.name, HERE / "system/install.sh")
     key = cache.key_of(str(wanted), *parts, *sources)
     name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
@@ -200,7 +209,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
     with tempfile.TemporaryDirectory(prefix="twinboot-system-", dir="/var/tmp") as name:
         scratch = Path(name)
         disk, root = scratch / "disk.raw", scratch / "root.raw"
-        with layered(tree_of(encrypted=spec.luks)) as tree:
+        with layered(tree_of(spec.suite, encrypted=spec.luks)) as tree:
             with stage(f"{spec.firmware} system (packages)"), chroot_mounts(tree):
                 _install_packages(tree, spec, available)
             kernel, initrd = scratch / "vmlinuz", scratch / "initrd"
@@ -267,22 +276,12 @@ def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
     (tree / "tmp/debs").mkdir()
     for deb in debs:
         shutil.copy(deb, tree / "tmp/debs")
-    sources = tree / "etc/apt/sources.list.d/lab.list"
-    held, saved = sources.read_text(), (tree / "etc/apt/sources.list").read_text()
-    sources.unlink()
-    (tree / "etc/apt/sources.list").write_text(f"deb {host_mirror().debian} {SUITE} main\n")
-    apt = ("chroot", tree, "apt-get", "-qq", "-y", "--no-install-recommends")
-    run(*apt, "update", timeout=300)
-    tools = (*LOADER[spec.loader, spec.firmware], *FS_TOOLS[spec.root_fs])
-    run(*apt, "install", *tools, timeout=600)
-    run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
+    with real_archive(tree, spec.suite) as apt:
+        tools = (*LOADER[spec.loader, spec.firmware], *FS_TOOLS[spec.root_fs])
+        run(*apt, "install", *tools, timeout=600)
+        run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
     run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{available.installed.release}")
-    run("chroot", tree, "apt-get", "clean")
-    for path in (tree / "var/lib/apt/lists").glob("*_*"):
-        path.unlink()
     shutil.rmtree(tree / "tmp/debs")
-    sources.write_text(held)
-    (tree / "etc/apt/sources.list").write_text(saved)
 
 
 def _partition(disk: Path, spec: SystemSpec) -> None:

@@ -15,8 +15,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.archive import SUITE, PrivateApt
+from tests.lab.archive import PrivateApt
 from tests.lab.native import LabError, run
+from tests.lab.suite import Suite
 
 REVISION = "+lab1"
 
@@ -54,25 +55,34 @@ class Kernel:
         return self.version + REVISION
 
 
-def choose(apt: PrivateApt) -> tuple[Kernel, Kernel, Kernel]:
-    """The kernel of SUITE itself, then the two newest ABIs of its security updates, older first."""
+def choose(apt: PrivateApt, suite: Suite) -> tuple[Kernel, Kernel, Kernel]:
+    """The kernel of `suite` itself, then the two newest ABIs of its security updates, older first.
+
+    Just after a point release there are no two newer ones: then the three newest there are.
+    """
+    names = (line.split()[0] for line in apt.names(f"^linux-image-{suite.kernels}$"))
+    releases = sorted({name.removeprefix("linux-image-") for name in names}, key=_numbers)
+    if len(releases) < 3:
+        raise LabError(f"the archive does not offer three kernels of {suite}.")
+    own = _of_release(apt, suite)
+    first = own if own in releases[:-2] else releases[-3]
+    chosen = [Kernel(r, apt.candidates(f"linux-image-{r}")[0][0]) for r in (first, *releases[-2:])]
+    return chosen[0], chosen[1], chosen[2]
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", release))
+
+
+def _of_release(apt: PrivateApt, suite: Suite) -> str:
+    """The kernel the release itself has, without its security updates."""
     offers = apt.candidates("linux-image-amd64")
-    installed = next(_behind(apt, version) for version, origin in offers if f"{SUITE}/main" in origin)
-    names = (line.split()[0] for line in apt.names(r"^linux-image-6\.1\.0-[0-9]+-amd64$"))
-    releases = {name.removeprefix("linux-image-") for name in names} - {installed.release}
-    newest = sorted(releases, key=lambda release: int(release.split("-")[1]))[-2:]
-    updates = [Kernel(r, apt.candidates(f"linux-image-{r}")[0][0]) for r in newest]
-    if len(updates) != 2:
-        raise LabError("the archive does not offer two kernels newer than the installed one.")
-    return installed, updates[0], updates[1]
-
-
-def _behind(apt: PrivateApt, meta_version: str) -> Kernel:
-    depends = apt.field("linux-image-amd64", meta_version, "Depends")
-    match = re.match(r"linux-image-(\S+) \(= (\S+)\)", depends)
+    version = next(version for version, origin in offers if f"{suite}/main" in origin)
+    depends = apt.field("linux-image-amd64", version, "Depends")
+    match = re.match(r"linux-image-(\S+) \(= \S+\)", depends)
     if match is None:
         raise LabError(f"linux-image-amd64 depends on {depends!r}, not on one kernel.")
-    return Kernel(match[1], match[2])
+    return match[1]
 
 
 def unpack_trimmed(deb: Path, folder: Path, chroot: Path, release: str) -> None:
@@ -82,12 +92,15 @@ def unpack_trimmed(deb: Path, folder: Path, chroot: Path, release: str) -> None:
     """
     run("dpkg-deb", "-R", deb, folder)
     modules = folder / "lib/modules" / release
+    if not modules.is_dir():
+        # A release whose packages know of one /usr only.
+        modules = folder / "usr/lib/modules" / release
     place = chroot / "lib/modules" / release
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(modules, place)
     run("chroot", chroot, "depmod", release)
     needed = _closure((place / "modules.dep").read_text())
-    for file in place.rglob("*.ko"):
+    for file in place.rglob("*.ko*"):
         if str(file.relative_to(place)) not in needed:
             file.unlink()
     run("find", place, "-type", "d", "-empty", "-delete")

@@ -11,7 +11,8 @@ from tests.lab.archive import PrivateApt, host_mirror
 from tests.lab.encrypted import encrypted_tree
 from tests.lab.native import chroot_mounts, run, stage
 from tests.lab.repository import Pool, describe, make_key
-from tests.lab.tree import PACKAGES, SYSTEM, base_tree, layered
+from tests.lab.suite import BOOKWORM, Suite
+from tests.lab.tree import SYSTEM, base_tree, layered, packages_of
 
 HERE = Path(__file__).parent
 SOURCES = ("pool.py", "kernels.py", "ledger.py", "system/ledger.py.in", "system/ledger.service")
@@ -43,26 +44,26 @@ class Offers:
 SHAPING = ("fstab", "initramfs-tools", "lvm")
 
 
-def tree_of(*, encrypted: bool) -> Path:
+def tree_of(suite: Suite, *, encrypted: bool) -> Path:
     """The root tree that systems with or without LUKS are made from."""
-    return encrypted_tree() if encrypted else base_tree()
+    return encrypted_tree() if encrypted else base_tree(suite)
 
 
-def offers(*, encrypted: bool = False) -> Offers:
+def offers(suite: Suite = BOOKWORM, *, encrypted: bool = False) -> Offers:
     """The pool, built when the cache does not hold it. `encrypted`: its kernels' initrds can open LUKS."""
     shaping = [SYSTEM / name for name in SHAPING]
     sources = [HERE / name for name in SOURCES]
-    parts: list[str | Path] = [*PACKAGES, host_mirror().debian, *shaping, *sources]
+    parts: list[str | Path] = [*packages_of(suite), host_mirror().debian, *shaping, *sources]
     parts += [encrypted_tree().parent.name] if encrypted else []
-    name = "pool-encrypted" if encrypted else "pool"
+    name = ("pool-encrypted" if encrypted else "pool") + suite.unusual
     key = cache.key_of(*parts)
-    folder = cache.cached(name, key, lambda place: _build(place, encrypted=encrypted))
+    folder = cache.cached(name, key, lambda place: _build(place, suite, encrypted=encrypted))
     lines = (folder / "kernels").read_text().split()
     chosen = [kernels.Kernel(*line.split("=")) for line in lines]
-    return Offers(Pool(folder), chosen[0], chosen[1], chosen[2])
+    return Offers(Pool(folder, suite.name), chosen[0], chosen[1], chosen[2])
 
 
-def _build(folder: Path, *, encrypted: bool) -> None:
+def _build(folder: Path, suite: Suite, *, encrypted: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="twinboot-pool-", dir="/var/tmp") as name:
         scratch = Path(name)
         make_key(folder)
@@ -70,12 +71,12 @@ def _build(folder: Path, *, encrypted: bool) -> None:
             for version in ledger.VERSIONS:
                 ledger.build(version, scratch, folder)
         with stage("kernel packages (choosing)"):
-            apt = PrivateApt(scratch / "apt", host_mirror())
+            apt = PrivateApt(scratch / "apt", host_mirror(), suite.name)
             apt.update()
-            chosen = kernels.choose(apt)
+            chosen = kernels.choose(apt, suite)
         for kernel in chosen:
             with stage(f"kernel {kernel.release} {kernel.version}"):
-                _kernel(apt, kernel, scratch, folder, tree_of(encrypted=encrypted))
+                _kernel(apt, kernel, scratch, folder, tree_of(suite, encrypted=encrypted))
         (folder / "kernels").write_text("".join(f"{k.release}={k.version}\n" for k in chosen))
         for deb in folder.glob("*.deb"):
             describe(deb)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 
+from tests.lab.archive import SUITE
 from tests.lab.native import run
 
-SUITE = "bookworm"
 KEY_NAME = "Twinboot laboratory <lab@localhost>"
 RELEASE = """Origin: Twinboot laboratory
 Label: lab
@@ -35,6 +35,7 @@ class Pool:
     """All packages the laboratory can offer: *.deb, each with a *.stanza, and the signing key."""
 
     folder: Path
+    suite: str = SUITE
 
     @property
     def public_key(self) -> Path:
@@ -59,12 +60,12 @@ class Pool:
         for deb in debs:
             _link(deb, target / "pool" / deb.name)
             stanzas.append(deb.with_suffix(".stanza").read_text())
-        suite = target / "dists" / SUITE
+        suite = target / "dists" / self.suite
         index = suite / "main/binary-amd64/Packages"
         index.parent.mkdir(parents=True)
         index.write_text("\n".join(stanzas))
         index.with_suffix(".gz").write_bytes(gzip.compress(index.read_bytes(), mtime=0))
-        text = RELEASE.format(suite=SUITE, date=formatdate(usegmt=True))
+        text = RELEASE.format(suite=self.suite, date=formatdate(usegmt=True))
         for file in (index, index.with_suffix(".gz")):
             data = file.read_bytes()
             digest = hashlib.sha256(data).hexdigest()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab import cache
-from tests.lab.archive import SUITE, Mirror, host_mirror
+from tests.lab.archive import Mirror, host_mirror
 from tests.lab.native import chroot_mounts, run, stage
+from tests.lab.suite import BOOKWORM, Suite
 
 HERE = Path(__file__).parent
 SYSTEM = HERE / "system/etc"
@@ -20,37 +21,45 @@ MACHINE_ID = "7f1b3c5d9e2a4b6c8d0e1f2a3b4c5d6e"
 _WANTED = """
 systemd systemd-sysv init udev dbus libpam-systemd kmod linux-base initramfs-tools busybox zstd
 lvm2 thin-provisioning-tools e2fsprogs dosfstools nginx-light openssh-server cron at ifupdown
-isc-dhcp-client iproute2 iputils-ping python3-minimal curl ca-certificates
+iproute2 iputils-ping python3-minimal curl ca-certificates
 debian-archive-keyring nullmailer logrotate less nano procps fdisk netbase tzdata apt-utils
 debconf-utils
 """
-PACKAGES = _WANTED.split()
 
 
-def base_tree() -> Path:
+def packages_of(suite: Suite) -> tuple[str, ...]:
+    """What an installed system has besides the essential packages, kernel, boot loader and ledger."""
+    return (*_WANTED.split(), *suite.packages)
+
+
+def base_tree(suite: Suite = BOOKWORM) -> Path:
     """The cached tree: Debian without kernel, boot loader and ledger. Never write into it: use `layered`."""
     mirror = host_mirror()
-    key = cache.key_of(Path(__file__), HERE / "archive.py", SYSTEM, mirror.debian)
-    return cache.cached("tree", key, lambda folder: _build(folder, mirror)) / "root"
+    sources = (Path(__file__), HERE / "archive.py", SYSTEM, suite.etc)
+    key = cache.key_of(*sources, mirror.debian, *suite.packages)
+    name = "tree" + suite.unusual
+    return cache.cached(name, key, lambda folder: _build(folder, mirror, suite)) / "root"
 
 
-def _build(folder: Path, mirror: Mirror) -> None:
+def _build(folder: Path, mirror: Mirror, suite: Suite) -> None:
     root = folder / "root"
-    with stage("root tree (mmdebstrap)"):
+    with stage(f"{suite} root tree (mmdebstrap)"):
         run(
             "mmdebstrap",
             "--mode=root",
             "--variant=minbase",
             "--format=directory",
             '--aptopt=APT::Install-Recommends "false"',
-            f"--include={','.join(PACKAGES)}",
-            SUITE,
+            f"--include={','.join(packages_of(suite))}",
+            suite.name,
             root,
-            f"deb {mirror.debian} {SUITE} main",
+            f"deb {mirror.debian} {suite} main",
             timeout=1200,
         )
-    with stage("root tree (configuration)"):
-        shutil.copytree(SYSTEM, root / "etc", dirs_exist_ok=True)
+    with stage(f"{suite} root tree (configuration)"):
+        (root / "etc/apt/sources.list").unlink()
+        for etc in (SYSTEM, suite.etc):
+            shutil.copytree(etc, root / "etc", dirs_exist_ok=True)
         # Set, as on any installed system: an empty one would make the first boot apply all presets.
         (root / "etc/machine-id").write_text(MACHINE_ID + "\n")
         (root / "etc/apt/apt.conf.d/99mmdebstrap").unlink()
