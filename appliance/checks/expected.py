@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appliance.checks.compare_services import is_plumbing
 from appliance.checks.compare_sockets import FIRST_EPHEMERAL, split
+from appliance.checks.leases import leased_gateways
 from appliance.model.verdict import CheckResult, Facts, Outcome
 
 _WORD = re.compile(r"[A-Za-z0-9@:._\\/-]+")
@@ -25,7 +26,6 @@ ONLY_METAL = tuple(
         *("ipmievd", "ipmiutil_evt", "lm-sensors", "thermald", "irqbalance", "fwupd", "fwupd-refresh"),
     )
 )
-_LEASES = ("var/lib/dhcp", "var/lib/NetworkManager", "var/lib/dhcpcd", "var/lib/dhclient")
 
 
 def render(
@@ -75,10 +75,7 @@ def gateways(root: Path) -> tuple[str, ...]:
         found += re.findall(r"^\s*gateway\s+(\S+)", _read(file), re.M)
     for file in sorted((root / "etc/systemd/network").glob("*.network")):
         found += re.findall(r"^\s*Gateway\s*=\s*(\S+)", _read(file), re.M)
-    for folder in _LEASES:
-        for file in sorted((root / folder).glob("*.lease*")):
-            leased = re.findall(r"^\s*option routers\s+([0-9.]+)|^ROUTER=([0-9.]+)", _read(file), re.M)
-            found += [one or other for one, other in leased[-1:]]
+    found += leased_gateways(root)
     return tuple(dict.fromkeys(address for address in found if _is_ipv4(address)))
 
 

@@ -132,17 +132,7 @@ def test_work_left_undone_is_done_once_and_on_the_metal(kept: Kept) -> None:
 def test_the_way_back_without_the_stick(kept: Kept) -> None:
     """The one line of /root/TWINBOOT.txt, and the old system is there again; its own line undoes that."""
     with kept.machine.fork() as machine:
-        assert boot_without_stick(machine).root == NEW
-        line = machine.shell().read("grep -o 'dd if=.*' /root/TWINBOOT.txt")
-        machine.shell().read(line)
-        machine.shell().send("reboot\n")
-        machine.rebooted()
-        proof = machine.proof_of_boot()
-        assert proof.root == OLD
-        assert proof.kernel == kept.system.offers.installed.release
-        assert proof.ledger == "1.0"
-        assert proof.failed_units == ()
-        machine.power_off()
+        goes_back_by_hand(machine, kept.system)
 
 
 def test_retired_the_old_system_is_gone_and_the_kept_one_has_its_name(kept: Kept, tmp_path: Path) -> None:
@@ -288,6 +278,36 @@ def boot_without_stick(machine: Machine) -> ProofOfBoot:
     return machine.proof_of_boot()
 
 
+def goes_back_by_hand(machine: Machine, system: InstalledSystem) -> None:
+    """A kept machine, without the stick, by the line its note gives."""
+    assert boot_without_stick(machine).root == NEW
+    line = machine.shell().read("grep -o 'dd if=.*' /root/TWINBOOT.txt")
+    machine.shell().read(line)
+    machine.shell().send("reboot\n")
+    machine.rebooted()
+    proof = machine.proof_of_boot()
+    assert proof.root == OLD
+    assert proof.kernel == system.offers.installed.release
+    assert proof.ledger == "1.0"
+    assert proof.failed_units == ()
+    machine.power_off()
+
+
+def offer_the_next_kernel(machine: Machine, system: InstalledSystem, folder: Path) -> None:
+    """To a machine that is off, which starts without the stick from now on."""
+    machine.pull_stick()
+    debs = system.offers.select(None, system.offers.following)
+    machine.site.folders["lab"] = system.offers.pool.publish(folder / "lab", debs)
+
+
+def install_the_next_kernel(shell: Console, system: InstalledSystem) -> None:
+    """By the running system's own apt; it asks nobody but the lab, Debian's own archive is out of reach."""
+    etc = "/etc/apt"
+    source = f"-o Dir::Etc::SourceList={etc}/{system.spec.suite.source} -o Dir::Etc::SourceParts=/dev/null"
+    shell.read(f"apt-get -qq {source} update", limit=300)
+    shell.read(f"apt-get -qq -y {source} install linux-image-amd64", limit=1800)
+
+
 def refused_once_the_old_system_has_run(system: InstalledSystem, folder: Path) -> None:
     """On a machine of its own: rehearsed, its old system started once, and then to be promoted."""
     with machine_with_stick(system, folder / "drift", "1.1") as machine:
@@ -312,17 +332,13 @@ def test_the_next_kernel_update_works_as_on_any_machine(kept: Kept, tmp_path: Pa
     system = kept.system
     following = system.offers.following
     with kept.machine.fork() as machine:
-        machine.pull_stick()
-        debs = system.offers.select(None, following)
-        machine.site.folders["lab"] = system.offers.pool.publish(tmp_path / "lab", debs)
+        offer_the_next_kernel(machine, system, tmp_path)
         machine.power_on()
         shell = machine.shell()
         before = shell.read("sha256sum /boot/initrd.img-$(uname -r)")
         shell.read("update-initramfs -u", limit=1800)
         assert shell.read("sha256sum /boot/initrd.img-$(uname -r)") != before
-        source = "-o Dir::Etc::SourceList=/dev/null"
-        shell.read(f"apt-get -qq {source} update", limit=300)
-        shell.read(f"apt-get -qq -y {source} install linux-image-amd64", limit=1800)
+        install_the_next_kernel(shell, system)
         shell.send("reboot\n")
         machine.rebooted()
         proof = machine.proof_of_boot()

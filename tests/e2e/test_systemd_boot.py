@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
+from tests.e2e.test_circle import (
+    NEW,
+    OLD,
+    appliance_on,
+    boot_without_stick,
+    install_the_next_kernel,
+    offer_the_next_kernel,
+    there,
+)
 from tests.lab.appliance import Appliance
 from tests.lab.circle import (
     lent,
@@ -116,14 +124,9 @@ def test_the_next_kernel_update_works_as_on_any_machine(kept: Kept, tmp_path: Pa
     system = kept.system
     following = system.offers.following
     with kept.machine.fork() as machine:
-        machine.pull_stick()
-        debs = system.offers.select(None, following)
-        machine.site.folders["lab"] = system.offers.pool.publish(tmp_path / "lab", debs)
+        offer_the_next_kernel(machine, system, tmp_path)
         machine.power_on()
-        shell = machine.shell()
-        source = "-o Dir::Etc::SourceList=/dev/null"
-        shell.read(f"apt-get -qq {source} update", limit=300)
-        shell.read(f"apt-get -qq -y {source} install linux-image-amd64", limit=1800)
+        install_the_next_kernel(machine.shell(), system)
         machine.power_off()
         proof = boot_without_stick(machine)
         assert (proof.root, proof.kernel) == (NEW, following.release)

@@ -20,6 +20,7 @@ from pathlib import Path
 from appliance.errors import TwinFailed
 from tests.contract import alone
 from tests.lab.native import LabError, run
+from tests.lab.suite import BOOKWORM, Suite
 from tests.lab.tree import base_tree, layered
 
 PROXY_PORT = 3128
@@ -195,9 +196,9 @@ class Container:
 
 
 @contextlib.contextmanager
-def container(scratch: Path, debs: tuple[Path, ...] = ()) -> Iterator[Container]:
+def container(scratch: Path, debs: tuple[Path, ...] = (), suite: Suite = BOOKWORM) -> Iterator[Container]:
     """A booted container over the lab's tree with `debs` installed; what it wrote is gone at the end."""
-    with layered(base_tree()) as root:
+    with layered(base_tree(suite)) as root:
         for deb in debs:
             shutil.copy(deb, root / "var/tmp")
             run("chroot", root, "dpkg", "-i", f"/var/tmp/{deb.name}")

@@ -55,8 +55,8 @@ def offer(pool: Pool, served: Path, *debs: Path, host: str = "10.0.2.100", path:
 def offer_security(pool: Pool, served: Path, *debs: Path) -> Path:
     """Publish `debs` as a security archive: the suite's name ends with -security."""
     target = pool.publish(served / "sec.example" / "lab", debs, signed=False)
-    suite = (target / "dists/bookworm").rename(target / "dists/bookworm-security")
-    text = (suite / "Release").read_text().replace(": bookworm", ": bookworm-security")
+    suite = (target / "dists" / pool.suite).rename(target / "dists" / f"{pool.suite}-security")
+    text = (suite / "Release").read_text().replace(f": {pool.suite}", f": {pool.suite}-security")
     (suite / "Release").write_text(text)
     pool._sign(suite / "Release")
     return target

@@ -1,4 +1,4 @@
-"""Real apt and dpkg of Debian 12 in a container: what is applied, what is held, what is left behind."""
+"""Real apt and dpkg of Debian 12 and 13 in a container: what is applied, held, left behind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from appliance.patching.apt import Apt
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from tests.lab.repository import Pool
+from tests.lab.suite import BOOKWORM, TRIXIE, Suite
 from tests.unit.patching.nspawn import PROXY, Container
 from tests.unit.patching.offers import offer, offer_security
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 ALL = PatchRequest(kind=PatchKind.ALL)
+on_both = pytest.mark.parametrize("suite", (BOOKWORM, TRIXIE), ids=str)
 
 
 def patcher(guest: Container, **settings: object) -> Apt:
@@ -32,6 +34,7 @@ def changed(applied: object) -> dict[str, tuple[str, str]]:
     return {c.name: (c.before, c.after) for c in applied.changes}  # type: ignore[attr-defined]
 
 
+@on_both
 def test_all_pending_updates_through_the_proxy(guest: Container, pool: Pool) -> None:
     offer(pool, guest.served, *(pool.deb(n, "1.1") for n in ("ledger", "grub-lab", "configured")))
     guest.sh("echo 'setting = of the site' >/etc/configured.conf")
@@ -75,11 +78,13 @@ def test_all_pending_updates_through_the_proxy(guest: Container, pool: Pool) -> 
     assert "Candidate: 1.1" in policy, "the loader pin must be gone after the run"
 
 
-def test_security_only_takes_security_archives_only(guest: Container, pool: Pool) -> None:
+@on_both
+def test_security_only_takes_security_archives_only(guest: Container, pool: Pool, suite: Suite) -> None:
     offer(pool, guest.served, pool.deb("configured", "1.1"), pool.deb("ledger", "1.2"))
     offer_security(pool, guest.served, pool.deb("ledger", "1.1"), pool.deb("grub-lab", "1.1"))
     guest.sh(
-        "echo 'deb [signed-by=/etc/apt/keyrings/lab.gpg] http://sec.example/lab bookworm-security main'"
+        "echo 'deb [signed-by=/etc/apt/keyrings/lab.gpg]"
+        f" http://sec.example/lab {suite}-security main'"
         " >/etc/apt/sources.list"
     )
     request = PatchRequest(kind=PatchKind.SECURITY)
@@ -91,6 +96,7 @@ def test_security_only_takes_security_archives_only(guest: Container, pool: Pool
     assert [s for s in applied.not_applied if "grub-lab" in s]
 
 
+@on_both
 def test_named_packages(guest: Container, pool: Pool) -> None:
     offer(pool, guest.served, pool.deb("ledger", "1.1"), pool.deb("configured", "1.1"))
     apt = patcher(guest, proxy=PROXY)
@@ -106,6 +112,7 @@ def test_named_packages(guest: Container, pool: Pool) -> None:
             apt.preview(PatchRequest(kind=PatchKind.PACKAGES, packages=(name,)))
 
 
+@on_both
 def test_half_configured_package_is_a_failure_that_goes_on(guest: Container, pool: Pool) -> None:
     offer(pool, guest.served, pool.deb("ledger", "1.4"))
     apt = patcher(guest, proxy=PROXY)

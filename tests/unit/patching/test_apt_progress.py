@@ -43,6 +43,12 @@ def test_a_recorded_run_byte_by_byte_ends_with_all_packages() -> None:
     assert progress.errors == []
 
 
+def test_apt_3_s_status_stream_ends_with_all_packages() -> None:
+    events, _ = heard(News(b"", (RECORDED / "apt3-status.txt").read_bytes(), 0), packages=11)
+    told = [e for e in events if isinstance(e, Progress)]
+    assert (told[-1].done, told[-1].total, told[-1].unit) == (11, 11, "packages")
+
+
 def test_a_fetch_too_quick_for_apt_to_tell_is_told_when_the_first_package_is_installed() -> None:
     events, _ = heard(News(b"", b"pmstatus:ledger:50.0:Unpacking ledger\n", None))
     told = [(e.unit, e.done, e.total) for e in events if isinstance(e, Progress)]

@@ -1,4 +1,4 @@
-"""apt's and dpkg's own words, recorded on Debian 12, as values; hostile text never raises."""
+"""apt's and dpkg's own words, recorded on Debian 12 and 13, as values; hostile text never raises."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def test_simulation_of_removals_and_plain_files() -> None:
 def test_kept_back() -> None:
     assert apt_text.parse_kept_back(recorded("sim-held.txt")) == ("libperl5.36", "perl", "perl-base")
     assert apt_text.parse_kept_back(recorded("sim.txt")) == ()
+
+
+def test_apt_get_3_says_the_same_in_the_same_words() -> None:
+    """What its apt prints by itself is new; apt-get keeps to what scripts know."""
+    changes = {c.name: c for c in apt_text.parse_simulation(recorded("apt3-sim-held.txt"))}
+    assert len(changes) == 8 and all(c.security and c.before for c in changes.values())
+    assert changes["passwd"].after == "1:4.17.4-2+deb13u1"
+    kept = apt_text.parse_kept_back(recorded("apt3-sim-held.txt"))
+    assert kept == ("nginx", "nginx-common", "nginx-light")
+    kernel = {c.name: c for c in apt_text.parse_simulation(recorded("apt3-sim-kernel.txt"))}
+    assert kernel["linux-image-6.12.118+deb13-amd64"].new_kernel
+    assert not kernel["linux-image-amd64"].new_kernel and not kernel["apparmor"].security
 
 
 def test_download_is_the_sum_of_the_sizes() -> None:

@@ -17,6 +17,7 @@ from appliance.model.verdict import Facts, Outcome, Result, Verdict
 from appliance.patching.apt import Apt
 from appliance.patching.base import Setting
 from tests.lab.repository import Pool
+from tests.lab.suite import BOOKWORM, TRIXIE
 from tests.unit.patching.nspawn import PROXY, Container
 from tests.unit.patching.offers import offer
 
@@ -63,6 +64,7 @@ def outcomes(verdict: Verdict) -> dict[str, Outcome]:
     return {check.name: check.outcome for check in verdict.checks}
 
 
+@pytest.mark.parametrize("suite", (BOOKWORM, TRIXIE), ids=str)
 def test_a_good_patch_passes_and_says_what_was_not_tested(twin: Container, pool: Pool) -> None:
     verdict, control, patched = rehearse(twin, pool, "1.1")
     found = outcomes(verdict)
