@@ -33,8 +33,9 @@ class Circle(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage
 
 
-def _debian(loader: LoaderKind, storage: Storage) -> Circle:
-    return Circle(os_id="debian", os_version="12", os_name="Debian 12", loader=loader, storage=storage)
+def _debian(loader: LoaderKind, storage: Storage, version: str = "12") -> Circle:
+    name = f"Debian {version}"
+    return Circle(os_id="debian", os_version=version, os_name=name, loader=loader, storage=storage)
 
 
 BOOTED = (
@@ -42,9 +43,10 @@ BOOTED = (
     _debian(LoaderKind.GRUB, Storage.LVM_THICK),
     _debian(LoaderKind.GRUB, Storage.BTRFS),
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN),
+    _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13"),
 )
 RECOGNISED_SYSTEMS = (
-    "Debian 13",
+    "any other Debian 13",
     "Ubuntu",
     "Fedora",
     "RHEL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class Kept:
     proof: ProofOfBoot
     inspected: dict[str, Any]
     verdict: dict[str, Any]
+    lease: bytes
     demanded: list[str]
     verified: str
 
@@ -72,9 +74,10 @@ def _go_round(folder: Path) -> Kept:
         proof = trial_kept(machine)
         shell = machine.shell()
         demanded = shell.read("cat /var/lib/twinboot/tb1/expected").splitlines()
+        lease = base64.b64decode(shell.run("base64 -w 76 /var/lib/dhcpcd/*.lease 2>/dev/null").text)
         verified = shell.run(f"dpkg -V linux-image-{proof.kernel} ledger").text
         machine.power_off()
-        return Kept(machine, system, proof, inspected, verdict, demanded, verified)
+        return Kept(machine, system, proof, inspected, verdict, lease, demanded, verified)
 
 
 def test_it_is_rehearsed_and_no_changed_file_is_left_unexplained(kept: Kept) -> None:
@@ -96,7 +99,8 @@ def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
     assert f"root={NEW}" in proof.cmdline.split()
     assert proof.ledger_answer.startswith("ledger 1.1 ")
     assert kept.verified == "", "the new kernel's files in /boot are the package's own"
-    assert GATEWAY in kept.demanded, "as its last lease names it"
+    assert kept.lease[236:240] == b"\x63\x82\x53\x63", "dhcpcd keeps the server's message as it came"
+    assert GATEWAY in kept.demanded, "as that names it"
 
 
 def test_the_way_back_without_the_stick(kept: Kept) -> None:

@@ -23,16 +23,23 @@ def test_debian_12_on_thin_lvm_by_grub_was_booted_by_us() -> None:
     assert seen(debian()) is Seen.BOOTED
 
 
+BY_SYSTEMD_BOOT = replace(debian(), loader=replace(debian().loader, kind=LoaderKind.SYSTEMD_BOOT))
+
+
 def test_and_by_systemd_boot() -> None:
-    other = replace(debian(), loader=replace(debian().loader, kind=LoaderKind.SYSTEMD_BOOT))
-    assert seen(other) is Seen.BOOTED
+    assert seen(BY_SYSTEMD_BOOT) is Seen.BOOTED
+
+
+def test_and_debian_13_by_grub_alone() -> None:
+    assert seen(replace(debian(), os_version="13")) is Seen.BOOTED
+    assert seen(replace(BY_SYSTEMD_BOOT, os_version="13")) is Seen.RECOGNISED
 
 
 @pytest.mark.parametrize(
     "other",
     [
         replace(debian(), os_id="ubuntu"),
-        replace(debian(), os_version="13"),
+        replace(debian(), os_version="11"),
         replace(debian(), loader=replace(debian().loader, bls=True)),
         replace(debian(), loader=replace(debian().loader, kind=LoaderKind.UNKNOWN)),
         replace(debian(), root=replace(debian().root, storage=Storage.PARTITION)),
