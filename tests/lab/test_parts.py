@@ -12,18 +12,20 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.lab import cache, circle, disks, ledger, media
-from tests.lab.archive import host_mirror
+from tests.lab import cache, circle, disks, kernels, ledger, media
+from tests.lab.archive import PrivateApt, host_mirror
 from tests.lab.firmware import variables_template
 from tests.lab.hardware import Hardware
 from tests.lab.machine import Machine
 from tests.lab.mail import MailServer
 from tests.lab.native import LabError, run
 from tests.lab.repository import Pool, WebServer, describe, make_key
+from tests.lab.suite import BOOKWORM, TRIXIE, Suite
 
 needs_qemu = pytest.mark.skipif(shutil.which("qemu-io") is None, reason="qemu-io is not installed")
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
@@ -183,6 +185,46 @@ def test_host_mirror_reads_both_kinds_of_sources(tmp_path: Path, monkeypatch: py
     assert host_mirror(tmp_path).security == "https://two/debian-security"
     monkeypatch.setenv("TWINBOOT_DEBIAN_MIRROR", "http://three/debian")
     assert host_mirror(tmp_path).debian == "http://three/debian"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive(PrivateApt):
+    """An archive whose suite itself has the kernel `own`, and with its updates `kernels`."""
+
+    own: str = ""
+    kernels: tuple[str, ...] = ()
+
+    def names(self, pattern: str) -> list[str]:
+        return [f"linux-image-{release} - Linux" for release in self.kernels]
+
+    def candidates(self, package: str) -> list[tuple[str, str]]:
+        if package == "linux-image-amd64":
+            return [("9", f"http://x {self.suite}-security/main"), ("8", f"http://x {self.suite}/main")]
+        return [(f"{package.split('-')[2]}-1", f"http://x {self.suite}/main")]
+
+    def field(self, package: str, version: str, field: str) -> str:
+        assert version == "8", "the suite's own, not that of its security updates"
+        return f"linux-image-{self.own} (= 1)"
+
+
+@pytest.mark.parametrize(
+    ("suite", "form", "own", "offered", "chosen"),
+    [
+        (BOOKWORM, "6.1.0-{}-amd64", 50, (9, 50, 100, 55), (50, 55, 100)),
+        (TRIXIE, "6.12.{}+deb13-amd64", 117, (90, 116, 117, 118), (116, 117, 118)),
+        (TRIXIE, "6.12.{}+deb13-amd64", 101, (90, 101, 117, 118), (101, 117, 118)),
+    ],
+)
+def test_the_three_kernels_follow_one_another(
+    tmp_path: Path, suite: Suite, form: str, own: int, offered: tuple[int, ...], chosen: tuple[int, ...]
+) -> None:
+    """Also just after a point release, when the suite's own kernel is one of the two newest."""
+    releases = tuple(form.format(n) for n in offered)
+    archive = Archive(tmp_path, host_mirror(), suite.name, form.format(own), releases)
+    found = kernels.choose(archive, suite)
+    assert tuple(k.release for k in found) == tuple(form.format(n) for n in chosen)
+    with pytest.raises(LabError, match="three kernels"):
+        kernels.choose(replace(archive, kernels=releases[:2]), suite)
 
 
 def _ledger(version: str, folder: Path) -> Path:
