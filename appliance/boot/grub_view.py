@@ -133,7 +133,7 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
         ),
         (found.own is None, f"The default entry could not be found in {named}/grub.cfg."),
         (
-            found.own is not None and not is_one(own_root),
+            found.own is not None and not (is_one(own_root) or _tells_apart(own_root, wanted)),
             f"GRUB's default entry names the root as {own_root or 'nothing'}: a snapshot has the same.",
         ),
         (
@@ -148,6 +148,13 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
     reasons = tuple(sentence for against, sentence in checks if against)
     reasons = (*unread(place, found), *reasons)
     return reasons or (no_room(boot, wanted, found) if wanted else ())
+
+
+def _tells_apart(own_root: str, wanted: StagedSystem | None) -> bool:
+    """Whether a UUID means one root alone: a second root that is a partition has one of its own."""
+    if wanted is None or not wanted.root.startswith("UUID=") or wanted.root.endswith("]"):
+        return False
+    return own_root == wanted.old_root != wanted.root
 
 
 def unread(place: BootPlace, found: LoaderView) -> tuple[str, ...]:

@@ -21,6 +21,9 @@ def subvolume_path(name: str) -> str:
 SUBVOLUME = "subvolume"
 """The segment type of what is no logical volume, but a subvolume of btrfs: it has no size of its own."""
 
+PARTITION = "partition"
+"""That of a partition, or of a copy that is to become one: its UUID is that of its file system."""
+
 
 class LogicalVolume(msgspec.Struct, frozen=True, kw_only=True):
     """`size` in bytes; `segtype` as LVM says it; `thin_id` is the device id in the pool, 0 where none."""
@@ -75,6 +78,8 @@ def root_called(group: VolumeGroup, member: str) -> str:
     """What a boot entry calls the root that lies in `member` of `group` (boot/rootname.py)."""
     if any(lv.segtype == SUBVOLUME for lv in group.lvs):
         return f"UUID={group.uuid}[/{subvolume_path(member)}]"
+    if any(lv.segtype == PARTITION for lv in group.lvs):
+        return f"UUID={found.uuid}" if (found := group.lv(member)) is not None else ""
     return mapper_path(group.name, member)
 
 

@@ -7,6 +7,10 @@ import enum
 import msgspec
 
 from appliance.model.btrfs import BtrfsRoot
+from appliance.model.disks import Bus as Bus
+from appliance.model.disks import Disk as Disk
+from appliance.model.disks import Partition as Partition
+from appliance.model.groups import PARTITION as PARTITION
 from appliance.model.groups import SUBVOLUME as SUBVOLUME
 from appliance.model.groups import LogicalVolume as LogicalVolume
 from appliance.model.groups import PhysicalVolume as PhysicalVolume
@@ -14,6 +18,7 @@ from appliance.model.groups import VolumeGroup as VolumeGroup
 from appliance.model.groups import group_of_subvolumes, subvolume_path
 from appliance.model.groups import mapper_path as mapper_path
 from appliance.model.groups import root_called as root_called
+from appliance.model.partitions import group_of_partitions, uuid_called
 
 SCHEMA = 1
 
@@ -21,17 +26,6 @@ SCHEMA = 1
 class Firmware(enum.Enum):
     BIOS = "bios"
     UEFI = "uefi"
-
-
-class Bus(enum.Enum):
-    """Disk bus classes; the twin's disk hangs on the same one."""
-
-    VIRTIO = "virtio"
-    NVME = "nvme"
-    SATA = "sata"
-    SCSI = "scsi"
-    USB = "usb"
-    OTHER = "other"
 
 
 class Storage(enum.Enum):
@@ -86,37 +80,6 @@ class Role(enum.Enum):
     SWAP = "swap"
 
 
-class Partition(msgspec.Struct, frozen=True, kw_only=True):
-    """`start` and `size` are bytes from the beginning of the disk."""
-
-    path: str
-    number: int
-    start: int
-    size: int
-    type_id: str = ""
-    partuuid: str = ""
-    fstype: str = ""
-    fsuuid: str = ""
-    label: str = ""
-
-
-class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole disk; `size` in bytes, `table` is gpt, dos or empty."""
-
-    path: str
-    size: int
-    bus: Bus
-    model: str = ""
-    serial: str = ""
-    wwn: str = ""
-    sector: int = 512
-    table: str = ""
-    table_id: str = ""
-    rotational: bool = False
-    smart: str = ""
-    partitions: tuple[Partition, ...] = ()
-
-
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """A device made of those at `below`, which are partitions or whole disks.
 
@@ -159,6 +122,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
     `subvolume` is what a subvolume of btrfs is called: its path, or the plan's name for one of ours. Empty
     where all of the file system is mounted, or where it has no name that a snapshot could take.
+    `partition` is what a root on a partition is called: by its number, or the plan's name for one of ours;
+    `disk` is its disk's name as a group (`Disk.group`). Both are empty where none can stand beside it.
     """
 
     device: str
@@ -171,16 +136,19 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     vg: str = ""
     lv: str = ""
     subvolume: str = ""
+    partition: str = ""
+    disk: str = ""
 
     @property
     def group(self) -> str:
-        """The volume group it belongs to; a file system with subvolumes is one, called by its UUID."""
-        return self.vg or (f"btrfs-{self.fsuuid[:8]}" if self.subvolume else "")
+        """The volume group it belongs to; a file system with subvolumes is one, called by its UUID, and so
+        is a disk with a root on a partition."""
+        return self.vg or (f"btrfs-{self.fsuuid[:8]}" if self.subvolume else self.disk)
 
     @property
     def member(self) -> str:
         """Its name in that group."""
-        return self.lv or self.subvolume
+        return self.lv or self.subvolume or self.partition
 
     @property
     def name(self) -> str:
@@ -189,13 +157,15 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """What a person calls it: "vg0/root", or "/dev/sda2" where it is in no group."""
-        return f"{self.group}/{self.member}" if self.group else self.device
+        """What a person calls it: "vg0/root", or "/dev/sda2" where it is a partition."""
+        return f"{self.group}/{self.member}" if self.group and not self.partition else self.device
 
     def root_called(self, member: str) -> str:
         """What a boot entry calls the root that lies in `member` of the same group (boot/rootname.py)."""
         if self.subvolume:
             return f"UUID={self.fsuuid}[/{subvolume_path(member)}]"
+        if self.partition:
+            return f"UUID={uuid_called(self.partition, self.fsuuid, member)}"
         return mapper_path(self.vg, member)
 
 
@@ -363,9 +333,25 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def groups(self) -> tuple[VolumeGroup, ...]:
-        """Every group of volumes that a snapshot could be taken in: LVM's, then file systems of btrfs."""
+        """Every group of volumes that a snapshot could be taken in: LVM's, then file systems of btrfs, then
+        disks with a root on a partition."""
         found = (group for system in self.systems if (group := system.of_subvolumes) is not None)
-        return (*self.volume_groups, *{group.name: group for group in found}.values())
+        disks = (group for disk in self.disks if (group := self._of_partitions(disk)) is not None)
+        return (*self.volume_groups, *{group.name: group for group in (*found, *disks)}.values())
+
+    def _of_partitions(self, disk: Disk) -> VolumeGroup | None:
+        """None for a disk without such a root."""
+        roots = [s.root for s in self.systems if s.root.disk and s.root.disk == disk.group]
+        own = {part.path for part in disk.partitions}
+        members = tuple(
+            LogicalVolume(name=root.partition, uuid=root.fsuuid, size=root.size, segtype=PARTITION)
+            for root in roots
+            if root.device in own
+        )
+        if not members:
+            return None
+        whole = PhysicalVolume(path=disk.path, uuid=disk.table_id, size=disk.size)
+        return group_of_partitions(disk.group, whole, disk.clear.size, members, disk.copies)
 
     def group(self, name: str) -> VolumeGroup | None:
         return next((g for g in self.groups if g.name == name), None)

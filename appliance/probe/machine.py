@@ -16,6 +16,7 @@ from appliance.model.machine import BootOrder, Bus, Disk, Firmware, InstalledSys
 from appliance.probe import beneath, hardware, lsblk, trouble
 from appliance.probe.efi import efibootmgr, parse_efibootmgr
 from appliance.probe.ground import lay
+from appliance.probe.partition_ours import read_copies
 from appliance.probe.shown import FOLDER, showing
 from appliance.probe.systems import Firmly, installed_systems
 
@@ -49,7 +50,7 @@ def probe(host: Host, root: Path = Path("/"), passphrases: Passphrases | None = 
     with exclusive(root):
         board = _board(host, root)
         devices = lsblk.listed(host)
-        disks = tuple(_disk(host, device) for device in devices)
+        disks = tuple(_disk(host, root, device) for device in devices)
         with showing(host, root) as shown:
             below = beneath.show(shown, devices, passphrases or Passphrases())
             ground = lay(host, root, (*devices, *below.rows), disks, shown, below.layers)
@@ -116,8 +117,9 @@ def _boot_order(host: Host, kind: Firmware) -> BootOrder:
         return BootOrder()
 
 
-def _disk(host: Host, device: lsblk.BlockDevice) -> Disk:
+def _disk(host: Host, root: Path, device: lsblk.BlockDevice) -> Disk:
     disk = lsblk.disk(device)
+    disk = replace(disk, copies=read_copies(root / disk.path.lstrip("/"), disk))
     return disk if disk.bus in NO_SMART else replace(disk, smart=hardware.disk_health(host, disk.path))
 
 

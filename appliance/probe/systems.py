@@ -24,6 +24,7 @@ from appliance.model.machine import (
     Trouble,
     Volume,
 )
+from appliance.model.partitions import part_name
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started
 from appliance.probe.crypttab import CryptLine, parse_crypttab
@@ -274,6 +275,7 @@ def _volume(ground: Ground, known: Known, target: str, role: Role) -> Volume:
         storage = Storage.LVM_THIN if lv.segtype == "thin" else Storage.LVM_THICK
     else:
         storage = Storage.BTRFS if known.fstype == "btrfs" else Storage.PARTITION
+    named = _on_partition(ground, known) if role is Role.ROOT and storage is Storage.PARTITION else ("", "")
     return Volume(
         device=known.path,
         role=role,
@@ -284,7 +286,19 @@ def _volume(ground: Ground, known: Known, target: str, role: Role) -> Volume:
         storage=storage,
         vg=known.vg,
         lv=known.lv,
+        partition=named[0],
+        disk=named[1],
     )
+
+
+def _on_partition(ground: Ground, known: Known) -> tuple[str, str]:
+    """What a root on a partition is called, and its disk as a group; nothing where it lies elsewhere."""
+    disk = next((d for d in ground.disks if any(p.path == known.path for p in d.partitions)), None)
+    part = ground.partition(known.path)
+    if disk is None or part is None or not disk.group:
+        return "", ""
+    ours = next((copy.name for copy in disk.copies if copy.number == part.number), "")
+    return ours or part_name(part.number), disk.group
 
 
 def _esp(ground: Ground, firmly: Firmly, layout: Layout) -> Partition | None:

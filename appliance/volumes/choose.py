@@ -17,7 +17,7 @@ from appliance.model.machine import (
 from appliance.probe.lvm import lvm_config
 from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable
-from appliance.volumes import choose_btrfs, lvm_thin, thick_room
+from appliance.volumes import choose_btrfs, choose_partition, lvm_thin, thick_room
 from appliance.volumes.base import SnapshotStore
 from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
@@ -35,6 +35,8 @@ def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
         )
     if system.root.storage is Storage.BTRFS:
         return choose_btrfs.why_not(system)
+    if system.root.storage is Storage.PARTITION:
+        return choose_partition.why_not(machine, system)
     group = machine.vg(system.root.vg)
     if group is None:
         return (f"The volume group {system.root.vg} of the root volume was not found.",)
@@ -117,12 +119,27 @@ def choose_elsewhere(
 
 def one_volume(system: InstalledSystem) -> bool:
     """Whether work, sealed and trial volume are one volume under one name for `system`'s storage. Pure."""
+    return system.root.storage in (Storage.LVM_THICK, Storage.PARTITION)
+
+
+def shares_blocks(system: InstalledSystem) -> bool:
+    """Whether a kept system of `system` stands on its origin until that is retired. Pure."""
     return system.root.storage is Storage.LVM_THICK
+
+
+def is_beside(system: InstalledSystem) -> bool:
+    """Whether the trial volume of `system` is a partition of its own, with a file system of its own. Pure."""
+    return system.root.storage is Storage.PARTITION
+
+
+def repairable(system: InstalledSystem) -> bool:
+    """Whether a copy of `system` can be mended: each has been seen on a machine. Pure."""
+    return system.root.storage in (Storage.LVM_THIN, Storage.LVM_THICK)
 
 
 def hidden_until_shown(system: InstalledSystem) -> bool:
     """Whether the machine's own start leaves a trial volume of `system` down until it is shown. Pure."""
-    return system.root.storage is Storage.LVM_THIN
+    return system.root.storage in (Storage.LVM_THIN, Storage.PARTITION)
 
 
 def works_on_a_copy(system: InstalledSystem) -> bool:
@@ -134,6 +151,8 @@ def snapshots_in(system: InstalledSystem) -> str:
     """Where snapshots of `system` are made, as a person calls it. Pure."""
     if works_on_a_copy(system):
         return "the root's file system"
+    if is_beside(system):
+        return "the free part of the disk"
     return "the volume group" if one_volume(system) else "the thin pool"
 
 
@@ -150,6 +169,8 @@ def probed_room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
     group = _group(machine, system)
     if works_on_a_copy(system):
         return ProbedRoom(group.name, choose_btrfs.free_bytes(group))
+    if is_beside(system):
+        return ProbedRoom(f"the free part of {group.pvs[0].path}", group.free_count)
     if one_volume(system):
         return ProbedRoom(group.name, thick_room.free_bytes(group))
     pool = _pool_of(group, system.root.lv)
@@ -162,6 +183,8 @@ def why_no_room(machine: Machine, system: InstalledSystem, expected_bytes: int) 
     group = _group(machine, system)
     if works_on_a_copy(system):
         return choose_btrfs.why_no_room(group, expected_bytes)
+    if is_beside(system):
+        return choose_partition.why_no_room(machine, system, expected_bytes)
     if one_volume(system):
         return thick_room.why_not(group, system.root.lv)
     return lvm_thin.why_not(group, _pool_of(group, system.root.lv), expected_bytes)
@@ -174,6 +197,8 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected_bytes: int
     if works_on_a_copy(system):
         group = _group(machine, system)
         return max(0, choose_btrfs.wanted_bytes(group, expected_bytes) - choose_btrfs.free_bytes(group))
+    if is_beside(system):
+        return choose_partition.lacking_bytes(machine, system, expected_bytes)
     if one_volume(system):
         return thick_room.lacking_bytes(_group(machine, system), system.root.lv)
     return max(0, expected_bytes - probed_room(machine, system).free)
@@ -192,6 +217,8 @@ def choose_store(
     group = _group(machine, system)
     if works_on_a_copy(system):
         return choose_btrfs.store_in(host, group, system, run, expected_bytes)
+    if (found := choose_partition.where(machine, system)) is not None:
+        return choose_partition.store_in(host, *found, system.root.partition, expected_bytes)
     config = lvm_config(every_pv(machine))
     if one_volume(system):
         return LvmThickStore(host, group, config, system.root.lv)
@@ -211,7 +238,8 @@ def choose_history(host: Host, machine: Machine, group: str) -> History:
     if found is None:
         raise Refused((f"The volume group {group} was not found.",))
     if machine.vg(group) is None:
-        return choose_btrfs.history_in(host, found)
+        on_disk = choose_partition.history_in(host, machine, found)
+        return on_disk if on_disk is not None else choose_btrfs.history_in(host, found)
     return StateVolume(host, group, lvm_config(every_pv(machine)))
 
 

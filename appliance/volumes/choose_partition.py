@@ -1,55 +1,104 @@
-"""The store of a system whose root is a partition, and what of the probed machine stands against one."""
+"""A root that is a partition: which store it calls for, what room that needs, what is against it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.errors import Refused
 from appliance.host.run import Host
-from appliance.model.machine import Disk, InstalledSystem, Machine, Partition
+from appliance.model.groups import VolumeGroup
+from appliance.model.machine import Disk, InstalledSystem, LoaderKind, Machine, Partition
+from appliance.model.partitions import part_name
 from appliance.volumes import partition_room
 from appliance.volumes.partition import PartitionStore
+from appliance.volumes.partition_disk import PartitionDisk
 from appliance.volumes.partition_out import Copied, nobody_listens
+from appliance.volumes.partition_state import PartitionHistory
+
+MEMORY = Path("/run/twinboot/partition")
+"""In the appliance's memory: what there is of copies that go with the power."""
+
+_ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
 
 
 def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """Full sentences why no second root can stand beside that of `system`, whatever room there is. Pure."""
-    if _where(machine, system) is None:
-        return (f"The root volume {system.root.device} is no partition of a disk.",)
-    return tuple(
-        f"{volume.target} ({volume.device}) belongs to the volume set and is a partition of its own beside "
-        "the root: a second one of it can not be made (yet)."
-        for volume in system.beside_root
+    root, found = system.root, where(machine, system)
+    if found is None:
+        return (f"The root volume {root.device} is no partition of a disk whose table has an identity.",)
+    disk, part = found
+    reasons = list(partition_room.why_never(disk, part))
+    if others := [d.path for d in machine.disks if d.group == disk.group and d.path != disk.path]:
+        reasons.append(
+            f"The partition tables of {disk.path} and {others[0]} bear the same identity: one of the two is "
+            "a copy; give it an identity of its own (sfdisk --disk-id)."
+        )
+    named = _ROOT.search(system.command_line)
+    if named is None or named[1] != f"UUID={root.fsuuid}":
+        reasons.append(
+            f"The loader names the root on {root.device} as {named[1] if named else 'nothing'}: only one "
+            "named by its UUID can be told from a second one (yet)."
+        )
+    if system.loader.kind is LoaderKind.SYSTEMD_BOOT:
+        reasons.append("A root on a partition that systemd-boot starts can not be promoted (yet).")
+    return (
+        *reasons,
+        *(
+            f"{volume.target} ({volume.device}) belongs to the volume set and is a partition of its own "
+            "beside the root: a second one of it can not be made (yet)."
+            for volume in system.beside_root
+        ),
     )
 
 
 def why_no_room(machine: Machine, system: InstalledSystem, expected: int) -> tuple[str, ...]:
     """Full sentences why a run that writes `expected` bytes does not fit beside it. Pure."""
-    found = _where(machine, system)
-    return partition_room.why_not(*found, expected) if found is not None else ()
+    found = where(machine, system)
+    if found is None:
+        return ()
+    never = partition_room.why_never(*found)
+    return tuple(why for why in partition_room.why_not(*found, expected) if why not in never)
+
+
+def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> int:
+    """How much more must be free on its disk in one piece; 0 where it is enough. Pure."""
+    found = where(machine, system)
+    return partition_room.lacking_bytes(*found, expected) if found is not None else 0
+
+
+def history_in(host: Host, machine: Machine, group: VolumeGroup) -> PartitionHistory | None:
+    """The history on the disk that is `group`; None where that is none."""
+    disk = _disk(machine, group.name)
+    return PartitionHistory(PartitionDisk(host, disk)) if disk is not None else None
 
 
 def store_in(
     host: Host,
-    machine: Machine,
-    system: InstalledSystem,
-    memory: Path,
+    disk: Disk,
+    root: Partition,
+    called: str,
     expected: int,
+    memory: Path = MEMORY,
     tell: Callable[[Copied], None] = nobody_listens,
 ) -> PartitionStore:
-    """`memory` is a folder in the appliance's memory. Raises Refused with every sentence of `why_not`."""
-    found = _where(machine, system)
-    reasons = why_not(machine, system)
-    if found is None or reasons:
-        raise Refused(reasons)
-    disk, root = found
+    """The store beside `root` on `disk`, which `where` has found; a plan calls that root `called`."""
     room = partition_room.room_bytes(expected)
-    return PartitionStore(host, disk, root, system.root.name, memory, room, tell)
+    return PartitionStore(host, disk, root, called, memory, room, tell)
 
 
-def _where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] | None:
-    disk = machine.disk_of(system.root.device)
-    parts = disk.partitions if disk is not None and not system.root.vg else ()
-    root = next((part for part in parts if part.path == system.root.device), None)
-    return (disk, root) if disk is not None and root is not None else None
+def where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] | None:
+    """Disk and partition of the root that a plan calls as `system` does, by the numbers in the table: a
+    device may have another name than when the plan was made."""
+    disk = _disk(machine, system.root.disk) if system.root.partition else None
+    if disk is None:
+        return None
+    listed = {copy.name: copy.number for copy in disk.copies if copy.number}
+    own = (p for p in disk.partitions if part_name(p.number) == system.root.partition)
+    ours = (p for p in disk.partitions if p.number == listed.get(system.root.partition))
+    part = next(own, None) or next(ours, None)
+    return (disk, part) if part is not None else None
+
+
+def _disk(machine: Machine, group: str) -> Disk | None:
+    return next((disk for disk in machine.disks if group and disk.group == group), None)

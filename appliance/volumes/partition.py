@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from appliance.errors import Refused, TwinFailed
 from appliance.host.run import write
 from appliance.host.udev import settle
+from appliance.probe.partition_ours import Record
 from appliance.volumes import partition_room
 from appliance.volumes.base import (
     VALUED,
@@ -34,11 +35,14 @@ from appliance.volumes.partition_copies import COPIES
 from appliance.volumes.partition_disk import MINUTE, device_of
 from appliance.volumes.partition_fs import FileSystem, file_system, look
 from appliance.volumes.partition_out import CopyOut
-from appliance.volumes.partition_record import Record, check_words
+from appliance.volumes.partition_record import check_words, snapshot_of
 
 PREVIOUS, EMPTIED = SnapshotRole.PREVIOUS.value, SnapshotRole.EMPTIED.value
 STAGES = (SnapshotRole.WORK, SnapshotRole.SEALED, SnapshotRole.TRIAL, SnapshotRole.KEPT)
 """One state on its way, under one name: the first two as a copy-on-write, the others as a partition."""
+
+BOOTED = (SnapshotRole.TRIAL.value, SnapshotRole.KEPT.value)
+"""Of what was kept only the loader says so until its old system is retired."""
 
 BLOCK = 4096
 """Bytes that a change is counted by."""
@@ -68,7 +72,7 @@ class PartitionStore(CopyOut):
             data_percent=self.fullest(),
             metadata_size=0,
             metadata_percent=0.0,
-            vg_free=partition_room.largest(self.free(self.table())).size,
+            vg_free=self.clear().size,
             kind="room",
         )
 
@@ -86,7 +90,7 @@ class PartitionStore(CopyOut):
 
     def ours(self) -> tuple[Snapshot, ...]:
         records = self.records()
-        found = [record.snapshot(self.vg) for record in records]
+        found = [snapshot_of(record, self.vg) for record in records]
         found += [
             Snapshot(self.vg, record.origin, "", record.run, SnapshotRole.PREVIOUS)
             for record in records
@@ -197,7 +201,7 @@ class PartitionStore(CopyOut):
             raise self.not_that(trial)
         if record.role != kept:
             self.put(replace(record, role=kept))
-        return replace(record, role=kept).snapshot(self.vg)
+        return snapshot_of(replace(record, role=kept), self.vg)
 
     def present(self, lv: str) -> bool:
         if any(record.lv == lv for record in self.records()):
@@ -209,12 +213,15 @@ class PartitionStore(CopyOut):
             raise TwinFailed(f"{lv} is no partition with a system that is known here.")
         return self.root.path
 
+    def options_installed(self, lv: str) -> tuple[str, ...]:
+        return ()
+
     def deactivate_installed(self, lv: str) -> None:
         return None
 
     def adopt(self, lv: str, run: str) -> Snapshot:
-        record = self._kept()
-        if lv != self.called or record is None:
+        record = next((r for r in self.records() if r.run == run and r.origin == lv and r.lv != lv), None)
+        if lv != self.called or record is None or record.role not in BOOTED:
             raise TwinFailed(f"Nothing is kept that could take the place of {lv}.")
         if not record.previous:
             self.put(replace(record, previous=PREVIOUS))
@@ -259,7 +266,9 @@ class PartitionStore(CopyOut):
     def release(self) -> None:
         self.release_copies()
         for record in self.records():
-            self.part(record).down()
+            # The history is mounted all the while.
+            if record.role != SnapshotRole.STATE.value:
+                self.part(record).down()
 
     # Parts.
 
@@ -302,10 +311,6 @@ class PartitionStore(CopyOut):
 
     def _is_emptied(self) -> bool:
         return any(record.previous == EMPTIED for record in self.records())
-
-    def _kept(self) -> Record | None:
-        kept = SnapshotRole.KEPT.value
-        return next((r for r in self.records() if r.role == kept and r.lv != self.called), None)
 
     def _record(self, lv: str) -> Record | None:
         return next((record for record in self.records() if record.lv == lv), None)

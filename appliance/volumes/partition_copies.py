@@ -15,14 +15,13 @@ from appliance.host.files import write_atomic
 from appliance.model.codec import from_json, to_json
 from appliance.model.machine import Partition
 from appliance.probe.mappings import Mapping, linear
+from appliance.probe.partition_ours import Record
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.disk_room import DiskPart, DiskRoom
 from appliance.volumes.elsewhere import ROLES, Below, ElsewhereStore, View, prefix_of, room_name
 from appliance.volumes.elsewhere import Disk as AsItIs
 from appliance.volumes.partition_disk import PartitionDisk
 from appliance.volumes.partition_fs import file_system
-from appliance.volumes.partition_record import Record
-from appliance.volumes.partition_room import largest
 from appliance.volumes.table import MIB, Extent
 
 COPIES = frozenset(ROLES)
@@ -65,13 +64,13 @@ class PartitionCopies(PartitionDisk):
     def make_copy(self, snapshot: Snapshot, size: int) -> None:
         """Raises OutOfSpace where the disk has no room for what a twin writes."""
         room = self._room(snapshot.run)
-        if not room.made() and (free := largest(self.free(self.table())).size) < self.room_bytes:
+        if not room.made() and (free := self.clear().size) < self.room_bytes:
             raise OutOfSpace(
                 f"{self.disk} has {free // MIB} MiB in one piece that no partition takes; a twin needs "
                 f"{self.room_bytes // MIB}."
             )
         room.make(lambda done, total: None)
-        write_atomic(room.folder / ROOM_AT, str(room.part.start).encode())
+        write_atomic(room.folder / ROOM_AT, f"{room.part.start} {room.size}".encode())
         copied = self._below(snapshot)
         if copied is not None:
             self.part(copied).up()
@@ -133,8 +132,9 @@ class PartitionCopies(PartitionDisk):
         """
         file = self._folder(run) / ROOM_AT
         if file.is_file():
-            return Extent(int(file.read_text()), self.room_bytes)
-        free = largest(self.free(self.table()))
+            start, size = file.read_text().split()
+            return Extent(int(start), int(size))
+        free = self.clear()
         return Extent(max(0, free.end - self.room_bytes), self.room_bytes)
 
     def written(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from appliance.host import mapper
 from appliance.host.run import Command, Effect, Host, read, write
 from appliance.host.udev import settle
 from appliance.model.codec import from_json
+from appliance.model.free_parts import largest
 from appliance.model.machine import Disk
+from appliance.probe.partition_ours import LENGTH, Record, chain, decode, written
 from appliance.volumes.disk_room import DiskPart
-from appliance.volumes.partition_record import LENGTH, Record, decode, encode
+from appliance.volumes.partition_record import encode
 from appliance.volumes.table import MIB, Extent, SectorWrite, Slot, Table, free_extents, read_table
 
 MINUTE = 60.0
@@ -50,8 +51,8 @@ class PartitionDisk:
 
     @property
     def vg(self) -> str:
-        """What stands for the group of volumes in our names: the disk's own name."""
-        return mapper.name_of(self.disk)
+        """What stands for the group of volumes in our names: the disk as a group, or its own name."""
+        return self.probed.group or mapper.name_of(self.disk)
 
     # What the disk says.
 
@@ -68,6 +69,13 @@ class PartitionDisk:
         taken = tuple((slot.start, slot.size) for slot in table.slots)
         return free_extents(table.first, table.end, taken)
 
+    def clear(self) -> Extent:
+        """The largest part that neither the table nor a copy of ours takes; of no size where none is."""
+        table = self.table()
+        taken = [(slot.start, slot.size) for slot in table.slots]
+        taken += [(record.at, record.end - record.at) for record in self.records()]
+        return largest(free_extents(table.first, table.end, taken))
+
     def numbers(self, record: Record, table: Table) -> tuple[int, ...]:
         """The partitions that are this copy: one, where it is listed; two, where a move was cut short."""
         there = (s.number for s in table.slots if (s.start, s.size) == (record.start, record.size))
@@ -83,10 +91,10 @@ class PartitionDisk:
             at, end = extent.start, extent.end
             if extent.start <= keep.start < extent.end:
                 end = keep.start
-            for record in self._chain(extent, table):
+            for record in chain(self._record_at, extent):
                 if record.gone and record.size >= size:
                     return record.at
-                at = -(-record.end // MIB) * MIB
+                at = _whole(record.end)
             if at + MIB + size <= end:
                 return at
         raise OutOfSpace(
@@ -110,6 +118,13 @@ class PartitionDisk:
     def put(self, record: Record) -> None:
         """Write it down, in front of its copy."""
         self._write(SectorWrite(record.at, encode(record).ljust(self.sector, b"\0")))
+
+    def claim(self, record: Record) -> None:
+        """Write down a new copy where `place` said. The rest of one that was gone leads on to the next."""
+        was = self._record_at(record.at)
+        if was is not None and was.gone:
+            self._lead(record, _whole(record.end), _whole(was.end))
+        self.put(record)
 
     def forget(self, record: Record) -> None:
         """From then on the copy is nothing but free room. Others are found behind it all the same."""
@@ -145,6 +160,7 @@ class PartitionDisk:
 
     def take_place(self, record: Record, number: int) -> None:
         """Partition `number` is the copy from then on, and it is listed nowhere else."""
+        self._lead_past(record, number)
         table = self._mended()
         if number not in self.numbers(record, table):
             self._forget(number)
@@ -159,24 +175,29 @@ class PartitionDisk:
 
     # Parts.
 
+    def _lead_past(self, record: Record, number: int) -> None:
+        """What lies behind partition `number` stays to be found when that is free: others are looked for from
+        the beginning of what is free alone."""
+        table = self._mended()
+        hidden = [r for r in self.records() if not self.numbers(r, table)]
+        own = (record.start, record.size)
+        stay = [(s.start, s.size) for s in table.slots if s.number != number and (s.start, s.size) != own]
+        for extent in free_extents(table.first, table.end, (*stay, own)):
+            found = tuple(chain(self._record_at, extent))
+            at = _whole(found[-1].end) if found else extent.start
+            behind = [r.at for r in hidden if at <= r.at and r.end <= extent.end]
+            self._lead(record, at, min(behind, default=at))
+
+    def _lead(self, record: Record, at: int, to: int) -> None:
+        """Whoever comes to `at` is led on to `to`, as past a copy that is gone."""
+        if to > at:
+            way = replace(record, origin="", at=at, size=to - at - MIB, uuid="", base="", witness="")
+            self.put(replace(way, previous="", label="", old=0, old_at=0, gone=True))
+
     def _written(self, table: Table) -> tuple[Record, ...]:
         """What is written down in front of partitions, and in what is free."""
-        found = {record.at: record for extent in self.free(table) for record in self._chain(extent, table)}
-        for slot in table.slots:
-            record = self._record_at(slot.start - MIB) if slot.start >= 2 * MIB else None
-            if record is not None and (record.start, record.size) == (slot.start, slot.size):
-                found[record.at] = record
-        return tuple(found[at] for at in sorted(found))
-
-    def _chain(self, extent: Extent, table: Table) -> Iterable[Record]:
-        """One behind the other, from the beginning of what is free."""
-        at = extent.start
-        while at < extent.end:
-            record = self._record_at(at)
-            if record is None or record.end > extent.end:
-                return  # nothing more, or a partition: it is listed, or somebody has made one in it
-            yield record
-            at = -(-record.end // MIB) * MIB
+        listed = ((slot.start, slot.size) for slot in table.slots)
+        return written(self._record_at, self.free(table), listed)
 
     def _record_at(self, at: int) -> Record | None:
         descriptor = os.open(self.disk, os.O_RDONLY)
@@ -184,7 +205,7 @@ class PartitionDisk:
             raw = os.pread(descriptor, LENGTH, at)
         finally:
             os.close(descriptor)
-        return decode(raw, at) if len(raw) == LENGTH else None
+        return decode(raw, at)
 
     def _mended(self) -> Table:
         """The table, both copies alike: what a power cut left between the two is taken back."""
@@ -213,6 +234,11 @@ class PartitionDisk:
 
     def _is_known(self, number: int) -> bool:
         return Path("/sys/class/block", mapper.name_of(device_of(self.disk, number))).exists()
+
+
+def _whole(at: int) -> int:
+    """The next whole MiB."""
+    return -(-at // MIB) * MIB
 
 
 def as_sfdisk_reads(host: Host, disk: str) -> frozenset[tuple[int, int]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.errors import TwinFailed
 from appliance.host.run import write
+from appliance.model.partitions import second_uuid
+from appliance.probe.partition_ours import Record
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.partition_copies import PartitionCopies
 from appliance.volumes.partition_fs import FileSystem, file_system, look, pieces
-from appliance.volumes.partition_record import Record
 from appliance.volumes.table import MIB
 
 PIECE = 256 * MIB
@@ -58,7 +58,7 @@ class CopyOut(PartitionCopies):
             origin=self.called,
             at=self.place(self.root.size, self.room_at(snapshot.run)),
             size=self.root.size,
-            uuid=uuid_of(self.root.fsuuid, snapshot.run, snapshot.lv),
+            uuid=second_uuid(self.root.fsuuid, snapshot.run, snapshot.lv),
             base=base,
             witness=witness,
             old=self.root.number,
@@ -75,7 +75,7 @@ class CopyOut(PartitionCopies):
         part.down()
         if there != record.uuid:
             raise TwinFailed(f"The copy of {source} on {self.disk} has the UUID {there or 'none'}.")
-        self.put(record)
+        self.claim(record)
         if from_copy:
             # Its room is what the proof writes to.
             self.copies(sealed).deactivate(sealed)
@@ -100,8 +100,3 @@ class CopyOut(PartitionCopies):
             done += part.size
             rate = done / max(0.001, time.monotonic() - began)
             self.tell(Copied(done, total, rate, (total - done) / rate))
-
-
-def uuid_of(origin: str, run: str, lv: str) -> str:
-    """The UUID of the file system that is `origin`'s copy in a run: a plan can name it beforehand."""
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"twinboot {origin} {run} {lv}"))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.errors import DamagedData
-
-MIB = 1 << 20
+from appliance.model.free_parts import MIB as MIB
+from appliance.model.free_parts import Extent as Extent
+from appliance.model.free_parts import free_extents as free_extents
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +73,6 @@ class Table(Protocol):
 
     def mended(self) -> tuple[SectorWrite, ...]:
         """The writes that make the second copy what the first is, where a power cut came between the two."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A part of a disk that no partition takes, in bytes, whole MiB."""
-
-    start: int
-    size: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.size
-
-
-def free_extents(first: int, end: int, taken: tuple[tuple[int, int], ...]) -> tuple[Extent, ...]:
-    """What is free between `first` and `end`, given (start, size) of all that is `taken`."""
-    found, at = [], first
-    for start, size in sorted((*taken, (end, 0))):
-        begins, ends = -(-at // MIB) * MIB, start // MIB * MIB
-        if ends > begins:
-            found.append(Extent(begins, ends - begins))
-        at = max(at, start + size)
-    return tuple(found)
 
 
 def read_table(disk: Path, sector: int) -> Table:

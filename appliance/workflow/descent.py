@@ -93,11 +93,12 @@ def _group_nodes(
     machine: Machine, group: VolumeGroup, view: LoaderView | None, records: dict[str, RunRecord]
 ) -> list[Node]:
     """Installed roots first, then one node a run, oldest first."""
-    roots = {s.root.member for s in machine.systems if s.root.group == group.name}
+    roots = {s.root.member: s.root for s in machine.systems if s.root.group == group.name}
     nodes = []
     for lv in group.lvs:
         if lv.name in roots and "twinboot" not in lv.tags:
-            nodes.append(_marked(Node(volume=lv.name, state=None), _names(group, lv.name), view))
+            names = _names(group, lv.name) | {roots[lv.name].device}
+            nodes.append(_marked(Node(volume=lv.name, state=None), names, view))
     runs: dict[str, dict[str, LogicalVolume]] = {}
     for lv in group.lvs:
         if run := tag_value(lv, "run"):

@@ -11,7 +11,7 @@ from appliance.model.machine import SUBVOLUME, Machine, VolumeGroup
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import SnapshotRole
-from appliance.volumes.choose import hidden_until_shown, works_on_a_copy
+from appliance.volumes.choose import hidden_until_shown, is_beside, shares_blocks, works_on_a_copy
 from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back
 from appliance.workflow.retirement import Retirement, first_names, plan_retirement
@@ -179,7 +179,7 @@ def warnings(
         for w in verdict.data_writes
     ]
     found += [f"Not applied: {text}" for text in verdict.not_applied]
-    if rehearsed.names.sealed_is_trial and request.verb is Verb.PROMOTE:
+    if shares_blocks(rehearsed.system) and request.verb is Verb.PROMOTE:
         found.append(
             f"Until {request.run} is retired, old and new system share one volume by a snapshot of LVM: what "
             "either of them writes is slower until then."
@@ -196,7 +196,9 @@ def warnings(
 
 def _held_by_the_old(rehearsed: Plan, group: VolumeGroup) -> str:
     name = f"{group.name}/{rehearsed.system.root.member}"
-    if rehearsed.names.sealed_is_trial:
+    if is_beside(rehearsed.system):
+        return f"The old system, {rehearsed.system.root.device}, holds its partition until it is retired."
+    if shares_blocks(rehearsed.system):
         return (
             f"The old system, {name}, lies under the kept one until it is retired. Until then its room is "
             "not free, and what the kept system writes is slower."
@@ -240,6 +242,8 @@ def _show(rehearsed: Plan) -> tuple[PlannedStep, ...]:
     if not hidden_until_shown(rehearsed.system):
         return ()
     flag = "one flag of {}/{}: the machine's own start brings it up"
+    if is_beside(rehearsed.system):
+        flag = "one entry of the partition table of {}, for {}"
     flags = tuple(
         Write(what=flag.format(rehearsed.names.vg, trial), if_cut=NOTHING_LOST)
         for trial in rehearsed.names.trials
@@ -273,6 +277,8 @@ def _hide(rehearsed: Plan, view: LoaderView | None) -> tuple[PlannedStep, ...]:
     if view.own.root == rehearsed.system.root.root_called(names.trial):
         return ()
     flag = "one flag of {}/{}: the machine's own start leaves it down"
+    if is_beside(rehearsed.system):
+        flag = "the entry of {} for {} in the partition table goes"
     title = "Let the machine's own start leave the trial volume down"
     if_cut = "the old system boots; the next start of the appliance goes on"
     flags = tuple(Write(what=flag.format(names.vg, trial), if_cut=if_cut) for trial in names.trials)

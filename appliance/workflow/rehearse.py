@@ -17,7 +17,14 @@ from appliance.model.plan import (
     fingerprint,
     not_packages,
 )
-from appliance.volumes.choose import lacking_bytes, one_volume, snapshots_in, why_no_store, works_on_a_copy
+from appliance.volumes.choose import (
+    is_beside,
+    lacking_bytes,
+    one_volume,
+    snapshots_in,
+    why_no_store,
+    works_on_a_copy,
+)
 from appliance.workflow import elsewhere
 from appliance.workflow.elsewhere import Offer
 from appliance.workflow.naming import choose_names, next_run, throw_away_names
@@ -38,6 +45,10 @@ FILES_REMAIN = "files of ours remain there, none on this machine; the next start
 THIS_WAY = (
     "Rehearse only (O on the console, or --rehearse-only --store with one of {words}): the copy lies there, "
     "nothing is written to this machine, and nothing can be promoted."
+)
+DATA_ON_PARTITIONS = (
+    "{places} is data on a partition of its own: the twin has a throw-away copy of it. What a patch writes "
+    "there is not looked at, no safety snapshot is taken of it, and going back leaves it as it is then."
 )
 DATA_BESIDE = (
     "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch writes "
@@ -117,6 +128,9 @@ def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     beside = [v.target for v in system.data if works_on_a_copy(system) and v.device == system.root.device]
     if beside:
         found.append(DATA_BESIDE.format(places=", ".join(beside)))
+    if is_beside(system) and system.data:
+        places = ", ".join(volume.target for volume in system.data)
+        found.append(DATA_ON_PARTITIONS.format(places=places))
     return tuple(found)
 
 
@@ -205,9 +219,15 @@ def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
             id="snapshot",
             title="Take the snapshot",
             weight=10,
-            writes=(Write(what=f"add snapshot volumes to {where} (no copy)", if_cut=OURS_REMAIN),),
+            writes=(Write(what=_snapshots(system, where), if_cut=OURS_REMAIN),),
         ),
     )
+
+
+def _snapshots(system: InstalledSystem, where: str) -> str:
+    if is_beside(system):
+        return f"copy-on-write over the root volume, in {where}"
+    return f"add snapshot volumes to {where} (no copy)"
 
 
 def make_copies_room() -> PlannedStep:
@@ -254,6 +274,8 @@ def ending(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     if one_volume(system):
         sealed = "the twin's volume becomes the sealed one, read-only"
         trial = "the sealed volume becomes the trial volume"
+    if is_beside(system):
+        trial = "copy what is used of it to the free part of the disk; no partition table lists it"
     return (
         PlannedStep(
             id="seal",

@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replaced
 
 from appliance.errors import OutOfSpace, Refused, TwinFailed
 from appliance.host.files import mounted
 from appliance.volumes.base import Snapshot, SnapshotRole
-from appliance.volumes.partition_disk import device_of
+from appliance.volumes.partition_disk import PartitionDisk, device_of
 from appliance.volumes.partition_fs import look
 from appliance.volumes.partition_out import Copied
-from appliance.volumes.table import MIB
+from appliance.volumes.partition_state import PartitionHistory
+from appliance.volumes.table import MIB, Extent
 from tests.contract.conftest import REAL
 from tests.contract.real_partition import PartitionBench, played_partition, real_partition
 
@@ -187,3 +189,68 @@ def test_the_kept_root_gets_the_old_ones_label_back(bench: PartitionBench) -> No
     bench.store.disown("root")
     bench.store.delete(base(bench))
     assert bench.names() == {"root"}
+
+
+def history_of(bench: PartitionBench) -> PartitionHistory:
+    return PartitionHistory(PartitionDisk(bench.host, bench.store.probed))
+
+
+def gone_round(bench: PartitionBench) -> None:
+    """Sealed, shown, kept; the old root goes, and what was kept has its number."""
+    sealed(bench)
+    bench.store.create(trial(bench))
+    bench.store.show(trial(bench))
+    kept = bench.store.keep(trial(bench))
+    bench.store.delete(bench.store.adopt("root", "tb1"))
+    bench.store.settle(kept, "root")
+
+
+def test_the_history_stands_beside_the_copies_and_no_table_lists_it(bench: PartitionBench) -> None:
+    history, table = history_of(bench), bench.store.table()
+    assert not history.exists()
+    history.ensure()
+    history.ensure()
+    assert history.exists() and history.on.is_there() and bench.store.table() == table
+    sealed(bench)
+    bench.store.create(trial(bench))
+    bench.store.release()
+    assert history.on.is_there(), "it stays up while a store is released"
+    assert {s.role for s in bench.store.ours()} > {SnapshotRole.STATE}
+    history.unmount(bench.folder / "nowhere")
+    bench.store.delete(trial(bench))
+    history.delete()
+    assert not history.exists() and not bench.store.records()
+
+
+def test_the_history_is_found_when_the_old_root_in_front_of_it_is_free(bench: PartitionBench) -> None:
+    """What is free begins in front of it then."""
+    history = history_of(bench)
+    history.ensure()
+    (at,) = (record.at for record in bench.store.records())
+    gone_round(bench)
+    bench.store.disown("root")
+    assert history.exists() and [r.at for r in bench.store.records()] == [at]
+    assert bench.store.table().slots[0].start > at, "the root went behind it"
+    history.unmount(bench.folder / "nowhere")
+    history.delete()
+    assert not history.exists()
+    extent = bench.store.free(bench.store.table())[0]
+    with Path(bench.loop).open("rb") as disk:
+        disk.seek(extent.start)
+        assert disk.read(512) == bytes(512), "and what led to it is gone as well"
+
+
+def test_a_smaller_copy_in_the_place_of_one_that_is_gone_leads_on(bench: PartitionBench) -> None:
+    history = history_of(bench)
+    history.ensure()
+    gone_round(bench)
+    bench.store.disown("root")
+    disk = history.disk
+    (state,) = disk.records()
+    small = replaced(
+        state, lv="small", at=disk.place(8 * MIB, Extent(bench.store.probed.size, 0)), size=8 * MIB
+    )
+    assert small.at < state.at
+    disk.claim(small)
+    assert [record.lv for record in disk.records()] == ["small", state.lv]
+    history.unmount(bench.folder / "nowhere")

@@ -133,6 +133,8 @@ class Lab:
             fsuuid=held.uuid,
             size=SIZE,
             storage=Storage.BTRFS,
+            partition="",
+            disk="",
             subvolume="@rootfs",
         )
         home = replace(root, role=Role.DATA, target="/home", subvolume="")

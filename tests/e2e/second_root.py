@@ -13,7 +13,7 @@ from appliance.host.run import RealHost
 from appliance.model.machine import InstalledSystem
 from appliance.probe.machine import probe
 from appliance.volumes.base import Snapshot, SnapshotRole
-from appliance.volumes.choose_partition import store_in
+from appliance.volumes.choose_partition import store_in, where
 from appliance.volumes.partition import PartitionStore
 from appliance.volumes.partition_out import Copied
 
@@ -100,7 +100,9 @@ def trial_of(store: PartitionStore) -> Snapshot:
 def main(act: str) -> None:
     found = probe(HOST)
     first = min(found.systems, key=lambda system: system.root.device)
-    store = store_in(HOST, found, first, MEMORY, EXPECTED, told)
+    there = where(found, first)
+    assert there is not None
+    store = store_in(HOST, *there, first.root.name, EXPECTED, MEMORY, told)
     acts = {"seal": seal, "show": show, "remove": remove, "keep": keep, "look": look}
     acts[act](store, first)
 

@@ -14,6 +14,7 @@ from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path
 from appliance.model.machine import InstalledSystem, Layer, Machine, Volume, mapper_path
+from appliance.model.partitions import uuid_called
 from appliance.model.plan import Names, Plan, PlannedStep, Verb
 from appliance.volumes.base import (
     BESIDE,
@@ -24,9 +25,10 @@ from appliance.volumes.base import (
     SnapshotRole,
     SnapshotStore,
 )
-from appliance.volumes.choose import choose_elsewhere, choose_room, choose_store
+from appliance.volumes.choose import choose_elsewhere, choose_room, choose_store, is_beside
 from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
+from appliance.workflow.retirement import first_name
 from appliance.workflow.runner import Context
 from appliance.workflow.workplace import Workplace
 
@@ -48,6 +50,9 @@ def standing_on(system: InstalledSystem, others: Mapping[str, str]) -> Installed
         name = others[volume.member]
         if volume.subvolume:
             return replace(volume, subvolume=name)
+        if volume.partition:
+            # In a twin its copy takes the place of that partition; on the disk it is found by its name.
+            return replace(volume, partition=name, fsuuid=uuid_called(volume.partition, volume.fsuuid, name))
         return replace(volume, lv=name, device=mapper_path(volume.vg, name))
 
     volumes = tuple(other(volume) for volume in system.volumes)
@@ -113,7 +118,7 @@ class Ground:
 
     def store(self, host: Host) -> SnapshotStore:
         group, system = self.machine.group(self.names.vg), self.system
-        if group is not None:
+        if group is not None and not is_beside(system):
             # A retire was cut short: old volumes are gone, the kept ones not yet renamed.
             gone = {lv: trial for lv, trial in self.trials.items() if group.lv(lv) is None}
             system = standing_on(system, gone)
@@ -214,13 +219,25 @@ class Ground:
     def settling_called(self) -> str:
         """What the kept root is called whatever its name: the file system's UUID, and a subvolume's id."""
         root = self.system.root
+        if root.partition:
+            return uuid_called(root.partition, root.fsuuid, self.names.trial)
         there = (s.btrfs for s in self.machine.systems if s.root.group == root.group)
         if not root.subvolume or (held := next(there, None)) is None:
             return root.fsuuid
         return f"{root.fsuuid}[#{held.at(subvolume_path(self.names.trial))}]"
 
-    def is_trial_root(self, source: str) -> bool:
+    @property
+    def settled_called(self) -> str:
+        """What a boot entry calls the kept root once it has the first name: a partition's UUID stays."""
+        if self.system.root.partition:
+            return self.trial_called
+        return self.system.root.root_called(first_name(self.names))
+
+    def is_trial_root(self, source: str, command_line: str) -> bool:
         """Whether `source`, as a running system names what is mounted at /, is the trial volume."""
+        if self.system.root.partition:
+            # A partition has any name; what its kernel was told is a UUID that nothing else has.
+            return source.startswith("/dev/") and f"root={self.trial_called}" in command_line.split()
         if not self.system.root.subvolume:
             return source == self.trial_called
         return source.endswith(f"[/{subvolume_path(self.names.trial)}]")

@@ -110,7 +110,7 @@ class ProofBoot(OnGround):
         except ApplianceError as error:
             return why or error.what
         self.ground.work.save("proof-facts", facts)
-        if not self.ground.is_trial_root(facts.root):
+        if not self.ground.is_trial_root(facts.root, facts.command_line):
             return f"the root is {facts.root}, not {self.ground.trial_called}"
         return why or self._mounted_elsewhere(facts)
 

@@ -18,6 +18,7 @@ from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
 from appliance.model.plan import PlannedStep
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.choose import is_beside
 from appliance.workflow.retirement import first_name, first_names
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
@@ -116,12 +117,17 @@ class GiveNameBack(OnGround):
                 mounted(ctx.host, device, fstype, here, part) as root,
                 installed_beneath(ctx.host, ground, root, called, writable=True),
             ):
-                clear(root, ("/", *(v.target for v, _ in ground.beside(SnapshotRole.TRIAL))))
+                clear(root, self._turned_back())
             store.deactivate(kept)
         # Also where its name is gone already: bringing it home may have been cut short.
         store.settle(replace(trial, role=SnapshotRole.KEPT), first)
         if kept is not None:
             ctx.tell(Line(source="run", text=f"{trial.lv} is called {first} again"))
+
+    def _turned_back(self) -> tuple[str, ...]:
+        """Places whose first names mean something again; a partition's file system keeps its new UUID."""
+        root = () if is_beside(self.ground.system) else ("/",)
+        return (*root, *(v.target for v, _ in self.ground.beside(SnapshotRole.TRIAL)))
 
     def _first_names_beside(self) -> dict[str, str]:
         firsts = first_names(self.ground.names)
@@ -142,11 +148,9 @@ class BootByName(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
-        first = first_name(ground.names)
         with machine_boot(ctx.host, ground) as boot:
             loader = loader_of(ground, ctx.host)
-            new_root = ground.system.root.root_called(first)
-            loader.settled(boot, ground.names.run, ground.trial_called, new_root)
+            loader.settled(boot, ground.names.run, ground.trial_called, ground.settled_called)
         store = ground.store(ctx.host)
         for each in first_names(ground.names).values():
             store.disown(each)
@@ -201,6 +205,7 @@ def delete_doomed(ctx: Context, ground: Ground) -> None:
 def clear(root: Path, targets: Iterable[str] = ("/",)) -> None:
     """Take our edits out of the kept system mounted at `root`; `targets` are the places of its volume set.
     Safe to repeat and half-done."""
+    targets = tuple(targets)
     homes = sorted(
         (int(found[1]), place)
         for place in (root / HOME).glob("tb*")
@@ -209,7 +214,8 @@ def clear(root: Path, targets: Iterable[str] = ("/",)) -> None:
     for _, home in homes:
         if (home / "fstab.first").is_file():
             fstab.turn_back(root, home / "fstab.first", targets)
-            kernel_cmdline.turn_back(root, str(home.relative_to(root)))
+            if "/" in targets:
+                kernel_cmdline.turn_back(root, str(home.relative_to(root)))
             break
     for _, home in homes:
         confirm.remove(root, home.name)

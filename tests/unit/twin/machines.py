@@ -178,6 +178,7 @@ def plain(*, root_mib: int = 2048, gap_mib: int = 1024, sector: int = 512, data:
             bus=Bus.VIRTIO,
             sector=sector,
             table="gpt",
+            table_id="8f1c2d3e-0000-4000-8000-000000000001",
             partitions=tuple(parts),
         )
     ]
@@ -195,8 +196,10 @@ def plain(*, root_mib: int = 2048, gap_mib: int = 1024, sector: int = 512, data:
         volumes.append(_on(home, Role.DATA, "/home"))
     found = made({"root": 1}, {}, {}, [1])
     (system,) = found.systems
+    volumes[0] = msgspec.structs.replace(volumes[0], partition="part4", disk="disk-8f1c2d3e")
     described = msgspec.structs.replace(
         system, id=root.path, root=volumes[0], volumes=tuple(volumes), boot=boot, esp=esp,
+        command_line=f"root=UUID={root.fsuuid} ro quiet",
     )  # fmt: skip
     return msgspec.structs.replace(found, disks=tuple(disks), volume_groups=(), systems=(described,))
 

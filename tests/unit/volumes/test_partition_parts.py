@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from appliance.errors import DamagedData
 from appliance.model.machine import Bus, Disk, Partition
+from appliance.model.partitions import second_uuid
+from appliance.probe.partition_ours import LENGTH, Record, decode
 from appliance.volumes import partition_room
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.partition_fs import Used, between, ext4_free, pieces, xfs_free, xfs_log, xfs_values
-from appliance.volumes.partition_out import uuid_of
-from appliance.volumes.partition_record import LENGTH, Record, check_words, decode, encode
+from appliance.volumes.partition_record import check_words, encode
 from appliance.volumes.table import MIB
 
 DUMPE2FS = """\
@@ -102,7 +103,7 @@ def test_a_long_part_goes_in_pieces() -> None:
 
 RECORD = Record(
     lv="nvme0n1p22-tb999", run="tb999", role="previous", origin="nvme0n1p22", at=5 << 40, size=15 << 40,
-    uuid=uuid_of("2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052", "tb1", "x"), base="nvme0n1p22-tb999-base",
+    uuid=second_uuid("2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052", "tb1", "x"), base="nvme0n1p22-tb999-base",
     witness="0" * 32, old=128, old_at=9 << 40, previous="previous", label="sixteen bytes it",
 )  # fmt: skip
 
@@ -155,18 +156,18 @@ def test_too_little_in_one_piece_is_said_with_its_numbers() -> None:
 
 
 def test_the_end_of_a_disk_is_nobodys() -> None:
-    (extent,) = partition_room.extents(disk(4096, "gpt", SWAP))
+    (extent,) = disk(4096, "gpt", SWAP).extents
     assert extent.end == 4095 * MIB
-    (extent,) = partition_room.extents(disk(4096, "dos", SWAP))
+    (extent,) = disk(4096, "dos", SWAP).extents
     assert extent.end == 4095 * MIB, "a controller may have written there"
 
 
 def test_room_in_an_extended_partition_is_not_free() -> None:
     extended = Partition(path="/dev/vda1", number=1, start=2690 * MIB, size=1024, type_id="0x5")
     logical = Partition(path="/dev/vda5", number=5, start=2691 * MIB, size=512 * MIB)
-    assert partition_room.extents(disk(8192, "dos", extended, logical)) == ()
+    assert disk(8192, "dos", extended, logical).extents == ()
     last = Partition(path="/dev/vda2", number=2, start=4000 * MIB, size=MIB)
-    (extent,) = partition_room.extents(disk(8192, "dos", extended, logical, last))
+    (extent,) = disk(8192, "dos", extended, logical, last).extents
     assert extent.start == 4001 * MIB
 
 

@@ -61,7 +61,8 @@ def machine(*ours: tuple[str, str], free: int = 12 * GIB, root: str = "@rootfs",
         uuid=UUID, root=256, named=True, starts=256, subvolumes=tuple(there), ours=tuple(tags), free=free
     )
     whole = replace(whole, **held)
-    volume = replace(system.root, fstype="btrfs", fsuuid=UUID, storage=Storage.BTRFS, subvolume=root)
+    plain_root = replace(system.root, partition="", disk="")
+    volume = replace(plain_root, fstype="btrfs", fsuuid=UUID, storage=Storage.BTRFS, subvolume=root)
     home = replace(volume, role=Role.DATA, target="/home", subvolume="")
     other = replace(system, root=volume, volumes=(volume, home, *system.swap), btrfs=whole)
     return replace(found, systems=(other,))
@@ -204,8 +205,8 @@ def test_the_ground_of_a_run(tmp_path: Path) -> None:
     )
     assert (ground.old_called, ground.trial_called) == (OLD, NEW)
     assert ground.settling_called == f"{UUID}[#260]"
-    assert ground.is_trial_root("/dev/sda4[/twinboot/@rootfs-tb1]")
-    assert not ground.is_trial_root("/dev/vda4[/@rootfs]")
+    assert ground.is_trial_root("/dev/sda4[/twinboot/@rootfs-tb1]", "")
+    assert not ground.is_trial_root("/dev/vda4[/@rootfs]", "")
     host = Silent()
     store = ground.store(host)
     assert isinstance(store, BtrfsStore) and (store.root, store.vg) == ("@rootfs", "btrfs-2d9a6c37")

@@ -59,7 +59,7 @@ def test_what_stands_in_the_way_elsewhere_too_is_no_way_on() -> None:
 def test_a_btrfs_root_is_taken_the_same_way_and_its_subvolume_named() -> None:
     machine = described()
     (system,) = machine.systems
-    root = replace(system.root, storage=Storage.BTRFS, fstype="btrfs")
+    root = replace(system.root, storage=Storage.BTRFS, fstype="btrfs", partition="", disk="")
     held = BtrfsRoot(uuid="u", root=256, subvolumes=(Subvolume(id=256, path="@rootfs", uuid="s"),))
     home = replace(root, role=Role.DATA, target="/home")
     other = replace(system, root=root, volumes=(root, home, *system.swap), btrfs=held, trouble=())
@@ -71,9 +71,10 @@ def test_a_btrfs_root_is_taken_the_same_way_and_its_subvolume_named() -> None:
     assert "can only be rehearsed with the copy elsewhere" in trouble.root_not_rehearsed(root).sentence
 
 
-def test_the_plan_names_its_copies_after_the_device() -> None:
+def test_the_plan_names_its_copies_by_the_number_in_the_table() -> None:
     plan = only()
-    assert (plan.names.vg, plan.names.base, plan.names.work) == ("", "vda4-tb1-base", "vda4-tb1-work")
+    assert (plan.names.vg, plan.names.base) == ("disk-8f1c2d3e", "part4-tb1-base")
+    assert plan.names.work == "part4-tb1-work"
     assert plan.names.sealed == plan.names.work
     assert plan.system.root.place == "/dev/vda4"
     assert plan.ways == () and plan.copy_bytes > plan.expected_bytes
@@ -128,7 +129,7 @@ def test_what_boots_next_is_told_by_device_and_by_uuid(root: str) -> None:
 
 def test_the_root_stands_in_the_tree_and_the_next_step_is_true() -> None:
     found = descend(described(), None, ())
-    assert found.lineage.nodes == (Node(volume="vda4", state=None, boots_next=True),)
+    assert found.lineage.nodes == (Node(volume="part4", state=None, boots_next=True),)
     assert found.next_step == (
         "Before a rehearsal: The root volume /dev/vda4 is kept as partition: it can only be rehearsed with "
         "the copy elsewhere, and not promoted (yet)."

@@ -1,0 +1,36 @@
+"""The parts of a disk that no partition takes. Pure arithmetic, in bytes from the beginning of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+MIB = 1 << 20
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """A part of a disk that no partition takes, in bytes, whole MiB."""
+
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
+def free_extents(first: int, end: int, taken: Iterable[tuple[int, int]]) -> tuple[Extent, ...]:
+    """What is free between `first` and `end`, given (start, size) of all that is `taken`."""
+    found, at = [], first
+    for start, size in sorted((*taken, (end, 0))):
+        begins, ends = -(-at // MIB) * MIB, start // MIB * MIB
+        if ends > begins:
+            found.append(Extent(begins, ends - begins))
+        at = max(at, start + size)
+    return tuple(found)
+
+
+def largest(found: Iterable[Extent]) -> Extent:
+    """The first of the largest; one of no size where nothing is free."""
+    return max(found, key=lambda extent: extent.size, default=Extent(0, 0))
