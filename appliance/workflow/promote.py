@@ -337,9 +337,7 @@ def retire_steps(
         ),
         _one_write(
             "name-back",
-            f"Merge {kept} into {first}" if going.merges else f"Rename {kept} to {first}",
-            f"{group.name}/{kept}: fstab names {first}, our unit goes; "
-            + (f"merged into {first}" if going.merges else f"renamed to {first}"),
+            *_name_back(rehearsed, group, going),
             *(
                 f"{group.name}/{trial}: by UUID in fstab while it is renamed to {old}"
                 for trial, old in first_names(names).items()
@@ -351,6 +349,21 @@ def retire_steps(
             "Boot by name again, and remove everything of ours from /boot",
             f"{words.config} {first}; {words.ours}",
         ),
+    )
+
+
+def _name_back(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tuple[str, str]:
+    """Title and write."""
+    first, kept = going.first_name, rehearsed.names.trial
+    if is_beside(rehearsed.system):
+        return (
+            f"Give {kept} the place of {first} in the partition table",
+            f"{group.name}/{kept}: our unit goes; the table's entry of {first} leads to it",
+        )
+    how = f"merged into {first}" if going.merges else f"renamed to {first}"
+    return (
+        f"Merge {kept} into {first}" if going.merges else f"Rename {kept} to {first}",
+        f"{group.name}/{kept}: fstab names {first}, our unit goes; {how}",
     )
 
 
