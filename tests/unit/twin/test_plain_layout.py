@@ -53,8 +53,8 @@ def test_the_copy_stands_where_the_root_does() -> None:
     (system,) = machine.systems
     layout = plan_layout(machine, system)
     (disk,) = layout.disks
-    assert disk.segments[1] == Segment(641 * SECTORS, 2048 * SECTORS, FromVolume("vda4", 0))
-    assert (layout.volumes, layout.sizes) == (("vda4",), (2048 * SECTORS,))
+    assert disk.segments[1] == Segment(641 * SECTORS, 2048 * SECTORS, FromVolume("part4", 0))
+    assert (layout.volumes, layout.sizes) == (("part4",), (2048 * SECTORS,))
     assert layout.boot == TwinPartition(0, 2, 129 * SECTORS, 512 * SECTORS)
     assert layout.esp == TwinPartition(0, 1, SECTORS, 128 * SECTORS)
     assert (layout.pvs, layout.swaps, layout.vg) == ((), (), ""), (
@@ -88,7 +88,7 @@ def test_what_can_not_be_shown_is_refused_with_every_reason() -> None:
 def _devices(host: FakeMapper, folder: Path) -> TwinDevices:
     machine = plain(data=True)
     layout = plan_layout(machine, machine.systems[0])
-    copy = {"vda4": "/dev/mapper/vg0-copy"}
+    copy = {"part4": "/dev/mapper/vg0-copy"}
     return TwinDevices(host, prefix_of("tb1", "work"), layout, copy, "/dev/mapper/vg0-scratch", folder)
 
 

@@ -31,7 +31,7 @@ def _setup(system: InstalledSystem) -> TwinSetup:
         system,
         "tb1",
         "work",
-        {"vda4": "/dev/copy"},
+        {"part4": "/dev/copy"},
         "/dev/scratch",
         base="/dev/base",
         root_part=system.root_part,
