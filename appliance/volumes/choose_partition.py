@@ -79,12 +79,12 @@ def store_in(
     root: Partition,
     called: str,
     expected: int,
-    memory: Path = MEMORY,
+    memory: Path | None = None,
     tell: Callable[[Copied], None] = nobody_listens,
 ) -> PartitionStore:
     """The store beside `root` on `disk`, which `where` has found; a plan calls that root `called`."""
     room = partition_room.room_bytes(expected)
-    return PartitionStore(host, disk, root, called, memory, room, tell)
+    return PartitionStore(host, disk, root, called, memory or MEMORY, room, tell)
 
 
 def where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] | None:
