@@ -154,7 +154,8 @@ class BootPlace:
     `mount` is where /boot's file system is mounted (its top, writable for stage, arm, keep, restore;
     view needs no mount), `device` the block device under it, `prefix` the path of /boot inside that file
     system ("" where it has its own), `folder` the loader's folder in /boot ("grub"), `target` where the
-    installed system itself mounts it. For systemd-boot it is the EFI system partition.
+    installed system itself mounts it. For systemd-boot it is the EFI system partition. `root_device` holds
+    the root and others like it, by the UUID `root_fsuuid` (unnamed.py); both empty where it is the root.
     """
 
     mount: Path
@@ -164,6 +165,8 @@ class BootPlace:
     prefix: str = ""
     folder: str = "grub"
     target: str = "/boot"
+    root_device: str = ""
+    root_fsuuid: str = ""
 
     @property
     def boot(self) -> Path:
@@ -265,6 +268,21 @@ class NoVariables:
         return None
 
 
+class Roots(Protocol):
+    """What names of a root mean on this machine, beyond what they say."""
+
+    def whole(self, root: str) -> str:
+        """`root` (rootname.py) with the part of its device that a start takes, where it names none and there
+        are several. Asks the disk. Raises BootConfigFailed, CommandFailed."""
+
+
+class AsNamed:
+    """Where every name says it all."""
+
+    def whole(self, root: str) -> str:
+        return root
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
     """One /boot with the ways of touching it. `flip.open_boot(host, place)` makes the real one."""
@@ -273,6 +291,7 @@ class Boot:
     disk: BootDisk
     raw: RawBoot
     variables: Variables = field(default_factory=NoVariables)
+    roots: Roots = field(default_factory=AsNamed)
 
 
 class BootLoader(Protocol):

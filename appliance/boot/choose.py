@@ -47,6 +47,8 @@ def boot_place(system: InstalledSystem, mount: Path) -> BootPlace:
         prefix="" if systemd else system.loader.boot_prefix,
         folder="loader" if systemd else system.loader.folder or "grub",
         target=_esp_target(system) if systemd else "/boot",
+        root_device=system.root.device if system.root.subvolume else "",
+        root_fsuuid=system.root.fsuuid if system.root.subvolume else "",
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from appliance.boot.base import Boot, BootDisk, BootPlace, Variables
 from appliance.boot.efivars import EfiVariables
 from appliance.boot.raw import GrubReader
+from appliance.boot.unnamed import roots_of
 from appliance.errors import BootConfigFailed, CommandFailed
 from appliance.host.files import sync_folder
 from appliance.host.run import Host, write
@@ -229,7 +230,7 @@ def open_boot(host: Host, place: BootPlace, variables: Variables | None = None) 
     """The real /boot at `place`, read back through GRUB's own file-system code; `variables` are those of the
     firmware that starts from it, this machine's where none are given."""
     raw = GrubReader(host, place.device, place.prefix)
-    return Boot(place, RealDisk(host, place.boot), raw, variables or EfiVariables())
+    return Boot(place, RealDisk(host, place.boot), raw, variables or EfiVariables(), roots_of(host, place))
 
 
 def replace(boot: Boot, path: str, data: bytes, keep: str) -> None:

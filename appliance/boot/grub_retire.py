@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from appliance.boot import entries, env, grubcfg
 from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.flip import replace
@@ -15,27 +17,33 @@ from appliance.errors import BootConfigFailed, Refused
 _OF_KERNEL = re.compile(r"(?:vmlinuz|initrd\.img|config|System\.map)-(.+)\Z")
 
 
+MADE = "grub.cfg.made"
+"""In the run's folder: the grub.cfg that keep made there (keep.sh)."""
+
+
 def _own(boot: Boot, text: bytes) -> Entry | None:
     saved = boot.raw.read(f"{boot.place.folder}/grubenv") or b""
     try:
         choice = env.decode(saved).get("saved_entry", "")
     except BootConfigFailed:
         choice = ""
-    return grubcfg.default_entry(text.decode("utf-8", "replace"), boot.place.prefix, choice)
+    own = grubcfg.default_entry(text.decode("utf-8", "replace"), boot.place.prefix, choice)
+    return own and msgspec.structs.replace(own, root=boot.roots.whole(own.root))
 
 
 def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...], *, pinned: bool) -> None:
     """While the env block pins the previous system: its kernels back to their names, then grub.cfg.
 
-    grub.cfg is put back only where its default boots the run's own root; one that the old system has
-    written since stays. `pinned`: an earlier run's sector pins the old system afterwards, so that grub.cfg
-    may name what it likes but the run's root. Raises BootConfigFailed where GRUB's own default would not
-    boot the old system.
+    grub.cfg is put back only where its default boots the run's own root, or where keep made it, which may
+    name no root whole; one that the old system has written since stays. `pinned`: an earlier run's sector
+    pins the old system afterwards, so that grub.cfg may name what it likes but the run's root. Raises
+    BootConfigFailed where GRUB's own default would not boot the old system.
     """
     base, path = f"{entries.FOLDER}/{manifest.run}", f"{boot.place.folder}/grub.cfg"
     _put_back_kernels(boot, manifest, base, owned)
-    now = _own(boot, boot.disk.read(path) or b"")
-    if now is None or now.root == manifest.root:
+    text = boot.disk.read(path) or b""
+    now, kept = _own(boot, text), boot.disk.read(f"{base}/{MADE}")
+    if now is None or now.root == manifest.root or text == kept:
         first = boot.disk.read(f"{base}/before/grub.cfg.first") or b""
         now = _own(boot, first)
         if now is not None and now.root != manifest.root and boot.raw.sha256(now.kernel) is not None:

@@ -20,7 +20,12 @@ def look(boot: Boot) -> LoaderView:
     folder = boot.place.folder
     config = text_of(boot.raw.read(f"{folder}/grub.cfg"))
     saved = env.values_of(boot.raw.read(f"{folder}/grubenv")).get("saved_entry", "")
-    own = grubcfg.default_entry(config, boot.place.prefix, saved)
+    menu = grubcfg.read_entries(config, boot.place.prefix)
+    # One may leave a part of its root to the file system.
+    means = {root: boot.roots.whole(root) for root in {entry.root for entry in menu}}
+    menu = tuple(msgspec.structs.replace(entry, root=means[entry.root]) for entry in menu)
+    if (own := grubcfg.default_entry(config, boot.place.prefix, saved)) is not None:
+        own = msgspec.structs.replace(own, root=means[own.root])
     custom = boot.raw.read(f"{folder}/custom.cfg")
     kind = "absent" if custom is None else _kind(text_of(custom))
     sourced = grubcfg.sources_custom(config)
@@ -29,7 +34,7 @@ def look(boot: Boot) -> LoaderView:
         state=BootState.ABSENT,
         own=own,
         next_boot=own,
-        menu=grubcfg.read_entries(config, boot.place.prefix),
+        menu=menu,
         custom=kind,
         sourced=sourced,
         runs=runs,

@@ -41,7 +41,7 @@ class BtrfsRoot(msgspec.Struct, frozen=True, kw_only=True):
     `named` says how the machine finds its root: by a subvolume named on the kernel command line
     (rootflags=), else by the default subvolume. `starts` is the id of what is started so, 0 where the name
     means nothing here. `devices` counts the devices the file system lies on, `free` the bytes a file may
-    still take there.
+    still take there; `tools` says whether the system in it has btrfs(8) itself.
     """
 
     uuid: str
@@ -53,6 +53,7 @@ class BtrfsRoot(msgspec.Struct, frozen=True, kw_only=True):
     subvolumes: tuple[Subvolume, ...] = ()
     ours: tuple[Ours, ...] = ()
     free: int = 0
+    tools: bool = True
 
     def subvolume(self, id: int) -> Subvolume | None:
         """None for the top level, and for what is not there."""

@@ -263,6 +263,11 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
         return (f"subvolid={self.btrfs.root}",) if self.btrfs else ()
 
     @property
+    def starts_unnamed(self) -> int:
+        """The id of its root's subvolume, where a start names none and takes the default one; else 0."""
+        return self.btrfs.root if self.btrfs and self.root.subvolume and not self.btrfs.named else 0
+
+    @property
     def of_subvolumes(self) -> VolumeGroup | None:
         """The file system of its root as a group of volumes; None where that is no btrfs on a partition."""
         root = self.root

@@ -14,9 +14,13 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData
 from appliance.host.run import Host, read
 from appliance.model.btrfs import TOP, BtrfsRoot, Subvolume
+from appliance.probe.tree import Tree
 
 AT_TOP = (f"subvolid={TOP}",)
 """Mount options that show the whole file system, whatever its default subvolume is."""
+
+PROGRAM = ("/usr/bin/btrfs", "/usr/sbin/btrfs", "/bin/btrfs", "/sbin/btrfs")
+"""Where distributions have it, as their package btrfs-progs."""
 
 LIMIT = 60.0
 """Seconds for one question."""
@@ -89,6 +93,11 @@ def parse_shown(text: str) -> tuple[str, int]:
     if uuid is None or devices is None:
         raise DamagedData("btrfs filesystem show does not say how many devices there are.")
     return uuid[1], int(devices[1])
+
+
+def has_tools(tree: Tree) -> bool:
+    """Whether the system in `tree` has btrfs(8)."""
+    return any(tree.present(path) for path in PROGRAM)
 
 
 def root_options(arguments: str) -> str:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from appliance.host.run import Host
 from appliance.model.btrfs import TOP, BtrfsRoot
+from appliance.model.groups import subvolume_path
 from appliance.model.machine import InstalledSystem
 from appliance.probe import btrfs
 from appliance.probe.btrfs_ours import read_ours
@@ -17,6 +18,9 @@ from appliance.probe.tree import Tree
 BTRFS = "btrfs"
 USUAL = ("@", "@rootfs", "root")
 """What Ubuntu, Debian and Fedora call the subvolume of their root."""
+
+BASE = "base"
+"""What a snapshot of an installed root is for."""
 
 BOOTED = frozenset({"trial", "kept", "previous"})
 """What a subvolume of ours is for that the machine itself boots from."""
@@ -45,7 +49,10 @@ def roots_in(host: Host, top: Tree, fstype: str) -> tuple[Root, ...]:
     free = shutil.disk_usage(top.base).free
     found = replace(btrfs.look(host, top.base), ours=read_ours(top), free=free)
     ours = (found.at(one.path) for one in found.ours if one.role in BOOTED)
-    ids = dict.fromkeys((found.default, *(found.at(path) for path in USUAL), TOP, *ours))
+    # Whatever it is called: what a run was made of, where a trial of it is the default now.
+    origins = (found.at(subvolume_path(one.origin)) for one in found.ours if one.role == BASE)
+    usual = (found.at(path) for path in USUAL)
+    ids = dict.fromkeys((found.default, *usual, *origins, TOP, *ours))
     # What is not there has the id 0.
     trees = ((id, Tree(top.base / found.path(id))) for id in ids if id)
     return tuple(Root(tree, replace(found, root=id)) for id, tree in trees if _is_root(tree))

@@ -26,7 +26,7 @@ from appliance.model.machine import (
 )
 from appliance.model.partitions import part_name
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
-from appliance.probe.btrfs import as_started
+from appliance.probe.btrfs import as_started, has_tools
 from appliance.probe.crypttab import CryptLine, parse_crypttab
 from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
@@ -149,7 +149,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
         status = tree.text("/var/lib/dpkg/status") or ""
         loader = find_loader(boot_tree, folder, "" if layout.boot else "/boot", status, esp_tree, path)
         kernels = loader.kernels or osinfo.kernels(boot_tree.names(folder or "/"))
-        held = as_started(found.btrfs, loader.arguments) if found.btrfs else None
+        held = found.btrfs and replace(as_started(found.btrfs, loader.arguments), tools=has_tools(tree))
         system = InstalledSystem(
             id=_id_of(root, held),
             os_id=release.id,

@@ -163,6 +163,18 @@ def nobody_writes() -> None:
     """For a volume that nobody writes to while it is sealed."""
 
 
+class EveryStartNamesOne:
+    """The part of a store where no start leaves open which volume is its root."""
+
+    __slots__ = ()
+
+    def is_default(self, lv: str) -> bool:
+        return False
+
+    def make_default(self, lv: str) -> None:
+        return None
+
+
 class RehearsalStore(Protocol):
     """What a rehearsal needs of a store, whether anything of it is kept or not.
 
@@ -289,6 +301,12 @@ class SnapshotStore(RehearsalStore, Protocol):
 
         May take minutes, and goes on where it was cut short.
         """
+
+    def is_default(self, lv: str) -> bool:
+        """Whether `lv` is the volume that a start takes which names none; false where every start names one."""
+
+    def make_default(self, lv: str) -> None:
+        """From now on it is, in one write. Nothing happens where every start names one."""
 
     def why_not_put_back(self, data: tuple[PutBack, ...]) -> tuple[str, ...]:
         """Full sentences why these data volumes can not be put back; empty where they can.

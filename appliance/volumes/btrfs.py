@@ -204,6 +204,15 @@ class BtrfsStore(Subvolumes):
             self.becomes_kept(mounted, trial, kept)
         return kept
 
+    def is_default(self, lv: str) -> bool:
+        with self.disk.reading() as mounted:
+            look = mounted.look()
+            return look.default == look.at(self.where(mounted, lv))
+
+    def make_default(self, lv: str) -> None:
+        with self._writing() as mounted:
+            self.becomes_default(mounted, lv)
+
     def settle(self, kept: Snapshot, first_name: str) -> None:
         with self._writing() as mounted:
             self.take_first_name(mounted, kept, first_name)

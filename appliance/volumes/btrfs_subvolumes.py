@@ -126,7 +126,6 @@ class Subvolumes:
         return snapshot_of(self.vg, lv, tag)
 
     def becomes_kept(self, mounted: Mounted, trial: Snapshot, kept: Snapshot) -> None:
-        """Where the installed root was what a mount takes unasked, the kept one is from now on."""
         if snapshot_of(self.vg, trial.lv, self.tag_at(mounted, trial.lv)) == kept:
             return  # its tag is written last; it may have the first name by now
         tag = self.require(mounted, trial)
@@ -134,9 +133,16 @@ class Subvolumes:
         subvolume = look.subvolume(look.at(tag.path))
         if subvolume is None:
             raise TwinFailed(f"{trial.lv} does not exist.")
-        if look.default == look.at(self.root):
-            mounted.make_default(subvolume.id)
         self.tags(mounted).put(kept.lv, replace(tag, role=kept.role.value, uuid=subvolume.uuid))
+
+    def becomes_default(self, mounted: Mounted, lv: str) -> None:
+        """By its id, which a rename does not change. Raises TwinFailed where it is not there."""
+        look = mounted.look()
+        id = look.at(self.where(mounted, lv))
+        if not id:
+            raise TwinFailed(f"{lv} does not exist.")
+        if look.default != id:
+            mounted.make_default(id)
 
     def take_first_name(self, mounted: Mounted, kept: Snapshot, first: str) -> None:
         """One rename(2); told from a stranger of that name by the subvolume's own UUID."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path
-from appliance.model.machine import InstalledSystem, VolumeGroup
+from appliance.model.machine import InstalledSystem, LoaderKind, VolumeGroup
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_file import BlockFile, BtrfsRoom, room_in
@@ -39,10 +39,21 @@ def why_not(system: InstalledSystem) -> tuple[str, ...]:
             f"The root on {root.device} lies in the subvolume {root.subvolume}: only one directly below the "
             "top level, of letters, digits and @_.+-, can be taken round (yet).",
         )
-    if not held.named:
+    return why_not_unnamed(system) if system.starts_unnamed else ()
+
+
+def why_not_unnamed(system: InstalledSystem) -> tuple[str, ...]:
+    """The same of a root that is its file system's default subvolume, and not named for the kernel."""
+    held, root = system.btrfs, system.root
+    if system.loader.kind is not LoaderKind.GRUB:
         return (
             f"The root on {root.device} is its file system's default subvolume, and not named for the kernel "
-            "(rootflags=): such a root can not be promoted (yet).",
+            "(rootflags=): with another loader than GRUB that can not be taken round (yet).",
+        )
+    if held is not None and not held.tools:
+        return (
+            f"The root on {root.device} is its file system's default subvolume, which the new system must "
+            "turn once it is kept: install btrfs-progs in it first.",
         )
     return ()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from appliance.errors import CommandFailed, OutOfSpace, TwinFailed
 from appliance.host.run import Host, read, write
 from appliance.model.machine import VolumeGroup, mapper_path
-from appliance.volumes.base import VALUED, Snapshot, SnapshotRole
+from appliance.volumes.base import VALUED, EveryStartNamesOne, Snapshot, SnapshotRole
 from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
 from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
 
@@ -15,7 +15,7 @@ MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class LvmGroup:
+class LvmGroup(EveryStartNamesOne):
     """The volumes of `group`.
 
     `config` is probe.lvm.lvm_config of the machine's own PVs: LVM sees nothing else.

@@ -25,6 +25,7 @@ from appliance.volumes import partition_room
 from appliance.volumes.base import (
     VALUED,
     Difference,
+    EveryStartNamesOne,
     Headroom,
     PutBack,
     Snapshot,
@@ -49,7 +50,7 @@ BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionStore(CopyOut):
+class PartitionStore(CopyOut, EveryStartNamesOne):
     """SnapshotStore beside the root on the partition `root`, called `called` in the names of a plan."""
 
     @property

@@ -43,6 +43,7 @@ from appliance.workflow.selection import choose_system
 from appliance.workflow.standing import stand
 from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import data_back as data_steps
+from appliance.workflow.steps import default as default_steps
 from appliance.workflow.steps import rehearsal as rehearsal_steps
 from appliance.workflow.steps import repair as repair_steps
 from appliance.workflow.steps import retire as retire_steps
@@ -66,6 +67,7 @@ STEPS = {
     **repair_steps.STEPS,
     **boot_steps.STEPS,
     **data_steps.STEPS,
+    **default_steps.STEPS,
     **retire_steps.STEPS,
     **undo_steps.STEPS,
 }

@@ -13,12 +13,13 @@ from appliance.model.verdict import Result, Verdict
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.choose import hidden_until_shown, is_beside, shares_blocks, works_on_a_copy
 from appliance.volumes.tags import read_tags
-from appliance.workflow import data_back
+from appliance.workflow import data_back, default_root
 from appliance.workflow.retirement import Retirement, first_names, plan_retirement
 from appliance.workflow.retirement import why_not as why_not_retire
 
 NOTHING_LOST = "the machine boots as it did before"
 GOES_ON = "the machine boots as it did before; the next start of the appliance goes on deleting"
+OLD_GOES_ON = "the old system boots; the next start of the appliance goes on"
 KEPT_BOOTS = "the kept system boots; the next start of the appliance goes on"
 TAKEN_BACK = "going back with the data takes that back; what is there now is kept in a snapshot."
 ENCRYPTED = {
@@ -67,11 +68,11 @@ def build_plan(
         case Verb.PROMOTE:
             steps = promote_steps(rehearsed, loader)
         case Verb.ROLLBACK:
-            steps = rollback_steps(rehearsed, request, view, loader.words)
+            steps = rollback_steps(machine, rehearsed, request, view, loader.words)
         case Verb.KEEP:
             steps = keep_steps(rehearsed, request.retire_on, loader.words)
         case _:
-            steps = retire_steps(rehearsed, group, going, loader)
+            steps = retire_steps(machine, rehearsed, group, going, loader)
     return Plan(
         request=request,
         names=rehearsed.names,
@@ -253,18 +254,21 @@ def _show(rehearsed: Plan) -> tuple[PlannedStep, ...]:
 
 
 def rollback_steps(
-    rehearsed: Plan, request: Request, view: LoaderView | None, words: LoaderWords
+    machine: Machine, rehearsed: Plan, request: Request, view: LoaderView | None, words: LoaderWords
 ) -> tuple[PlannedStep, ...]:
     """The system alone, or the system and then its data."""
     what = f"{words.place}: the previous system"
+    system = rehearsed.system
+    default = default_root.planned(machine, system, system.root.member, OLD_GOES_ON)
     if request.with_data:
         already = view is not None and view.state is BootState.ROLLED_BACK
         flip = () if already else (Write(what=what, if_cut=data_back.EITHER),)
-        return (*data_back.planned_steps(rehearsed.names, flip), *_hide(rehearsed, view))
+        return (*data_back.planned_steps(rehearsed.names, flip), *default, *_hide(rehearsed, view))
     write = Write(what=what, if_cut="either system boots")
     return (
         PlannedStep(id="confirm", title="Boot the old system from the next start on?", gate=True),
         PlannedStep(id="rollback", title=f"Roll back: {words.flip}", weight=5, commit=True, writes=(write,)),
+        *default,
         *_hide(rehearsed, view),
     )
 
@@ -280,8 +284,7 @@ def _hide(rehearsed: Plan, view: LoaderView | None) -> tuple[PlannedStep, ...]:
     if is_beside(rehearsed.system):
         flag = "the entry of {} for {} in the partition table goes"
     title = "Let the machine's own start leave the trial volume down"
-    if_cut = "the old system boots; the next start of the appliance goes on"
-    flags = tuple(Write(what=flag.format(names.vg, trial), if_cut=if_cut) for trial in names.trials)
+    flags = tuple(Write(what=flag.format(names.vg, trial), if_cut=OLD_GOES_ON) for trial in names.trials)
     return (PlannedStep(id="hide", title=title, weight=5, writes=flags),)
 
 
@@ -303,7 +306,7 @@ def keep_steps(rehearsed: Plan, retire_on: str, words: LoaderWords) -> tuple[Pla
 
 
 def retire_steps(
-    rehearsed: Plan, group: VolumeGroup, going: Retirement, loader: BootLoader
+    machine: Machine, rehearsed: Plan, group: VolumeGroup, going: Retirement, loader: BootLoader
 ) -> tuple[PlannedStep, ...]:
     """A kept run's old system goes and its name comes back; any other run goes itself."""
     names, words = rehearsed.names, loader.words
@@ -312,9 +315,11 @@ def retire_steps(
         id="delete", title=f"Delete {len(deletions)} volumes", weight=10, commit=True, writes=deletions
     )
     if not going.first_name:
+        installed = rehearsed.system.root.member
         unstaged = Write(what=f"remove /boot/twinboot/{names.run}", if_cut=NOTHING_LOST)
         return (
             PlannedStep(id="confirm", title=f"Delete the volumes of {names.run}?", gate=True),
+            *default_root.planned(machine, rehearsed.system, installed, NOTHING_LOST),
             PlannedStep(
                 id="unstage", title="Take its boot files away", weight=10, commit=True, writes=(unstaged,)
             ),
@@ -328,6 +333,7 @@ def retire_steps(
     )
     return (
         PlannedStep(id="confirm", title=f"Delete the old system and call {kept} {first} again?", gate=True),
+        *default_root.planned(machine, rehearsed.system, kept, KEPT_BOOTS),
         PlannedStep(id="let-go", title="Let the old system go", weight=5, commit=True, writes=let_go),
         delete,
         _one_write(

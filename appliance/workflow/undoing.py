@@ -17,6 +17,7 @@ from appliance.model.plan import Plan, PlannedStep, Request, Write, fingerprint
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.state import NAME, SIZE
 from appliance.volumes.tags import OURS, read_tags
+from appliance.workflow import default_root
 from appliance.workflow.naming import choose_names, next_run
 
 OLD_BOOTS = "the machine boots as it did before"
@@ -69,7 +70,9 @@ def build_plan(machine: Machine, request: Request, lineage: Lineage, view: Loade
         machine=machine.identity,
         fingerprint=fingerprint(machine),
         system=system,
-        steps=planned_steps(group, going, view),
+        steps=planned_steps(
+            group, going, view, default_root.planned(machine, system, system.root.member, OLD_BOOTS)
+        ),
         warnings=warned,
         doomed=tuple(lv.name for lv in going),
     )
@@ -114,7 +117,10 @@ def _size(lv: LogicalVolume) -> str:
 
 
 def planned_steps(
-    group: VolumeGroup, going: tuple[LogicalVolume, ...], view: LoaderView | None
+    group: VolumeGroup,
+    going: tuple[LogicalVolume, ...],
+    view: LoaderView | None,
+    default: tuple[PlannedStep, ...] = (),
 ) -> tuple[PlannedStep, ...]:
     """Out of /boot first: from then on nothing leads to the volumes, and a cut start goes on deleting."""
     boot = Write(what=f"remove /boot/twinboot and custom.cfg; {PUT_BACK}", if_cut=OLD_BOOTS)
@@ -125,6 +131,7 @@ def planned_steps(
     kept = group.lv(NAME) is not None
     return (
         PlannedStep(id="confirm", title="Delete everything of Twinboot from this machine?", gate=True),
+        *default,
         PlannedStep(
             id="leave-boot",
             title="Take everything of ours out of /boot",

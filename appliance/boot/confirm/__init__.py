@@ -39,7 +39,8 @@ class Trial:
     """What the confirm unit must know. `deadline` is seconds since the system itself began; `manual` leaves
     keep to a person; `folder`, `prefix` and `boot` (its target) are the loader's, as in BootPlace, `loader`
     its kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
-    kernel-install."""
+    kernel-install. `default` is the id of the default subvolume of the machine so far, where its starts name
+    none: the trial's is made the default one at keep; else 0."""
 
     run: str
     root: str
@@ -52,6 +53,7 @@ class Trial:
     mkconfig: int = MKCONFIG
     manual: bool = False
     tries: int = 4
+    default: int = 0
 
 
 def parts() -> tuple[str, ...]:
@@ -124,6 +126,7 @@ def _conf(trial: Trial) -> str:
         "prefix": trial.prefix,
         "loader": trial.loader,
         "boot": trial.boot,
+        "default": str(trial.default),
     }
     return "".join(f"{key} {value}\n" for key, value in pairs.items())
 

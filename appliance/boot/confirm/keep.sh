@@ -22,14 +22,47 @@ keep_files() {
     confirm_settle
 }
 
+# Where a start names no subvolume (conf: default, the id of the old one's), the file system says which one it
+# takes: from now on this system's. One transaction of btrfs; the previous system is started by its name.
+keep_default() {
+    [ "$keep_old" != 0 ] || return 0
+    keep_why="btrfs is missing, install btrfs-progs"
+    command -v btrfs >/dev/null 2>&1 || return 1
+    keep_why="its subvolume could not be made the default one"
+    keep_id=$(timeout 120 btrfs inspect-internal rootid "$CONFIRM_ROOT") || return 1
+    keep_make_default "$keep_id" && keep_is_default && return 0
+    keep_default_back
+    return 1
+}
+
+# Makes the subvolume with the id $1 the default one, on the disk.
+keep_make_default() {
+    timeout 120 btrfs subvolume set-default "$1" "$CONFIRM_ROOT" >/dev/null &&
+        timeout 300 btrfs filesystem sync "$CONFIRM_ROOT"
+}
+
+# Whether the default subvolume is the one that runs, which is called as the trial's root is.
+keep_is_default() {
+    keep_said=$(timeout 120 btrfs subvolume get-default "$CONFIRM_ROOT") || return 1
+    keep_id=$(timeout 120 btrfs inspect-internal rootid "$CONFIRM_ROOT") || return 1
+    keep_path=${keep_root#*\[/}
+    case $keep_said in "ID $keep_id "*" path ${keep_path%\]}") ;; *) return 1 ;; esac
+}
+
+keep_default_back() {
+    [ "$keep_old" = 0 ] || keep_make_default "$keep_old" ||
+        confirm_say "keep: the default subvolume is not $keep_old again; the previous system is named"
+}
+
 # Whether grub.cfg $1 boots the root $2 by default: the entries that this system's kernels got all name it,
 # the first one with a kernel and initrd that are there, and our custom.cfg is still read. A root may be one
-# subvolume, "UUID=...[/path]": then the last rootflags= must name that path.
+# subvolume, "UUID=...[/path]": then the last rootflags= must name that path, or none where it is the default.
 keep_boots() {
     grep -q 'source .*custom\.cfg' "$1" || return 1
-    keep_part=
+    keep_part= keep_unnamed=0
     case $2 in *\[/*\]) keep_part=${2#*\[/} keep_part=${keep_part%\]} ;; esac
-    keep_first=$(awk -v root="root=${2%%\[*}" -v part="$keep_part" '
+    if [ "$keep_old" != 0 ] && keep_is_default; then keep_unnamed=1; fi
+    keep_first=$(awk -v root="root=${2%%\[*}" -v part="$keep_part" -v unnamed="$keep_unnamed" '
         /^### BEGIN .*\/10_linux ###/ { on = 1 }
         /^### END .*\/10_linux ###/ { on = 0 }
         on && $1 ~ /^linux(16|efi)?$/ {
@@ -39,7 +72,9 @@ keep_boots() {
                 if ($i ~ /^rootflags=/) flags = "," substr($i, 11) ","
             }
             gsub(/,subvol=\//, ",subvol=", flags)
-            if (!ok || (part != "" && !index(flags, ",subvol=" part ","))) exit 1
+            named = (flags ~ /,subvol(id)?=/)
+            if (!ok) exit 1
+            if (part != "" && !index(flags, ",subvol=" part ",") && (named || !unnamed)) exit 1
             if (seen == 1) first = $2
         }
         on && $1 ~ /^initrd(16|efi)?$/ && seen == 1 { for (i = 2; i <= NF; i++) first = first " " $i }
@@ -105,6 +140,7 @@ keep_config() {
     ln -f "$keep_config" "$keep_folder/before/grub.cfg.kept" || return 1
     confirm_settle || return 1
     keep_raw "$keep_new" || return 1
+    ln -f "$keep_new" "$keep_folder/grub.cfg.made" || return 1
     mv -fT "$keep_new" "$keep_config" || return 1
     confirm_settle || return 1
     keep_raw "$keep_config"
@@ -179,6 +215,7 @@ keep_alone() {
     keep_conf=$CONFIRM_HOME/$1/conf
     keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')
+    keep_old=$(confirm_value "$keep_conf" default 0)
     if confirm_loader "$1"; then
         sdboot_keep "$1" "$keep_folder" "$keep_root" "$keep_limit"
         return
@@ -191,7 +228,8 @@ keep_alone() {
     esac
     : >"$CONFIRM_RUN/keeping"
     keep_files || { keep_fail "its files could not be put into /boot"; return 1; }
-    keep_config || { keep_fail "$keep_why"; return 1; }
+    keep_default || { keep_fail "$keep_why"; return 1; }
+    keep_config || { keep_default_back; keep_fail "$keep_why"; return 1; }
     keep_flip || { keep_fail "the env block does not read back as kept"; return 1; }
     : >"$CONFIRM_RUN/decided"
     confirm_say "trial $1: kept"

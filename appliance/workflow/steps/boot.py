@@ -22,7 +22,7 @@ from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
-from appliance.workflow.steps.metal import why_not_on_the_metal
+from appliance.workflow.steps.metal import why_not_kept, why_not_on_the_metal
 from appliance.workflow.steps.volume_set import beneath
 
 KEPT_FILES = "var/lib/twinboot/boot"
@@ -96,6 +96,7 @@ class CheckMetal(OnGround):
         with trial_root(ctx.host, self.ground) as root:
             wanted = staged_system(self.ground, root)
             reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
+            reasons += why_not_kept(self.ground, root)
             with machine_boot(ctx.host, self.ground) as boot:
                 reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
         if reasons:

@@ -16,7 +16,9 @@ from appliance.errors import BootConfigFailed
 from appliance.host.files import mounted_readonly
 from appliance.host.run import Host
 from appliance.model.machine import Kernel
+from appliance.probe.btrfs import has_tools
 from appliance.probe.luks import modules_of
+from appliance.probe.tree import Tree
 from appliance.twin.luks_header import MODULES
 from appliance.workflow.steps.ground import Ground
 
@@ -36,6 +38,13 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
     for name in artifacts.initrds:
         names += initrd_names(host, Path(artifacts.file(name).source))
     return not_in_initrd(stack, names, modules)
+
+
+def why_not_kept(ground: Ground, root: Path) -> tuple[str, ...]:
+    """Sentences on what the patched system mounted at `root` lacks to keep itself."""
+    if ground.system.starts_unnamed and not has_tools(Tree(root)):
+        return ("The patched system has no btrfs, and could not make its subvolume the default one.",)
+    return ()
 
 
 def root_stack_of(host: Host, ground: Ground) -> RootStack | None:

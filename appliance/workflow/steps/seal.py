@@ -194,6 +194,7 @@ class MakeTrial(OnGround):
             deadline=deadline(patched.boot_seconds),
             mkconfig=mkconfig(patched.boot_seconds),
             manual=not ground.whole.request.auto_keep,
+            default=ground.system.starts_unnamed,
         )
         expected = render(patched, checks, gateways(root), excused)
         return confirm.install(root, trial, script(*confirm.parts()), expected)
