@@ -303,7 +303,7 @@ class SnapshotStore(RehearsalStore, Protocol):
         """
 
     def is_default(self, lv: str) -> bool:
-        """Whether `lv` is the volume that a start takes which names none; false where every start names one."""
+        """Whether a start that names no volume takes `lv`; false where every start names one."""
 
     def make_default(self, lv: str) -> None:
         """From now on it is, in one write. Nothing happens where every start names one."""

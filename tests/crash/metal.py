@@ -96,6 +96,8 @@ class Metal:
     loader: str = "GRUB"
     machine_id: str = ""
     runs: str = "6.1.0-40-amd64"
+    default: int = 0
+    mounted: str = "/"
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,7 @@ class Metal:
         places = {
             "CONFIRM_HOME=/var/lib/twinboot": f"CONFIRM_HOME={self.work}/home",
             "CONFIRM_BOOT=/boot": f"CONFIRM_BOOT={self.boot}",
+            "CONFIRM_ROOT=/\n": f"CONFIRM_ROOT={self.mounted}\n",
             "CONFIRM_RUN=/run/twinboot": f"CONFIRM_RUN={self.work}/run",
             "CONFIRM_CMDLINE=/proc/cmdline": f"CONFIRM_CMDLINE={self.work}/cmdline",
             "CONFIRM_CONSOLE=/dev/console": f"CONFIRM_CONSOLE={self.work}/console",
@@ -149,6 +152,7 @@ class Metal:
             "deadline": str(self.deadline),
             "mkconfig": str(self.mkconfig),
             "loader": self.loader,
+            "default": str(self.default),
         }
         home = self.work / "home" / self.run
         home.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,7 @@ def retire(store: BtrfsStore) -> None:
     if KEPT.lv in {s.lv for s in store.ours()}:
         store.keep(TRIAL)
         if store.present("root") and not _is_kept(store):
+            store.make_default(TRIAL.lv)
             store.delete(store.adopt("root", RUN))
     store.settle(KEPT, "root")
     store.disown("root")

@@ -108,11 +108,11 @@ def steps_of(found: Machine, request: Request) -> tuple[PlannedStep, ...]:
         case Verb.PROMOTE:
             return promote.promote_steps(rehearsed, loader)
         case Verb.ROLLBACK:
-            return promote.rollback_steps(rehearsed, request, None, loader.words)
+            return promote.rollback_steps(found, rehearsed, request, None, loader.words)
         case Verb.KEEP:
             return promote.keep_steps(rehearsed, request.retire_on, loader.words)
     group, going = made_by(found, rehearsed.names)
-    return promote.retire_steps(rehearsed, group, going, loader)
+    return promote.retire_steps(found, rehearsed, group, going, loader)
 
 
 def made_by(found: Machine, names: Names) -> tuple[VolumeGroup, Retirement]:

@@ -27,6 +27,10 @@ NOTES = {
     LoaderKind.SYSTEMD_BOOT.value: "TWINBOOT-systemd-boot.txt",
 }
 """The way back without the stick, in each loader's words."""
+BY_DEFAULT = """
+  This machine starts its file system's default subvolume: from keep on, this system's. On the old system, for
+  good: btrfs subvolume set-default {id} /"""
+
 FACTS = "/run/twinboot/facts"
 """In the trial's system: what the confirm unit saw (judge.sh)."""
 
@@ -89,6 +93,7 @@ def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str
         "@OLD_ROOT@": trial.old_root,
         "@FOLDER@": trial.folder,
         "@BOOT@": trial.boot,
+        "@DEFAULT@": BY_DEFAULT.format(id=trial.default) if trial.default else "",
         "@FILES@": "\n".join(f"  /{path}" for path in (*files(trial.run), "etc/fstab (one line)")),
     }
     _put(root, SCRIPT, script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -44,6 +45,14 @@ def test_the_note_names_the_way_back(tmp_path: Path) -> None:
     assert "dd if=/boot/twinboot/tb1/env.rolledback of=/boot/twinboot/env bs=512 count=1" in note
     assert "Previous system" in note and all(f"/{path}" in note for path in confirm.files("tb1"))
     assert "@" not in note
+
+
+def test_the_note_says_how_the_default_goes_back_where_one_is_turned(tmp_path: Path) -> None:
+    confirm.install(tmp_path, TRIAL, b"", "")
+    assert "set-default" not in (tmp_path / confirm.NOTE).read_text()
+    confirm.install(tmp_path, dataclasses.replace(TRIAL, default=256), b"", "")
+    assert "btrfs subvolume set-default 256 /" in (tmp_path / confirm.NOTE).read_text()
+    assert "default 256\n" in (tmp_path / confirm.home("tb1") / "conf").read_text()
 
 
 def test_remove_takes_out_all_of_it_twice(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import CommandFailed, DamagedData, OutOfSpace, Refused, TwinFailed
-from appliance.model.btrfs import TOP
 from appliance.volumes.base import PutBack, Snapshot, SnapshotRole
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_tags import Tags
@@ -153,25 +152,44 @@ def test_other_subvolumes_are_as_they_were_after_a_whole_round(bench: BtrfsBench
         assert (tree(mounted.at("@home")), mounted.generations("@home")) == (home, generation)
 
 
-@pytest.mark.parametrize("by_default", [True, False])
-def test_a_mount_that_took_the_root_unasked_takes_the_kept_one(bench: BtrfsBench, by_default: bool) -> None:
-    if by_default:
-        at_the_top(bench, "btrfs", "subvolume", "set-default", "{}/root")
+def default_of(bench: BtrfsBench) -> str:
+    with bench.store.disk.reading() as mounted:
+        look = mounted.look()
+        return look.path(look.default)
+
+
+def test_the_default_subvolume_is_turned_and_keeps_to_the_one_that_is_renamed(bench: BtrfsBench) -> None:
+    store = bench.store
     sealed(bench)
-    bench.store.create(TRIAL)
-    with bench.store.disk.reading() as mounted:
-        first = mounted.look()
-        assert first.default == (first.at("root") if by_default else TOP), "a trial is started by its name"
-    bench.store.keep(TRIAL)
-    with bench.store.disk.reading() as mounted:
-        found = mounted.look()
-        kept = found.at("twinboot/@-tb1")
-        assert kept and found.default == (kept if by_default else TOP)
-    bench.store.delete(bench.store.adopt("root", RUN))
-    bench.store.settle(KEPT, "root")
-    with bench.store.disk.reading() as mounted:
-        found = mounted.look()
-        assert found.at("root") == kept and found.default == (kept if by_default else TOP)
+    store.create(TRIAL)
+    assert not store.is_default("root") and not store.is_default(TRIAL.lv), "it is the top level"
+    store.make_default("root")
+    assert store.is_default("root") and default_of(bench) == "root"
+    store.keep(TRIAL)
+    assert default_of(bench) == "root", "a trial is started by its name, and kept by the metal"
+    store.make_default(TRIAL.lv)
+    store.make_default(TRIAL.lv)
+    assert store.is_default(TRIAL.lv) and not store.is_default("root")
+    store.delete(store.adopt("root", RUN))
+    store.settle(KEPT, "root")
+    assert default_of(bench) == "root" and store.is_default("root")
+
+
+def test_what_is_not_there_is_no_default_and_can_not_become_it(bench: BtrfsBench) -> None:
+    store = bench.store
+    assert not store.is_default("@-tb9")
+    with pytest.raises(TwinFailed, match="@-tb9 does not exist"):
+        store.make_default("@-tb9")
+    assert default_of(bench) == ""
+
+
+def test_what_a_start_takes_unasked_is_not_deleted(bench: BtrfsBench) -> None:
+    store = bench.store
+    store.create(BASE)
+    store.make_default("root")
+    with pytest.raises(CommandFailed):
+        store.delete(store.adopt("root", RUN))
+    assert store.present("root") and store.is_default("root")
 
 
 def test_a_file_that_only_went_is_a_change(bench: BtrfsBench) -> None:

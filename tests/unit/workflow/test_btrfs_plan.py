@@ -14,7 +14,7 @@ from appliance.host.run import Command, Output
 from appliance.model.btrfs import BtrfsRoot, Ours, Subvolume
 from appliance.model.groups import subvolume_path
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, Role, Storage, root_called
+from appliance.model.machine import LoaderKind, Machine, Role, Storage, root_called
 from appliance.model.plan import Plan, RepairKind, Request, Verb, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.probe import trouble
@@ -23,7 +23,7 @@ from appliance.volumes import choose, choose_btrfs
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_state import BtrfsHistory
 from appliance.volumes.state import NAME
-from appliance.workflow import promote, rehearse, repair
+from appliance.workflow import promote, rehearse, repair, undoing
 from appliance.workflow.descent import descend
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.workplace import Workplace
@@ -218,3 +218,54 @@ def test_the_ground_of_a_run(tmp_path: Path) -> None:
     gone = Workplace(machine(("@rootfs-tb1", "kept"), subvolumes=()), "tb1", tmp_path)
     without = Ground(planned(machine()), gone).store(host)
     assert isinstance(without, BtrfsStore) and without.root == "twinboot/@rootfs-tb1"
+
+
+def by_default(*ours: tuple[str, str], **held: object) -> Machine:
+    """GRUB's entries and fstab name the file system alone: its default subvolume is the root."""
+    return machine(*ours, **({"named": False, "default": 256} | held))
+
+
+def test_a_root_by_default_is_promoted_where_the_metal_can_turn_the_default() -> None:
+    assert planned(by_default()).system.starts_unnamed == 256
+    assert planned(machine()).system.starts_unnamed == 0
+    (why,) = refused(by_default(tools=False)).reasons
+    assert why.endswith("install btrfs-progs in it first.")
+
+
+def test_a_root_by_default_is_refused_with_another_loader() -> None:
+    found = by_default()
+    (system,) = found.systems
+    other = replace(system, loader=replace(system.loader, kind=LoaderKind.SYSTEMD_BOOT))
+    assert any("with another loader than GRUB" in why for why in choose_btrfs.why_not(other))
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "before", "stays"),
+    [
+        (Verb.ROLLBACK, BootState.KEPT, "rollback", "@rootfs"),
+        (Verb.RETIRE, BootState.ROLLED_BACK, "confirm", "@rootfs"),
+        (Verb.RETIRE, BootState.KEPT, "confirm", "@rootfs-tb1"),
+    ],
+)
+def test_the_default_subvolume_follows_the_root_that_stays_while_starts_are_led_by_a_name(
+    verb: Verb, state: BootState, before: str, stays: str
+) -> None:
+    made = act(verb, by_default(*OF_TB1, (NAME, "state")), State.KEPT, view(state))
+    steps = [s.id for s in made.steps]
+    assert steps[steps.index("default") - 1] == before
+    (default,) = (s for s in made.steps if s.id == "default")
+    (write,) = default.writes
+    assert write.what == f"btrfs-2d9a6c37: {stays} is its default subvolume, where it is another"
+    assert write.if_cut and not default.commit
+
+
+def test_an_undo_turns_the_default_back_before_it_leaves_boot() -> None:
+    found = by_default(*OF_TB1, (NAME, "state"), default=260)
+    made = undoing.build_plan(found, Request(verb=Verb.UNDO), Lineage(), view(BootState.ROLLED_BACK))
+    assert [s.id for s in made.steps][:3] == ["confirm", "default", "leave-boot"]
+    assert "@rootfs is its default subvolume" in made.steps[1].writes[0].what
+
+
+def test_nothing_is_said_of_a_default_where_it_is_the_top_level() -> None:
+    made = act(Verb.ROLLBACK, machine(*OF_TB1), State.KEPT, view(BootState.KEPT))
+    assert "default" not in [s.id for s in made.steps]

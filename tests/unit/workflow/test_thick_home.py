@@ -51,7 +51,7 @@ def test_the_plan_of_a_retire_says_that_the_kept_volume_is_merged() -> None:
     plan, group = rehearsal(), kept_group()
     going = plan_retirement(group, plan.names, view(BootState.KEPT))
     assert (going.doomed, going.first_name, going.merges) == (("root", "root-tb1-base"), "root", True)
-    steps = {s.id: s for s in promote.retire_steps(plan, group, going, Grub(lambda _: None))}
+    steps = {s.id: s for s in promote.retire_steps(machine(), plan, group, going, Grub(lambda _: None))}
     assert [w.what for w in steps["delete"].writes] == [
         "empty vg0/root (160 MiB), for the kept system",
         "delete vg0/root-tb1-base (160 MiB)",
