@@ -31,6 +31,7 @@ from appliance.workflow.journal import Journal
 from appliance.workflow.naming import choose_names
 from appliance.workflow.runner import Context, Outcome, Step, execute, recover
 from appliance.workflow.steps import retire
+from appliance.workflow.steps.default import TakeDefault
 from appliance.workflow.steps.elsewhere import MakeRoom
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.snapshot import TakeSnapshots
@@ -72,7 +73,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cut:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As Debian's installer leaves it: @rootfs and @home."""
+    """@rootfs and @home as Debian's installer leaves them, the root what a mount takes unasked."""
     alone.begin()
     folder = tmp_path_factory.mktemp("made")
     file, at = folder / "made.img", folder / "at"
@@ -85,6 +86,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("@rootfs", "@home"):
         run("btrfs", "subvolume", "create", str(at / name))
         (at / name / "data").write_bytes(os.urandom(65536))
+    run("btrfs", "subvolume", "set-default", str(at / "@rootfs"))
     (at / "@rootfs/etc").mkdir()
     (at / "@rootfs/etc/fstab").write_text(FSTAB.format(uuid=uuid, root="@rootfs"))
     run("umount", str(at))
@@ -302,8 +304,13 @@ def retirement(lab: Lab) -> tuple[Step, ...]:
         request=Request(verb=Verb.RETIRE, run="tb1"),
         doomed=("@rootfs", "@rootfs-tb1-base", "@rootfs-tb1-sealed"),
     )
-    kinds = (("let-go", retire.LetGo), ("delete", retire.DeleteDoomed), ("name-back", retire.GiveNameBack))
-    planned = (PlannedStep(id=name, title=name, commit=name != "name-back") for name, _ in kinds)
+    kinds = (
+        ("default", TakeDefault),
+        ("let-go", retire.LetGo),
+        ("delete", retire.DeleteDoomed),
+        ("name-back", retire.GiveNameBack),
+    )
+    planned = (PlannedStep(id=name, title=name, commit=name in ("let-go", "delete")) for name, _ in kinds)
     return tuple(kind(step, ground) for step, (_, kind) in zip(planned, kinds, strict=True))
 
 
@@ -328,7 +335,7 @@ def test_a_retire_that_loses_its_power_goes_on_to_the_kept_root_under_its_first_
     assert execute(*lab.begin("retire", *retirement(lab))) is Outcome.DONE
     total = len(cut.told)
     lab.close()
-    assert total >= 12
+    assert total >= 15
     for number in range(total):
         lab = Lab(tmp_path / "lab", made, cut)
         labs.append(lab)
@@ -347,5 +354,43 @@ def test_a_retire_that_loses_its_power_goes_on_to_the_kept_root_under_its_first_
             assert (mounted.at("@rootfs") / "patched").is_file(), "it is the kept one"
             assert "subvol=@rootfs" in (mounted.at("@rootfs") / "etc/fstab").read_text()
             assert not (mounted.at("@rootfs") / "var/lib/twinboot").exists()
+            assert mounted.look().default == mounted.look().at("@rootfs")
+        labs.remove(lab)
+        lab.close()
+
+
+@pytest.mark.parametrize("verb", [Verb.ROLLBACK, Verb.RETIRE])
+def test_a_default_that_the_metal_turned_goes_back_and_a_cut_leaves_either(
+    tmp_path: Path, made: Path, cut: Cut, labs: list[Lab], verb: Verb
+) -> None:
+    """A roll back, and the retire of a run that is not kept: what is started is led by a name meanwhile."""
+    doomed = () if verb is Verb.ROLLBACK else tuple(sorted(path.rpartition("/")[2] for path in OF_TB1))
+
+    def turned_back(lab: Lab) -> Step:
+        ground = lab.ground(request=Request(verb=verb, run="tb1"), doomed=doomed)
+        return TakeDefault(PlannedStep(id="default", title="default", commit=True), ground)
+
+    def default(lab: Lab) -> str:
+        return lab.look().path(lab.look().default)
+
+    for left in (None, 0, 1, 2):
+        lab = Lab(tmp_path / "lab", made, cut)
+        labs.append(lab)
+        execute(*lab.begin("rehearse", *rehearsal(lab)))
+        assert turned_back(lab).done(lab.begin("asked")[2]), "the metal has not turned it"
+        with hand_in(lab).writing() as mounted:
+            mounted.make_default(mounted.look().at("twinboot/@rootfs-tb1"))
+        assert not turned_back(lab).done(lab.begin("asked")[2])
+        if left is None:
+            assert execute(*lab.begin("back", turned_back(lab))) is Outcome.DONE
+        else:
+            cut.left = left
+            with pytest.raises(PowerCut):
+                execute(*lab.begin("back", turned_back(lab)))
+            lab.again()
+            assert default(lab) in ("@rootfs", "twinboot/@rootfs-tb1")
+            recover(*lab.begin("back", turned_back(lab)))
+            execute(*lab.begin("once-more", turned_back(lab)))
+        assert default(lab) == "@rootfs" and lab.names_there() >= OF_TB1
         labs.remove(lab)
         lab.close()

@@ -112,6 +112,18 @@ class TestOnRealFileSystems:
                 Tags(made.at).put(name, Tag(run="tb1", role=role, origin="@", path=path))
         assert [path for path, _ in made.roots()] == ["@", "twinboot/@-tb1"]
 
+    def test_what_a_run_was_made_of_is_found_by_any_name_where_its_trial_is_the_default(
+        self, made: Made
+    ) -> None:
+        made.root("system")
+        (made.at / "twinboot").mkdir()
+        for name, role in (("system-tb1", "trial"), ("system-tb1-base", "base")):
+            path = f"twinboot/{name}"
+            run("btrfs", "subvolume", "snapshot", str(made.at / "system"), str(made.at / path))
+            Tags(made.at).put(name, Tag(run="tb1", role=role, origin="system", path=path))
+        made.make_default("twinboot/system-tb1")
+        assert [path for path, _ in made.roots()] == ["twinboot/system-tb1", "system"]
+
     def test_what_a_file_beside_it_says_of_one_of_ours(self, tmp_path: Path) -> None:
         top = Tree(tmp_path)
         assert read_ours(top) == ()
