@@ -233,6 +233,11 @@ class Ground:
             return self.trial_called
         return self.system.root.root_called(first_name(self.names))
 
+    def is_worked_on(self, source: str) -> bool:
+        """Whether `source`, as the twin's system names what is mounted at /, is what is sealed."""
+        root = self.system.root
+        return not root.subvolume or source.endswith(f"[/{subvolume_path(root.member)}]")
+
     def is_trial_root(self, source: str, command_line: str) -> bool:
         """Whether `source`, as a running system names what is mounted at /, is the trial volume."""
         if self.system.root.partition:

@@ -53,6 +53,8 @@ class Seal(OnGround):
                 f"The twin's system cannot be sealed: {' '.join(unclean)}",
                 next_actions=(*(FINISH if self._was_unfinished() else ()), *OTHER_PATCHES),
             )
+        if why := why_not_sealed(ground):
+            raise PatchFailed(why, next_actions=OTHER_PATCHES)
         twin.clean_before_seal()
         store, work = ground.copies(ctx.host), ground.whole_set(SnapshotRole.WORK)
         pairs = tuple(zip(work, ground.whole_set(SnapshotRole.SEALED), strict=True))
@@ -111,6 +113,14 @@ class StopTwin(OnGround):
 
     def undo(self, ctx: Context) -> None:
         shutil.rmtree(boot_files(self.ground), ignore_errors=True)
+
+
+def why_not_sealed(ground: Ground) -> str:
+    """A sentence where what was booted and tested last is not what would be sealed; else empty."""
+    patched: Facts | None = ground.work.load_or("patched", Facts, None)
+    if patched is None or ground.is_worked_on(patched.root):
+        return ""
+    return f"The patch made {patched.root} the root of the next start, which is not what is rehearsed."
 
 
 def boot_files(ground: Ground) -> Path:

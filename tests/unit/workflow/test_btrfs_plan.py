@@ -16,7 +16,7 @@ from appliance.model.groups import subvolume_path
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import LoaderKind, Machine, Role, Storage, root_called
 from appliance.model.plan import Plan, RepairKind, Request, Verb, fingerprint
-from appliance.model.verdict import Result, Verdict
+from appliance.model.verdict import Facts, Result, Verdict
 from appliance.probe import trouble
 from appliance.probe.systems import in_subvolume
 from appliance.volumes import choose, choose_btrfs
@@ -25,6 +25,7 @@ from appliance.volumes.btrfs_state import BtrfsHistory
 from appliance.volumes.state import NAME
 from appliance.workflow import promote, rehearse, repair, undoing
 from appliance.workflow.descent import descend
+from appliance.workflow.steps import seal
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.workplace import Workplace
 from tests.unit.twin.machines import plain
@@ -269,3 +270,23 @@ def test_an_undo_turns_the_default_back_before_it_leaves_boot() -> None:
 def test_nothing_is_said_of_a_default_where_it_is_the_top_level() -> None:
     made = act(Verb.ROLLBACK, machine(*OF_TB1), State.KEPT, view(BootState.KEPT))
     assert "default" not in [s.id for s in made.steps]
+
+
+@pytest.mark.parametrize(
+    ("root", "sealed"),
+    [("/dev/vda4[/@rootfs]", True), ("/dev/vda4[/.snapshots/2/snapshot]", False), ("/dev/vda4", False)],
+)
+def test_what_is_sealed_is_what_was_booted_last(tmp_path: Path, root: str, sealed: bool) -> None:
+    work = Workplace(by_default(), "tb1", tmp_path, tmp_path / "run", tmp_path / "data")
+    ground = Ground(planned(by_default()), work)
+    assert seal.why_not_sealed(ground) == "", "nothing was booted"
+    seen = Facts(
+        target="multi-user.target",
+        target_reached=True,
+        kernel="6",
+        root=root,
+        command_line="",
+        boot_seconds=9.0,
+    )
+    work.save("patched", seen)
+    assert (seal.why_not_sealed(ground) == "") is sealed
