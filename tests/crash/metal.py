@@ -119,7 +119,7 @@ class Metal:
         places = {
             "CONFIRM_HOME=/var/lib/twinboot": f"CONFIRM_HOME={self.work}/home",
             "CONFIRM_BOOT=/boot": f"CONFIRM_BOOT={self.boot}",
-            "CONFIRM_ROOT=/\n": f"CONFIRM_ROOT={self.mounted}\n",
+            "KEEP_ROOT=/\n": f"KEEP_ROOT={self.mounted}\n",
             "CONFIRM_RUN=/run/twinboot": f"CONFIRM_RUN={self.work}/run",
             "CONFIRM_CMDLINE=/proc/cmdline": f"CONFIRM_CMDLINE={self.work}/cmdline",
             "CONFIRM_CONSOLE=/dev/console": f"CONFIRM_CONSOLE={self.work}/console",

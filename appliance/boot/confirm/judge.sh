@@ -2,7 +2,6 @@
 # before this text, the dispatch after it. POSIX sh; commands of a minimal Debian (coreutils, util-linux, mawk).
 CONFIRM_HOME=/var/lib/twinboot
 CONFIRM_BOOT=/boot
-CONFIRM_ROOT=/
 CONFIRM_RUN=/run/twinboot
 CONFIRM_CMDLINE=/proc/cmdline
 CONFIRM_CONSOLE=/dev/console

@@ -1,5 +1,6 @@
 # Keep: the trial becomes what this machine boots. Three parts; up to the last one the env block pins the
 # previous system, so that a power cut anywhere boots the old or the new one.
+KEEP_ROOT=/
 
 keep_fail() {
     echo "why it could not be kept: $1" >>"$CONFIRM_RUN/sentences"
@@ -29,7 +30,7 @@ keep_default() {
     keep_why="btrfs is missing, install btrfs-progs"
     command -v btrfs >/dev/null 2>&1 || return 1
     keep_why="its subvolume could not be made the default one"
-    keep_id=$(timeout 120 btrfs inspect-internal rootid "$CONFIRM_ROOT") || return 1
+    keep_id=$(timeout 120 btrfs inspect-internal rootid "$KEEP_ROOT") || return 1
     keep_make_default "$keep_id" && keep_is_default && return 0
     keep_default_back
     return 1
@@ -37,14 +38,14 @@ keep_default() {
 
 # Makes the subvolume with the id $1 the default one, on the disk.
 keep_make_default() {
-    timeout 120 btrfs subvolume set-default "$1" "$CONFIRM_ROOT" >/dev/null &&
-        timeout 300 btrfs filesystem sync "$CONFIRM_ROOT"
+    timeout 120 btrfs subvolume set-default "$1" "$KEEP_ROOT" >/dev/null &&
+        timeout 300 btrfs filesystem sync "$KEEP_ROOT"
 }
 
 # Whether the default subvolume is the one that runs, which is called as the trial's root is.
 keep_is_default() {
-    keep_said=$(timeout 120 btrfs subvolume get-default "$CONFIRM_ROOT") || return 1
-    keep_id=$(timeout 120 btrfs inspect-internal rootid "$CONFIRM_ROOT") || return 1
+    keep_said=$(timeout 120 btrfs subvolume get-default "$KEEP_ROOT") || return 1
+    keep_id=$(timeout 120 btrfs inspect-internal rootid "$KEEP_ROOT") || return 1
     keep_path=${keep_root#*\[/}
     case $keep_said in "ID $keep_id "*" path ${keep_path%\]}") ;; *) return 1 ;; esac
 }
@@ -59,7 +60,8 @@ keep_default_back() {
 # subvolume, "UUID=...[/path]": then the last rootflags= must name that path, or none where it is the default.
 keep_boots() {
     grep -q 'source .*custom\.cfg' "$1" || return 1
-    keep_part= keep_unnamed=0
+    keep_part=
+    keep_unnamed=0
     case $2 in *\[/*\]) keep_part=${2#*\[/} keep_part=${keep_part%\]} ;; esac
     if [ "$keep_old" != 0 ] && keep_is_default; then keep_unnamed=1; fi
     keep_first=$(awk -v root="root=${2%%\[*}" -v part="$keep_part" -v unnamed="$keep_unnamed" '
