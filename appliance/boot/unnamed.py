@@ -1,7 +1,7 @@
 """A root that no command line names whole: of a btrfs with subvolumes a start takes the default one.
 
-GRUB's own entries then say the file system's UUID alone, and the file system decides (btrfs-subvolume(8),
-set-default). So such an entry means what is the default when it is asked; entries of ours name their
+GRUB's own entries then say the file system's UUID alone, or its device, and the file system decides
+(btrfs-subvolume(8), set-default). So such an entry means what is the default when it is asked; entries of ours name their
 subvolume.
 """
 
@@ -29,7 +29,8 @@ class DefaultSubvolume:
     folder: Path
 
     def whole(self, root: str) -> str:
-        if not self.fsuuid or root != f"UUID={self.fsuuid}":
+        uuid = f"UUID={self.fsuuid}"
+        if not self.fsuuid or root not in (uuid, self.device):
             return root
         # A thread of the engine that looks is not to take the mount of another from under it.
         here = self.folder / f"{threading.get_native_id()}-default"
@@ -37,7 +38,7 @@ class DefaultSubvolume:
             found = btrfs.look(self.host, top)
         if found.uuid != self.fsuuid:
             raise BootConfigFailed(f"{self.device} is not the file system {self.fsuuid} of the root.")
-        return joined(root, f"/{found.path(found.default)}")
+        return joined(uuid, f"/{found.path(found.default)}")
 
 
 def roots_of(host: Host, place: BootPlace) -> DefaultSubvolume:
