@@ -1,8 +1,8 @@
 """A root that no command line names whole: of a btrfs with subvolumes a start takes the default one.
 
 GRUB's own entries then say the file system's UUID alone, or its device, and the file system decides
-(btrfs-subvolume(8), set-default). So such an entry means what is the default when it is asked; entries of ours name their
-subvolume.
+(btrfs-subvolume(8), set-default). So such an entry means what is the default when it is asked; entries of
+ours name their subvolume.
 """
 
 from __future__ import annotations

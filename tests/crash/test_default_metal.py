@@ -15,9 +15,10 @@ import msgspec
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.base import Boot, BootPlace, BootState
 from appliance.boot.rootname import root_of
 from appliance.boot.unnamed import roots_of
+from appliance.errors import BootConfigFailed
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from tests.contract.real_lvm import run
 from tests.crash.grubmachine import OLD, start
@@ -156,6 +157,22 @@ def test_an_entry_without_a_subvolume_means_the_default_one(disk: Path, root: Ro
         seen = LOADER.view(boot)
         assert seen.own is not None and seen.own.root == root.called(IS)
         assert seen.next_boot is not None and seen.next_boot.root == root.called(WAS), "ours is named"
+
+
+def test_a_root_by_its_device_is_called_by_its_uuid_and_another_device_is_left_alone(root: Root) -> None:
+    place = BootPlace(root.folder / "boot", "", "ext4", "", root_device=root.loop, root_fsuuid=root.uuid)
+    means = roots_of(HOST, place)
+    assert means.whole(root.loop) == means.whole(f"UUID={root.uuid}") == root.called(WAS)
+    for other in ("/dev/mapper/vg0-root", "UUID=ab-12", root.called(IS), f"{root.loop}[/x]", ""):
+        assert means.whole(other) == other
+    named = roots_of(HOST, BootPlace(root.folder / "boot", "", "ext4", ""))
+    assert named.whole(root.loop) == root.loop and named.whole("") == "", "a root that has no parts"
+
+
+def test_another_file_system_at_that_device_is_no_root(root: Root) -> None:
+    place = BootPlace(root.folder / "boot", "", "ext4", "", root_device=root.loop, root_fsuuid="ab-12")
+    with pytest.raises(BootConfigFailed, match="is not the file system ab-12"):
+        roots_of(HOST, place).whole("UUID=ab-12")
 
 
 def test_kept_the_default_is_the_new_one_and_back_it_is_as_before(
