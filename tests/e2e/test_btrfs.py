@@ -36,9 +36,11 @@ INSTALLED = {"@rootfs", "@home"}
 STATE = {"twinboot/.files"}
 OF_TB1 = {f"twinboot/@rootfs-tb1{end}" for end in ("", "-base", "-sealed")}
 AT_TOP = (
-    "mkdir -p /tmp/top && mount -t btrfs -o ro,rescue=nologreplay,subvolid=5 {root} /tmp/top && "
-    "({what}; true); umount /tmp/top"
+    "mkdir -p /tmp/top; for try in 1 2 3 4 5; do "
+    "mount -t btrfs -o ro,rescue=nologreplay,subvolid=5 {root} /tmp/top && break; sleep 3; done; "
+    "mountpoint -q /tmp/top && ({what}; true); umount /tmp/top"
 )
+"""The engine may look at the same time, and for a moment nobody else may mount the file system."""
 FILES = (
     "cd /tmp/top/@home && find . -printf '%p %m %U %s %T@\\n' | sort | sha256sum; cd /; "
     "cat /tmp/top/@home/letter"
