@@ -16,9 +16,6 @@ from appliance.volumes.btrfs_tags import is_name
 from appliance.volumes.elsewhere import MIB, Disk, ElsewhereStore, bytes_for, room_name
 from appliance.volumes.state import NAME, SIZE
 
-BY_DEFAULT = False
-"""Whether a root that is only the default subvolume may be promoted: no machine has gone round so yet."""
-
 RUNTIME = Path("/run/twinboot")
 MOUNT = "btrfs"
 """In the appliance's memory: where the file system is mounted for an act."""
@@ -48,11 +45,6 @@ def why_not(system: InstalledSystem) -> tuple[str, ...]:
 def why_not_unnamed(system: InstalledSystem) -> tuple[str, ...]:
     """The same of a root that is its file system's default subvolume, and not named for the kernel."""
     held, root = system.btrfs, system.root
-    if not BY_DEFAULT:
-        return (
-            f"The root on {root.device} is its file system's default subvolume, and not named for the kernel "
-            "(rootflags=): such a root can not be promoted (yet).",
-        )
     if system.loader.kind is not LoaderKind.GRUB:
         return (
             f"The root on {root.device} is its file system's default subvolume, and not named for the kernel "

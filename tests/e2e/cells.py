@@ -48,6 +48,19 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{file}::test_{name}" for name in names)
 
 
+def _btrfs(how: str) -> tuple[str, ...]:
+    """The tests of a btrfs root whose subvolume is found so."""
+    names = (
+        "a_btrfs_root_is_rehearsed_and_only_base_sealed_and_trial_stay",
+        "the_metal_runs_the_subvolume_that_was_tested_and_keeps_it",
+        "home_is_the_same_to_the_last_byte",
+        "retired_the_kept_system_has_the_subvolume_s_first_name",
+        "rolled_back_the_old_system_runs_and_the_run_can_go",
+        "a_promotion_is_refused_once_the_old_system_has_run",
+    )
+    return _of("test_btrfs.py", *(f"{name}[{how}]" for name in names))
+
+
 # fmt: off
 CELLS = (
     Cell("LVM thin", "bios", "GRUB", "virtio", _of("test_circle.py",
@@ -75,13 +88,8 @@ CELLS = (
         "the_metal_runs_what_was_tested_and_keeps_it",
         "rolled_back_and_retired_the_machine_is_what_it_was",
         "retired_the_kept_system_has_the_root_volume_s_name"), "LUKS"),
-    Cell("btrfs", "bios", "GRUB", "virtio", _of("test_btrfs.py",
-        "a_btrfs_root_is_rehearsed_and_only_base_sealed_and_trial_stay",
-        "the_metal_runs_the_subvolume_that_was_tested_and_keeps_it",
-        "home_is_the_same_to_the_last_byte",
-        "retired_the_kept_system_has_the_subvolume_s_first_name",
-        "rolled_back_the_old_system_runs_and_the_run_can_go",
-        "a_promotion_is_refused_once_the_old_system_has_run")),
+    Cell("btrfs", "bios", "GRUB", "virtio", _btrfs("@"), "@"),
+    Cell("btrfs", "bios", "GRUB", "virtio", _btrfs("default"), "default"),
     Cell("LVM thin", "uefi", "systemd-boot", "virtio", _of("test_systemd_boot.py",
         "the_metal_runs_what_was_tested_and_keeps_it_by_its_own_kernel_install",
         "rolled_back_and_retired_the_machine_is_what_it_was",

@@ -1,5 +1,6 @@
 """The circle on btrfs: twins on a copy over the partition; send and receive bring home what was sealed.
 
+Once with the root's subvolume named in fstab and for the kernel (@), once as the file system's default.
 /home is a subvolume of its own in the same file system: nothing of it may change.
 """
 
@@ -15,11 +16,13 @@ import pytest
 from tests.e2e.test_circle import appliance_on, boot_without_stick, refused_once_the_old_system_has_run, there
 from tests.lab.appliance import Appliance
 from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.console import Console
 from tests.lab.installed import (
     BTRFS_BY_DEFAULT,
     LETTER,
     PLAIN_BTRFS,
     InstalledSystem,
+    SystemSpec,
     installed_system,
 )
 from tests.lab.machine import Machine
@@ -56,16 +59,25 @@ class Kept:
     home: tuple[str, str]
     told: str
     edits: list[str]
+    by_default: str
+
+    @property
+    def subvolumes_told(self) -> tuple[str, str]:
+        """What is the default subvolume while the old system is the machine's own, and the new one."""
+        if not self.system.spec.by_default:
+            return "(FS_TREE)", "(FS_TREE)"
+        return "@rootfs", "twinboot/@rootfs-tb1"
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+@pytest.fixture(scope="module", params=[PLAIN_BTRFS, BTRFS_BY_DEFAULT], ids=["@", "default"])
+def kept(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Kept]:
     """Ledger 1.1, rehearsed and promoted by the command line, kept by itself."""
-    yield from lent(_go_round, tmp_path_factory.mktemp("btrfs"))
+    spec: SystemSpec = request.param
+    yield from lent(lambda folder: _go_round(folder, spec), tmp_path_factory.mktemp("btrfs"))
 
 
-def _go_round(folder: Path) -> Kept:
-    system = installed_system(PLAIN_BTRFS)
+def _go_round(folder: Path, spec: SystemSpec) -> Kept:
+    system = installed_system(spec)
     with outliving(machine_with_stick(system, folder, "1.1")) as machine:
         appliance = Appliance.boot(machine)
         before = at_top(appliance, FILES)
@@ -74,9 +86,11 @@ def _go_round(folder: Path) -> Kept:
         told = appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
         appliance.reboot()
         proof = trial_kept(machine)
-        edits = machine.shell().read("grep -v '^#' /etc/fstab").splitlines()
+        shell = machine.shell()
+        edits = shell.read("grep -v '^#' /etc/fstab").splitlines()
+        by_default = default_subvolume(shell)
         machine.power_off()
-        return Kept(machine, system, proof, verdict, volumes, home, told, edits)
+        return Kept(machine, system, proof, verdict, volumes, home, told, edits, by_default)
 
 
 def at_top(appliance: Appliance, what: str) -> str:
@@ -88,6 +102,11 @@ def subvolumes(appliance: Appliance) -> set[str]:
     listed = at_top(appliance, "btrfs subvolume list /tmp/top").splitlines()
     paths = {line.partition(" path ")[2] for line in listed if " path " in line}
     return {path for path in paths if "/var/lib/" not in path}
+
+
+def default_subvolume(shell: Console) -> str:
+    """The path of the one that a mount takes unasked, as the machine's own system says."""
+    return shell.read("btrfs subvolume get-default /").split()[-1]
 
 
 def files_of_ours(appliance: Appliance) -> str:
@@ -110,7 +129,9 @@ def test_the_metal_runs_the_subvolume_that_was_tested_and_keeps_it(kept: Kept) -
     assert (kept.proof.root, kept.proof.ledger, kept.proof.failed_units) == (NEW, "1.1", ())
     assert kept.proof.ledger_answer.startswith("ledger 1.1 ")
     root, home = (next(li for li in kept.edits if f" {at} " in li) for at in ("/", "/home"))
-    assert "subvol=twinboot/@rootfs-tb1" in root and "subvol=@home" in home
+    assert "subvol" not in root if kept.system.spec.by_default else "subvol=twinboot/@rootfs-tb1" in root
+    assert "subvol=@home" in home
+    assert kept.by_default == kept.subvolumes_told[1], "from keep on what names no subvolume starts it"
 
 
 def test_home_is_the_same_to_the_last_byte(kept: Kept) -> None:
@@ -133,6 +154,7 @@ def test_retired_the_kept_system_has_the_subvolume_s_first_name(kept: Kept, tmp_
         ours = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
         assert there(shell, ours) == []
         assert shell.read(f"cat /{LETTER}").strip() == "theirs"
+        assert default_subvolume(shell) == kept.subvolumes_told[0]
         machine.power_off()
         with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
             assert appliance.rehearse("--nothing")["result"] == "PASS", "and it can go round again"
@@ -145,6 +167,7 @@ def test_rolled_back_the_old_system_runs_and_the_run_can_go(kept: Kept, tmp_path
             appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
+        assert default_subvolume(machine.shell()) == kept.subvolumes_told[0]
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
             assert subvolumes(appliance) == INSTALLED | STATE | OF_TB1, "nothing is deleted before"
@@ -160,13 +183,3 @@ def test_rolled_back_the_old_system_runs_and_the_run_can_go(kept: Kept, tmp_path
 
 def test_a_promotion_is_refused_once_the_old_system_has_run(kept: Kept, tmp_path: Path) -> None:
     refused_once_the_old_system_has_run(kept.system, tmp_path)
-
-
-def test_a_root_that_is_only_the_default_subvolume_is_refused_before_any_write(tmp_path: Path) -> None:
-    with machine_with_stick(installed_system(BTRFS_BY_DEFAULT), tmp_path, "1.1") as machine:
-        appliance = Appliance.boot(machine)
-        refused = appliance.twinboot("rehearse", "--nothing")
-        assert refused.status == 3
-        assert f"The root on {ROOT} is its file system's default subvolume" in refused.text
-        assert "Rehearse only" in refused.text, "with the copy elsewhere it can be tried"
-        assert subvolumes(appliance) == INSTALLED

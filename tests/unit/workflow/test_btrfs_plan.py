@@ -45,7 +45,6 @@ class Silent:
 @pytest.fixture(autouse=True)
 def taken_round(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "REHEARSED", frozenset(Storage))
-    monkeypatch.setattr(choose_btrfs, "BY_DEFAULT", True)
 
 
 def machine(*ours: tuple[str, str], free: int = 12 * GIB, root: str = "@rootfs", **held: object) -> Machine:
@@ -232,12 +231,6 @@ def test_a_root_by_default_is_promoted_where_the_metal_can_turn_the_default() ->
     assert planned(machine()).system.starts_unnamed == 0
     (why,) = refused(by_default(tools=False)).reasons
     assert why.endswith("install btrfs-progs in it first.")
-
-
-def test_a_root_by_default_is_refused_until_one_has_gone_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    (why,) = choose_btrfs.why_not(by_default().systems[0])
-    assert "is its file system's default subvolume" in why and why.endswith("can not be promoted (yet).")
 
 
 def test_a_root_by_default_is_refused_with_another_loader() -> None:
