@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.test_circle import appliance_on, boot_without_stick, refused_once_the_old_system_has_run, there
 from tests.lab.appliance import Appliance
-from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Console
 from tests.lab.installed import (
     BTRFS_BY_DEFAULT,
@@ -151,8 +151,7 @@ def test_retired_the_kept_system_has_the_subvolume_s_first_name(kept: Kept, tmp_
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
         shell = machine.shell()
-        ours = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
-        assert there(shell, ours) == []
+        assert there(shell, OURS) == []
         assert shell.read(f"cat /{LETTER}").strip() == "theirs"
         assert default_subvolume(shell) == kept.subvolumes_told[0]
         machine.power_off()

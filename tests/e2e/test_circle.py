@@ -16,6 +16,7 @@ from tests.lab import side_effects
 from tests.lab.appliance import PROGRAM, Appliance
 from tests.lab.circle import (
     IMAGE,
+    OURS,
     lent,
     machine_with_stick,
     outliving,
@@ -147,8 +148,7 @@ def test_retired_the_old_system_is_gone_and_the_kept_one_has_its_name(kept: Kept
         assert (proof.root, proof.kernel, proof.ledger) == (OLD, kept.proof.kernel, "1.1")
         assert proof.failed_units == ()
         shell = machine.shell()
-        ours = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
-        assert there(shell, f"{ours} /etc/systemd/system/*twinboot* /etc/systemd/system/*/*twinboot*") == []
+        assert there(shell, f"{OURS} /etc/systemd/system/*twinboot* /etc/systemd/system/*/*twinboot*") == []
         machine.power_off()
 
 

@@ -21,7 +21,7 @@ from tests.e2e.test_circle import (
     there,
 )
 from tests.lab.appliance import Appliance
-from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.installed import DEBIAN_13, InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
@@ -34,7 +34,6 @@ pytestmark = [
 ]
 
 PACKAGES = ("ledger", "linux-image-amd64")
-OURS = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
 INSTALLED = {"root", "srv", "swap", "twinboot-state"}
 
 

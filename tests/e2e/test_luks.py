@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.test_circle import NEW, OLD, appliance_on, there
 from tests.lab import encrypted
 from tests.lab.appliance import PROGRAM, Appliance
-from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Answer
 from tests.lab.encrypted import PASSPHRASE
 from tests.lab.installed import ENCRYPTED, InstalledSystem, installed_system
@@ -27,7 +27,6 @@ pytestmark = [
 ]
 
 INSTALLED = {"root", "srv", "swap", "twinboot-state"}
-OURS = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
 HEADER = "dd if=/dev/vda4 bs=1M count=16 status=none | sha256sum"
 WRITTEN = "awk '{print $7, $14}' /sys/block/vda/stat"
 """Sectors that the appliance has written to and discarded on the disk (Documentation/block/stat.rst)."""

@@ -19,7 +19,7 @@ from tests.e2e.test_circle import (
     there,
 )
 from tests.lab.appliance import Appliance
-from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.installed import THICK_ROOT, InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
@@ -108,8 +108,7 @@ def test_retired_the_kept_system_is_the_root_volume_again(kept: Kept, tmp_path: 
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
         shell = machine.shell()
-        ours = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
-        assert there(shell, ours) == []
+        assert there(shell, OURS) == []
         machine.power_off()
         with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
             assert appliance.rehearse("--nothing")["result"] == "PASS", "and it can go round again"

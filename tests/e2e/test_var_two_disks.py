@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cut_a_retire, there
 from tests.lab.appliance import Appliance
-from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Console
 from tests.lab.installed import VAR_TWO_DISKS, InstalledSystem, installed_system
 from tests.lab.machine import Machine
@@ -29,7 +29,6 @@ pytestmark = [
 INSTALLED = {"root", "var", "srv", "swap", "twinboot-state"}
 OF_TB1 = {f"{name}-tb1{ending}" for name in ("root", "var") for ending in ("", "-base", "-sealed")}
 SYSTEM = "/dev/mapper/vg0-root"
-OURS = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
 OTHER = 256
 """MiB of the third disk."""
 

@@ -26,6 +26,9 @@ from tests.lab.stick import fetch, prepare
 T = TypeVar("T")
 S = TypeVar("S", bound="Story")
 IMAGE = Path(__file__).parents[2] / "dist/twinboot.img"
+OURS = "/boot/twinboot /boot/grub/custom.cfg /root/TWINBOOT.txt /var/lib/twinboot /boot/*.twinboot"
+"""All that we leave in a system that GRUB starts, as a shell finds it."""
+
 PENDING = r"starts in 10 seconds"
 """The stick's menu, when a trial or its fallback is pending on the machine's disk."""
 ENDED = re.compile(r"stopped \([A-Z]+-\d+\)|\[X\] STOPPED|is not promoted")

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
 from appliance.errors import Refused
-from appliance.host.run import Command, Output
 from appliance.model.btrfs import BtrfsRoot, Ours, Subvolume
 from appliance.model.groups import subvolume_path
 from appliance.model.lineage import Lineage, Node, State
@@ -23,23 +22,17 @@ from appliance.volumes import choose, choose_btrfs
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_state import BtrfsHistory
 from appliance.volumes.state import NAME
-from appliance.workflow import promote, rehearse, repair, undoing
+from appliance.workflow import promote, repair, undoing
 from appliance.workflow.descent import descend
 from appliance.workflow.steps import seal
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.workplace import Workplace
 from tests.unit.twin.machines import plain
+from tests.unit.workflow.plans import Silent, decided, planned, refused
 
 UUID = "2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052"
 OLD, NEW = f"UUID={UUID}[/@rootfs]", f"UUID={UUID}[/twinboot/@rootfs-tb1]"
 GIB = 1 << 30
-
-
-class Silent:
-    """A store asks nothing before it is asked."""
-
-    def run(self, command: Command) -> Output:
-        raise AssertionError(str(command))
 
 
 @pytest.fixture(autouse=True)
@@ -69,22 +62,8 @@ def machine(*ours: tuple[str, str], free: int = 12 * GIB, root: str = "@rootfs",
     return replace(found, systems=(other,))
 
 
-def planned(found: Machine) -> Plan:
-    return rehearse.build_plan(found, Request(verb=Verb.REHEARSE, emulate=True), Lineage())
-
-
-def refused(found: Machine) -> Refused:
-    with pytest.raises(Refused) as said:
-        planned(found)
-    return said.value
-
-
 def view(state: BootState) -> LoaderView:
-    old = Entry(id="previous", title="old", kernel="k", root=OLD)
-    new = Entry(id="trial", title="new", kernel="k", root=NEW)
-    following = new if state in (BootState.ARMED, BootState.KEPT) else old
-    own = new if state is BootState.KEPT else old
-    return LoaderView(state=state, run="tb1", own=own, next_boot=following, fallback=old, runs=("tb1",))
+    return decided(state, OLD, NEW)
 
 
 OF_TB1 = (("@rootfs-tb1", "trial"), ("@rootfs-tb1-base", "base"), ("@rootfs-tb1-sealed", "sealed"))

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
 from appliance.errors import Refused
-from appliance.host.run import Command, Output
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine, Role, Storage
 from appliance.model.partitions import Copy, second_uuid
@@ -20,23 +19,17 @@ from appliance.volumes import choose, choose_partition
 from appliance.volumes.partition import PartitionStore
 from appliance.volumes.partition_state import PartitionHistory
 from appliance.volumes.state import NAME, SIZE
-from appliance.workflow import promote, rehearse, repair
+from appliance.workflow import promote, repair
 from appliance.workflow.descent import descend
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.workplace import Workplace
 from tests.unit.twin.machines import plain
+from tests.unit.workflow.plans import Silent, decided, planned, refused
 
 MIB = 1 << 20
 GROUP = "disk-8f1c2d3e"
 OLD = "UUID=uuid-4"
 NEW = f"UUID={second_uuid('uuid-4', 'tb1', 'part4-tb1')}"
-
-
-class Silent:
-    """A store asks nothing before it is asked."""
-
-    def run(self, command: Command) -> Output:
-        raise AssertionError(str(command))
 
 
 @pytest.fixture(autouse=True)
@@ -58,22 +51,8 @@ def machine(role: str = "", *, free: int = 8192 * MIB, previous: str = "", data:
     return replace(found, disks=(whole, *found.disks[1:]))
 
 
-def planned(found: Machine) -> Plan:
-    return rehearse.build_plan(found, Request(verb=Verb.REHEARSE, emulate=True), Lineage())
-
-
-def refused(found: Machine) -> Refused:
-    with pytest.raises(Refused) as said:
-        planned(found)
-    return said.value
-
-
 def view(state: BootState) -> LoaderView:
-    old = Entry(id="previous", title="old", kernel="k", root=OLD)
-    new = Entry(id="trial", title="new", kernel="k", root=NEW)
-    following = new if state in (BootState.ARMED, BootState.KEPT) else old
-    own = new if state is BootState.KEPT else old
-    return LoaderView(state=state, run="tb1", own=own, next_boot=following, fallback=old, runs=("tb1",))
+    return decided(state, OLD, NEW)
 
 
 def act(verb: Verb, found: Machine, state: State, seen: LoaderView) -> Plan:
