@@ -7,14 +7,17 @@ from pathlib import Path
 
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path
-from appliance.model.machine import InstalledSystem, LoaderKind, VolumeGroup
+from appliance.model.machine import InstalledSystem, LoaderKind, Machine, VolumeGroup
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_file import BlockFile, BtrfsRoom, room_in
 from appliance.volumes.btrfs_state import FILE, BtrfsHistory
 from appliance.volumes.btrfs_tags import is_name
 from appliance.volumes.elsewhere import MIB, Disk, ElsewhereStore, bytes_for, room_name
+from appliance.volumes.kind import ProbedRoom, Traits, group_of
 from appliance.volumes.state import NAME, SIZE
+
+TRAITS = Traits(place="the root's file system", copies=True)
 
 RUNTIME = Path("/run/twinboot")
 MOUNT = "btrfs"
@@ -24,8 +27,7 @@ HISTORY = f"{NAME}-file"
 """The device of the history."""
 
 
-def why_not(system: InstalledSystem) -> tuple[str, ...]:
-    """Full sentences why no store fits this root; empty where one does. Pure."""
+def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     root, held = system.root, system.btrfs
     if root.vg:
         return (f"The btrfs of {root.device} lies inside LVM: that can not be taken round (yet).",)
@@ -79,7 +81,18 @@ def free_bytes(group: VolumeGroup) -> int:
     return room_in(group.extent_count, group.free_count)
 
 
-def why_no_room(group: VolumeGroup, expected: int) -> tuple[str, ...]:
+def room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
+    group = group_of(machine, system)
+    return ProbedRoom(group.name, free_bytes(group))
+
+
+def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> int:
+    group = group_of(machine, system)
+    return max(0, wanted_bytes(group, expected) - free_bytes(group))
+
+
+def why_no_room(machine: Machine, system: InstalledSystem, expected: int) -> tuple[str, ...]:
+    group = group_of(machine, system)
     wanted, free = wanted_bytes(group, expected), free_bytes(group)
     if wanted <= free:
         return ()
@@ -98,10 +111,10 @@ def history_in(host: Host, group: VolumeGroup) -> BtrfsHistory:
     return BtrfsHistory(BlockFile(disk_of(host, group), FILE, HISTORY, SIZE))
 
 
-def store_in(host: Host, group: VolumeGroup, system: InstalledSystem, run: str, expected: int) -> BtrfsStore:
-    """The store of the run `run`, with room for `expected` bytes that it writes to its root."""
+def store(host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int) -> BtrfsStore:
+    group = group_of(machine, system)
     disk, root = disk_of(host, group), subvolume_path(system.root.subvolume)
     file = BlockFile(disk, f"room-{run}", room_name(run), room_bytes(expected))
-    room = BtrfsRoom(file, RUNTIME / run / "copies")
-    copies = ElsewhereStore(host, run, Disk(disk.device), room, spare_bytes(expected))
+    place = BtrfsRoom(file, RUNTIME / run / "copies")
+    copies = ElsewhereStore(host, run, Disk(disk.device), place, spare_bytes(expected))
     return BtrfsStore(host, disk, group.name, root, copies)

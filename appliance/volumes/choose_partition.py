@@ -11,10 +11,13 @@ from appliance.model.groups import VolumeGroup
 from appliance.model.machine import Disk, InstalledSystem, LoaderKind, Machine, Partition
 from appliance.model.partitions import part_name
 from appliance.volumes import partition_room
+from appliance.volumes.kind import ProbedRoom, Traits, group_of
 from appliance.volumes.partition import PartitionStore
 from appliance.volumes.partition_disk import PartitionDisk
 from appliance.volumes.partition_out import Copied, nobody_listens
 from appliance.volumes.partition_state import PartitionHistory
+
+TRAITS = Traits(place="the free part of the disk", one_volume=True, beside=True, hidden=True)
 
 MEMORY = Path("/run/twinboot/partition")
 """In the appliance's memory: what there is of copies that go with the power."""
@@ -23,7 +26,6 @@ _ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
 
 
 def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
-    """Full sentences why no second root can stand beside that of `system`, whatever room there is. Pure."""
     root, found = system.root, where(machine, system)
     if found is None:
         return (f"The root volume {root.device} is no partition of a disk whose table has an identity.",)
@@ -52,8 +54,12 @@ def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     )
 
 
+def room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
+    group = group_of(machine, system)
+    return ProbedRoom(f"the free part of {group.pvs[0].path}", group.free_count)
+
+
 def why_no_room(machine: Machine, system: InstalledSystem, expected: int) -> tuple[str, ...]:
-    """Full sentences why a run that writes `expected` bytes does not fit beside it. Pure."""
     found = where(machine, system)
     if found is None:
         return ()
@@ -65,6 +71,12 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> i
     """How much more must be free on its disk in one piece; 0 where it is enough. Pure."""
     found = where(machine, system)
     return partition_room.lacking_bytes(*found, expected) if found is not None else 0
+
+
+def store(host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int) -> PartitionStore:
+    found = where(machine, system)
+    assert found is not None  # why_not has looked
+    return store_in(host, *found, system.root.partition, expected)
 
 
 def history_in(host: Host, machine: Machine, group: VolumeGroup) -> PartitionHistory | None:
@@ -83,8 +95,8 @@ def store_in(
     tell: Callable[[Copied], None] = nobody_listens,
 ) -> PartitionStore:
     """The store beside `root` on `disk`, which `where` has found; a plan calls that root `called`."""
-    room = partition_room.room_bytes(expected)
-    return PartitionStore(host, disk, root, called, memory or MEMORY, room, tell)
+    wanted = partition_room.room_bytes(expected)
+    return PartitionStore(host, disk, root, called, memory or MEMORY, wanted, tell)
 
 
 def where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] | None:

@@ -6,12 +6,17 @@ from dataclasses import dataclass, replace
 
 from appliance.errors import CommandFailed, OutOfSpace, TwinFailed
 from appliance.host.run import Host, read, write
-from appliance.model.machine import VolumeGroup, mapper_path
+from appliance.model.machine import Machine, VolumeGroup, mapper_path
 from appliance.volumes.base import VALUED, EveryStartNamesOne, Snapshot, SnapshotRole
 from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
 from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
 
 MINUTE = 60.0
+
+
+def every_pv(machine: Machine) -> tuple[str, ...]:
+    """The device paths of all physical volumes of the machine, the whole of what LVM may see."""
+    return tuple(pv.path for group in machine.volume_groups for pv in group.pvs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import Names
-from appliance.volumes.choose import one_volume
+from appliance.volumes.choose import traits
 
 OURS = re.compile(r"-tb\d+$")
 
@@ -25,7 +25,7 @@ def next_run(machine: Machine, vg: str, lineage: Lineage) -> str:
 
 def choose_names(system: InstalledSystem, run: str) -> Names:
     stem = OURS.sub("", system.root.name)
-    trial, one = f"{stem}-{run}", one_volume(system)
+    trial, one = f"{stem}-{run}", traits(system).one_volume
     beside = [(v.lv, f"{OURS.sub('', v.lv)}-{run}") for v in system.beside_root if v.lv]
     data = [OURS.sub("", v.lv) for v in system.data if v.lv]
     return Names(

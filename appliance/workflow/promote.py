@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-
 from appliance.boot.base import BootLoader, BootState, LoaderView, LoaderWords
 from appliance.errors import Refused
-from appliance.model.lineage import Lineage, Node, State
+from appliance.model.lineage import Lineage
 from appliance.model.machine import SUBVOLUME, Machine, VolumeGroup
 from appliance.model.plan import Plan, PlannedStep, Request, Verb, Write, fingerprint
-from appliance.model.verdict import Result, Verdict
+from appliance.model.verdict import Verdict
 from appliance.volumes.base import SnapshotRole
-from appliance.volumes.choose import hidden_until_shown, is_beside, shares_blocks, works_on_a_copy
+from appliance.volumes.choose import traits
 from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back, default_root
+from appliance.workflow.refusals import refusals
 from appliance.workflow.retirement import Retirement, first_names, plan_retirement
-from appliance.workflow.retirement import why_not as why_not_retire
+from appliance.workflow.wording import wording
 
 NOTHING_LOST = "the machine boots as it did before"
 GOES_ON = "the machine boots as it did before; the next start of the appliance goes on deleting"
@@ -85,85 +84,6 @@ def build_plan(
     )
 
 
-def refusals(
-    machine: Machine,
-    request: Request,
-    node: Node | None,
-    rehearsed: Plan,
-    verdict: Verdict | None,
-    view: LoaderView | None,
-    on_disk: tuple[str, ...],
-) -> tuple[str, ...]:
-    if node is None:
-        return (f"There is no run {request.run} on this machine.",)
-    if rehearsed.machine != machine.identity:
-        return (f"The run {request.run} was made for {rehearsed.machine}, not for {machine.identity}.",)
-    state = view.state if view is not None else BootState.ABSENT
-    theirs = view is not None and view.whose == request.run
-    match request.verb:
-        case Verb.PROMOTE:
-            return (*_why_not_promote(request, node, verdict, state, theirs), *on_disk)
-        case Verb.ROLLBACK:
-            return (*_why_not_roll_back(request, state, theirs), *on_disk)
-        case Verb.KEEP if not theirs or state not in (BootState.ARMED, BootState.TRIAL):
-            return (f"{request.run} is not on trial, so there is nothing to keep.",)
-        case Verb.KEEP if not _is_date(request.retire_on):
-            return (f'"{request.retire_on}" is no date like 2026-12-31.',)
-        case Verb.RETIRE:
-            return (
-                *_why_not_retire(machine, rehearsed, view),
-                *_why_not_while_pending(request, state, theirs),
-            )
-    return ()
-
-
-def _why_not_retire(machine: Machine, rehearsed: Plan, view: LoaderView | None) -> tuple[str, ...]:
-    group = machine.group(rehearsed.names.vg)
-    return why_not_retire(group, rehearsed.names, view) if group is not None else ()
-
-
-def _is_date(text: str) -> bool:
-    """Whether `text` is empty or a day as ISO 8601 writes it."""
-    try:
-        return not text or datetime.date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _why_not_while_pending(request: Request, state: BootState, theirs: bool) -> tuple[str, ...]:
-    if state.pending and not theirs:
-        return ("Another trial is pending on this machine: roll it back or keep it first.",)
-    return ()
-
-
-def _why_not_roll_back(request: Request, state: BootState, theirs: bool) -> tuple[str, ...]:
-    if theirs and state in (BootState.ARMED, BootState.TRIAL, BootState.KEPT):
-        return ()
-    if theirs and state is BootState.ROLLED_BACK:
-        said = f"{request.run} was rolled back already; where its data shall go back as well: --with-data."
-        return () if request.with_data else (said,)
-    return (f"{request.run} is not what this machine boots, so there is nothing to roll back.",)
-
-
-def _why_not_promote(
-    request: Request, node: Node, verdict: Verdict | None, state: BootState, theirs: bool
-) -> tuple[str, ...]:
-    reasons = []
-    if node.state not in (State.SEALED, State.STAGED):
-        said = node.state.value if node.state else "not sealed"
-        reasons.append(f"{request.run} is {said}; only a SEALED run can be promoted.")
-    if verdict is None:
-        reasons.append(f"{request.run} has no verdict: its rehearsal did not end.")
-    elif verdict.result is Result.FAIL and not request.force_bad:
-        worse = "; ".join(f"{c.name}: {c.why}" for c in verdict.checks if c.outcome.value == "worse")
-        reasons.append(
-            f"The verdict of {request.run} is FAIL ({worse}). To promote it all the same: --force-bad."
-        )
-    if state.pending and not theirs:
-        reasons.append("Another trial is pending on this machine: roll it back or keep it first.")
-    return tuple(reasons)
-
-
 def warnings(
     request: Request, verdict: Verdict | None, rehearsed: Plan, group: VolumeGroup, going: Retirement
 ) -> tuple[str, ...]:
@@ -180,7 +100,7 @@ def warnings(
         for w in verdict.data_writes
     ]
     found += [f"Not applied: {text}" for text in verdict.not_applied]
-    if shares_blocks(rehearsed.system) and request.verb is Verb.PROMOTE:
+    if traits(rehearsed.system).shares_blocks and request.verb is Verb.PROMOTE:
         found.append(
             f"Until {request.run} is retired, old and new system share one volume by a snapshot of LVM: what "
             "either of them writes is slower until then."
@@ -196,19 +116,11 @@ def warnings(
 
 
 def _held_by_the_old(rehearsed: Plan, group: VolumeGroup) -> str:
-    name = f"{group.name}/{rehearsed.system.root.member}"
-    if is_beside(rehearsed.system):
-        return f"The old system, {rehearsed.system.root.device}, holds its partition until it is retired."
-    if shares_blocks(rehearsed.system):
-        return (
-            f"The old system, {name}, lies under the kept one until it is retired. Until then its room is "
-            "not free, and what the kept system writes is slower."
-        )
-    if works_on_a_copy(rehearsed.system):
-        return f"The old system, {name}, holds its part of the file system until it is retired."
+    root = rehearsed.system.root
     old = (group.lv(v.lv) for v in rehearsed.system.volume_set)
     used = sum(int(lv.size * lv.data_percent / 100) for lv in old if lv is not None)
-    return f"The old system, {name}, holds up to {used >> 20} MiB of the pool until it is retired."
+    said = wording(rehearsed.system).held
+    return said.format(old=f"{group.name}/{root.member}", device=root.device, mib=used >> 20)
 
 
 def _data_that_goes(group: VolumeGroup, going: Retirement) -> tuple[str, ...]:
@@ -240,14 +152,11 @@ def promote_steps(rehearsed: Plan, loader: BootLoader) -> tuple[PlannedStep, ...
 
 
 def _show(rehearsed: Plan) -> tuple[PlannedStep, ...]:
-    if not hidden_until_shown(rehearsed.system):
+    if not traits(rehearsed.system).hidden:
         return ()
-    flag = "one flag of {}/{}: the machine's own start brings it up"
-    if is_beside(rehearsed.system):
-        flag = "one entry of the partition table of {}, for {}"
+    names, show = rehearsed.names, wording(rehearsed.system).show
     flags = tuple(
-        Write(what=flag.format(rehearsed.names.vg, trial), if_cut=NOTHING_LOST)
-        for trial in rehearsed.names.trials
+        Write(what=show.format(group=names.vg, trial=trial), if_cut=NOTHING_LOST) for trial in names.trials
     )
     title = "Let the machine's own start find the trial volume"
     return (PlannedStep(id="show", title=title, weight=5, writes=flags),)
@@ -276,15 +185,15 @@ def rollback_steps(
 def _hide(rehearsed: Plan, view: LoaderView | None) -> tuple[PlannedStep, ...]:
     """Nothing once it was kept: then the loader's own default entry starts it."""
     names = rehearsed.names
-    if not hidden_until_shown(rehearsed.system) or view is None or view.own is None:
+    if not traits(rehearsed.system).hidden or view is None or view.own is None:
         return ()
     if view.own.root == rehearsed.system.root.root_called(names.trial):
         return ()
-    flag = "one flag of {}/{}: the machine's own start leaves it down"
-    if is_beside(rehearsed.system):
-        flag = "the entry of {} for {} in the partition table goes"
+    hide = wording(rehearsed.system).hide
     title = "Let the machine's own start leave the trial volume down"
-    flags = tuple(Write(what=flag.format(names.vg, trial), if_cut=OLD_GOES_ON) for trial in names.trials)
+    flags = tuple(
+        Write(what=hide.format(group=names.vg, trial=trial), if_cut=OLD_GOES_ON) for trial in names.trials
+    )
     return (PlannedStep(id="hide", title=title, weight=5, writes=flags),)
 
 
@@ -361,7 +270,7 @@ def retire_steps(
 def _name_back(rehearsed: Plan, group: VolumeGroup, going: Retirement) -> tuple[str, str]:
     """Title and write."""
     first, kept = going.first_name, rehearsed.names.trial
-    if is_beside(rehearsed.system):
+    if traits(rehearsed.system).beside:
         return (
             f"Give {kept} the place of {first} in the partition table",
             f"{group.name}/{kept}: our unit goes; the table's entry of {first} leads to it",

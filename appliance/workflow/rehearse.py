@@ -17,14 +17,7 @@ from appliance.model.plan import (
     fingerprint,
     not_packages,
 )
-from appliance.volumes.choose import (
-    is_beside,
-    lacking_bytes,
-    one_volume,
-    snapshots_in,
-    why_no_store,
-    works_on_a_copy,
-)
+from appliance.volumes.choose import lacking_bytes, traits, why_no_store
 from appliance.workflow import elsewhere
 from appliance.workflow.elsewhere import Offer
 from appliance.workflow.naming import choose_names, next_run, throw_away_names
@@ -39,6 +32,7 @@ from appliance.workflow.room import (
 )
 from appliance.workflow.selection import choose_system
 from appliance.workflow.ways import ways_to_repair, ways_to_room
+from appliance.workflow.wording import wording
 
 OURS_REMAIN = "our own snapshot volumes remain; the next start deletes them"
 FILES_REMAIN = "files of ours remain there, none on this machine; the next start deletes them"
@@ -125,10 +119,10 @@ def without_room(
 def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """What does not stand in the way and is to be read before starting, as sentences."""
     found = [t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses]
-    beside = [v.target for v in system.data if works_on_a_copy(system) and v.device == system.root.device]
+    beside = [v.target for v in system.data if traits(system).copies and v.device == system.root.device]
     if beside:
         found.append(DATA_BESIDE.format(places=", ".join(beside)))
-    if is_beside(system) and system.data:
+    if traits(system).beside and system.data:
         places = ", ".join(volume.target for volume in system.data)
         found.append(DATA_ON_PARTITIONS.format(places=places))
     return tuple(found)
@@ -210,24 +204,19 @@ def ending_elsewhere() -> tuple[PlannedStep, ...]:
 
 def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """From a machine at rest to its snapshot: the same for every run that makes one."""
-    where = snapshots_in(system)
+    kind = traits(system)
+    added = wording(system).snapshot.format(place=kind.place)
     return (
-        *((make_copies_room(),) if works_on_a_copy(system) else ()),
+        *((make_copies_room(),) if kind.copies else ()),
         PlannedStep(id="space", title="Check space", weight=5),
         take_fingerprints(),
         PlannedStep(
             id="snapshot",
             title="Take the snapshot",
             weight=10,
-            writes=(Write(what=_snapshots(system, where), if_cut=OURS_REMAIN),),
+            writes=(Write(what=added, if_cut=OURS_REMAIN),),
         ),
     )
-
-
-def _snapshots(system: InstalledSystem, where: str) -> str:
-    if is_beside(system):
-        return f"copy-on-write over the root volume, in {where}"
-    return f"add snapshot volumes to {where} (no copy)"
 
 
 def make_copies_room() -> PlannedStep:
@@ -267,28 +256,20 @@ def remember_data() -> PlannedStep:
 
 def ending(system: InstalledSystem) -> tuple[PlannedStep, ...]:
     """From a twin that was tested to its verdict: the same for every run that makes one."""
-    sealed = "add the sealed snapshot, read-only"
-    trial = "add the trial volume, a writable snapshot of the sealed one"
-    if works_on_a_copy(system):
-        sealed = "describe the difference in the room of the copy; it comes home as the sealed snapshot"
-    if one_volume(system):
-        sealed = "the twin's volume becomes the sealed one, read-only"
-        trial = "the sealed volume becomes the trial volume"
-    if is_beside(system):
-        trial = "copy what is used of it to the free part of the disk; no partition table lists it"
+    words = wording(system)
     return (
         PlannedStep(
             id="seal",
             title="Freeze the twin and seal its volume while it runs",
             weight=20,
-            writes=(Write(what=sealed, if_cut=OURS_REMAIN),),
+            writes=(Write(what=words.sealed, if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="stop", title="Stop the twin, keep its kernels", weight=30),
         PlannedStep(
             id="trial",
             title="Make the trial volume and the metal's edits",
             weight=15,
-            writes=(Write(what=trial, if_cut=OURS_REMAIN),),
+            writes=(Write(what=words.trial, if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="proof", title="Proof boot of the trial volume", weight=180),
         PlannedStep(id="verdict", title="Sort changed files, reach the verdict", weight=30),

@@ -11,7 +11,7 @@ from appliance.errors import Refused
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import Plan, PlannedStep, RepairKind, Request, Write, fingerprint
-from appliance.volumes.choose import repairable, why_no_store
+from appliance.volumes.choose import traits, why_no_store
 from appliance.workflow.naming import choose_names, next_run
 from appliance.workflow.rehearse import (
     OURS_REMAIN,
@@ -78,7 +78,7 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
         reasons.append("/boot lies in the root volume: such a system can not be repaired (yet).")
     if kind is RepairKind.OLDER_KERNEL and not older_kernel(system):
         reasons.append("There is only one kernel in /boot: no older one to boot.")
-    if not repairable(system):
+    if not traits(system).repairable:
         reasons.append(f"The root is kept as {system.root.storage.value}: it can not be repaired (yet).")
     reasons += why_no_store(machine, system)
     return tuple(dict.fromkeys(reasons))

@@ -25,7 +25,7 @@ from appliance.volumes.base import (
     SnapshotRole,
     SnapshotStore,
 )
-from appliance.volumes.choose import choose_elsewhere, choose_room, choose_store, is_beside
+from appliance.volumes.choose import choose_elsewhere, choose_room, choose_store, traits
 from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
 from appliance.workflow.retirement import first_name
@@ -118,7 +118,7 @@ class Ground:
 
     def store(self, host: Host) -> SnapshotStore:
         group, system = self.machine.group(self.names.vg), self.system
-        if group is not None and not is_beside(system):
+        if group is not None and not traits(system).beside:
             # A retire was cut short: old volumes are gone, the kept ones not yet renamed.
             gone = {lv: trial for lv, trial in self.trials.items() if group.lv(lv) is None}
             system = standing_on(system, gone)

@@ -18,7 +18,7 @@ from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
 from appliance.model.plan import PlannedStep
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
-from appliance.volumes.choose import is_beside
+from appliance.volumes.choose import traits
 from appliance.workflow.retirement import first_name, first_names
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
@@ -126,7 +126,7 @@ class GiveNameBack(OnGround):
 
     def _turned_back(self) -> tuple[str, ...]:
         """Places whose first names mean something again; a partition's file system keeps its new UUID."""
-        root = () if is_beside(self.ground.system) else ("/",)
+        root = () if traits(self.ground.system).beside else ("/",)
         return (*root, *(v.target for v, _ in self.ground.beside(SnapshotRole.TRIAL)))
 
     def _first_names_beside(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from appliance.twin.setup import TwinSetup
 from appliance.twin.tools import Tools
 from appliance.twin.twin import Twin
 from appliance.volumes.base import Snapshot, SnapshotRole
-from appliance.volumes.choose import every_pv
+from appliance.volumes.lvm_group import every_pv
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.steps.room import OFTEN, Room, watch

@@ -28,7 +28,7 @@ from appliance.model.verdict import (
 )
 from appliance.report.mask import Masks, mask
 from appliance.volumes.base import SnapshotRole
-from appliance.volumes.choose import works_on_a_copy
+from appliance.volumes.choose import traits
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
@@ -210,7 +210,7 @@ class Tidy(OnGround):
         store = self.ground.store(ctx.host)
         if any(store.exists(s) for part in (WORK, PROOF) for s in volumes_of(self.ground, part)):
             return False
-        return not works_on_a_copy(self.ground.system) or not self.ground.room(ctx.host).room.made()
+        return not traits(self.ground.system).copies or not self.ground.room(ctx.host).room.made()
 
     def do(self, ctx: Context) -> None:
         store = self.ground.store(ctx.host)
@@ -219,5 +219,5 @@ class Tidy(OnGround):
             deactivate(ctx.host, self.ground, part)
             for snapshot in volumes_of(self.ground, part):
                 store.delete(snapshot)
-        if works_on_a_copy(self.ground.system):
+        if traits(self.ground.system).copies:
             self.ground.room(ctx.host).remove_room()

@@ -216,7 +216,7 @@ def test_a_root_by_default_is_refused_with_another_loader() -> None:
     found = by_default()
     (system,) = found.systems
     other = replace(system, loader=replace(system.loader, kind=LoaderKind.SYSTEMD_BOOT))
-    assert any("with another loader than GRUB" in why for why in choose_btrfs.why_not(other))
+    assert any("with another loader than GRUB" in why for why in choose_btrfs.why_not(found, other))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""Why an act on an earlier run is refused. Pure."""
+
+from __future__ import annotations
+
+import datetime
+
+from appliance.boot.base import BootState, LoaderView
+from appliance.model.lineage import Node, State
+from appliance.model.machine import Machine
+from appliance.model.plan import Plan, Request, Verb
+from appliance.model.verdict import Result, Verdict
+from appliance.workflow.retirement import why_not as why_not_retire
+
+
+def refusals(
+    machine: Machine,
+    request: Request,
+    node: Node | None,
+    rehearsed: Plan,
+    verdict: Verdict | None,
+    view: LoaderView | None,
+    on_disk: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Every reason against the act, as sentences; `on_disk` are those that the volumes themselves say."""
+    if node is None:
+        return (f"There is no run {request.run} on this machine.",)
+    if rehearsed.machine != machine.identity:
+        return (f"The run {request.run} was made for {rehearsed.machine}, not for {machine.identity}.",)
+    state = view.state if view is not None else BootState.ABSENT
+    theirs = view is not None and view.whose == request.run
+    match request.verb:
+        case Verb.PROMOTE:
+            return (*_why_not_promote(request, node, verdict, state, theirs), *on_disk)
+        case Verb.ROLLBACK:
+            return (*_why_not_roll_back(request, state, theirs), *on_disk)
+        case Verb.KEEP if not theirs or state not in (BootState.ARMED, BootState.TRIAL):
+            return (f"{request.run} is not on trial, so there is nothing to keep.",)
+        case Verb.KEEP if not _is_date(request.retire_on):
+            return (f'"{request.retire_on}" is no date like 2026-12-31.',)
+        case Verb.RETIRE:
+            return (
+                *_why_not_retire(machine, rehearsed, view),
+                *_why_not_while_pending(request, state, theirs),
+            )
+    return ()
+
+
+def _why_not_retire(machine: Machine, rehearsed: Plan, view: LoaderView | None) -> tuple[str, ...]:
+    group = machine.group(rehearsed.names.vg)
+    return why_not_retire(group, rehearsed.names, view) if group is not None else ()
+
+
+def _is_date(text: str) -> bool:
+    """Whether `text` is empty or a day as ISO 8601 writes it."""
+    try:
+        return not text or datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _why_not_while_pending(request: Request, state: BootState, theirs: bool) -> tuple[str, ...]:
+    if state.pending and not theirs:
+        return ("Another trial is pending on this machine: roll it back or keep it first.",)
+    return ()
+
+
+def _why_not_roll_back(request: Request, state: BootState, theirs: bool) -> tuple[str, ...]:
+    if theirs and state in (BootState.ARMED, BootState.TRIAL, BootState.KEPT):
+        return ()
+    if theirs and state is BootState.ROLLED_BACK:
+        said = f"{request.run} was rolled back already; where its data shall go back as well: --with-data."
+        return () if request.with_data else (said,)
+    return (f"{request.run} is not what this machine boots, so there is nothing to roll back.",)
+
+
+def _why_not_promote(
+    request: Request, node: Node, verdict: Verdict | None, state: BootState, theirs: bool
+) -> tuple[str, ...]:
+    reasons = []
+    if node.state not in (State.SEALED, State.STAGED):
+        said = node.state.value if node.state else "not sealed"
+        reasons.append(f"{request.run} is {said}; only a SEALED run can be promoted.")
+    if verdict is None:
+        reasons.append(f"{request.run} has no verdict: its rehearsal did not end.")
+    elif verdict.result is Result.FAIL and not request.force_bad:
+        worse = "; ".join(f"{c.name}: {c.why}" for c in verdict.checks if c.outcome.value == "worse")
+        reasons.append(
+            f"The verdict of {request.run} is FAIL ({worse}). To promote it all the same: --force-bad."
+        )
+    if state.pending and not theirs:
+        reasons.append("Another trial is pending on this machine: roll it back or keep it first.")
+    return tuple(reasons)
