@@ -273,6 +273,8 @@ def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today
         return "Reboot: the machine starts the trial once, and falls back by itself (Q)."
     if newest.state is State.TRIAL:
         return "The trial was not kept; look at what the metal said (B)."
+    if newest.state is State.KEPT and _retiring(machine, view):
+        return "The old system is being retired: that goes on by itself; leave this medium in until its end."
     if newest.state is State.KEPT:
         return _kept_so_far(newest, today or datetime.date.today().isoformat())
     return REHEARSE
@@ -287,6 +289,14 @@ def _before_a_rehearsal(machine: Machine, newest: Node | None) -> str:
     if all(each):
         against += each[0]
     return f"Before a rehearsal: {against[0]}" if against else REHEARSE
+
+
+def _retiring(machine: Machine, view: LoaderView | None) -> bool:
+    """Whether a retire was begun and has not come to its end: the loader or a let-go volume says so."""
+    if view is not None and view.state is BootState.SETTLING:
+        return True
+    tagged = (read_tags(group.name, lv.name, lv.tags) for group in machine.groups for lv in group.lvs)
+    return any(t is not None and t.role in (SnapshotRole.PREVIOUS, SnapshotRole.EMPTIED) for t in tagged)
 
 
 def _kept_so_far(newest: Node, today: str) -> str:

@@ -211,6 +211,21 @@ def test_the_day_on_which_the_old_system_may_go_is_remembered() -> None:
     assert "no longer wanted" in step(machine(), replace(kept, retire_on=""))
 
 
+def test_nobody_is_told_to_begin_a_retire_that_goes_on_by_itself() -> None:
+    kept, goes_on = Node(volume="root-tb1", state=State.KEPT, run="tb1"), "The old system is being retired"
+    assert step(machine(), kept, view(BootState.KEPT)).startswith("Everything is kept.")
+    assert step(machine(), kept, view(BootState.SETTLING)).startswith(goes_on)
+    for role in ("previous", "emptied"):
+        old = f"twinboot.role={role}"
+        (group,) = machine().volume_groups
+        lvs = tuple(
+            replace(lv, tags=("twinboot", "twinboot.run=tb1", old)) if lv.name == "root" else lv
+            for lv in group.lvs
+        )
+        let_go = replace(machine(), volume_groups=(replace(group, lvs=lvs),))
+        assert step(let_go, kept, view(BootState.KEPT)).startswith(goes_on)
+
+
 def test_a_run_that_failed_before_does_not_hide_what_a_later_one_offers() -> None:
     made = replace(machine(), volume_groups=(group(*run_volumes("tb2"), *run_volumes("tb10")),))
     records = (
