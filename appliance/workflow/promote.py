@@ -99,7 +99,7 @@ def warnings(
         + (TAKEN_BACK if request.with_data else NOT_TAKEN_BACK)
         for w in verdict.data_writes
     ]
-    found += [f"Not applied: {text}" for text in verdict.not_applied]
+    found += _not_applied(verdict.not_applied)
     if traits(rehearsed.system).shares_blocks and request.verb is Verb.PROMOTE:
         found.append(
             f"Until {request.run} is retired, old and new system share one volume by a snapshot of LVM: what "
@@ -113,6 +113,18 @@ def warnings(
     if rehearsed.request.verb is Verb.REPAIR and request.verb is Verb.ROLLBACK:
         found.append("The previous system is the one that had to be repaired.")
     return tuple(found)
+
+
+def _not_applied(sentences: tuple[str, ...]) -> list[str]:
+    """Of more than two of a kind the first: a machine without a network has one for every package source."""
+    kinds: dict[str, list[str]] = {}
+    for sentence in sentences:
+        kinds.setdefault(sentence.partition(":")[0], []).append(f"Not applied: {sentence}")
+    return [
+        said
+        for alike in kinds.values()
+        for said in (alike if len(alike) <= 2 else (f"{alike[0]} (the verdict has {len(alike) - 1} more)",))
+    ]
 
 
 def _held_by_the_old(rehearsed: Plan, group: VolumeGroup) -> str:

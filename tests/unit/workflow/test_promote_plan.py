@@ -80,6 +80,17 @@ def test_a_data_migration_is_named_again_before_promotion() -> None:
     assert any("/srv" in text and "ledger/data" in text for text in made.warnings)
 
 
+def test_what_was_not_applied_is_said_once_where_each_source_says_it() -> None:
+    silent = tuple(f"Package source not read: {n} did not answer" for n in range(3))
+    held = ("boot loader: shim is held", "boot loader: grub is held")
+    made = plan(Verb.PROMOTE, verdict=Verdict(result=Result.PASS, checks=(), not_applied=(*silent, *held)))
+    assert made.warnings == (
+        "Not applied: Package source not read: 0 did not answer (the verdict has 2 more)",
+        "Not applied: boot loader: shim is held",
+        "Not applied: boot loader: grub is held",
+    )
+
+
 def test_keep_says_what_the_old_system_costs_and_notes_a_date() -> None:
     made = plan(Verb.KEEP, view(BootState.TRIAL), retire_on="2027-01-31")
     assert [s.id for s in made.steps] == ["confirm", "remind", "keep"]
