@@ -61,7 +61,7 @@ BENEATH = frozenset({LayerKind.LUKS})
 """What may lie beneath the volume group of a system: each has been seen to go round on a machine."""
 
 
-ENCRYPTED = frozenset({Storage.LVM_THIN})
+ENCRYPTED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root volume inside LUKS may be kept: each has been seen to go round on a machine."""
 
 

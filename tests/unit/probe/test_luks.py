@@ -191,15 +191,17 @@ def test_what_lies_in_it_without_lvm_is_refused(encrypted: RecordedMachine) -> N
     assert of_layers(ground, (replace(root, vg="vg0"),)) == []
 
 
-def test_a_thick_root_inside_is_refused(encrypted: RecordedMachine) -> None:
+def test_a_root_inside_that_is_kept_in_another_way_is_refused(encrypted: RecordedMachine) -> None:
     machine = unlocked(encrypted)
     (system,), (layer,) = machine.systems, machine.layers
     known = Known(path="/dev/mapper/vg0-root", vg="vg0", lv="root")
     ground = cast(Ground, SimpleNamespace(under=lambda known: (layer,)))
-    assert of_encryption(ground, system, (known,)) == []
-    thick = replace(system, root=replace(system.root, storage=Storage.LVM_THICK))
-    (why,) = of_encryption(ground, thick, (known,))
-    assert why.refuses and "is kept as LVM thick inside LUKS: only LVM thin can" in why.sentence
+    for storage in (Storage.LVM_THIN, Storage.LVM_THICK):
+        kept = replace(system, root=replace(system.root, storage=storage))
+        assert of_encryption(ground, kept, (known,)) == []
+    other = replace(system, root=replace(system.root, storage=Storage.BTRFS))
+    (why,) = of_encryption(ground, other, (known,))
+    assert why.refuses and "is kept as btrfs inside LUKS: only LVM thick or LVM thin can" in why.sentence
 
 
 def test_luks_1_is_refused(encrypted: RecordedMachine) -> None:
