@@ -30,8 +30,11 @@ RELATIONS = (
     "Breaks",
     "Replaces",
     "Provides",
+    "Installed-Size",
 )
-"""Fields of an installed package that apt's solver asks (deb-control(5))."""
+"""Fields of an installed package that apt asks (deb-control(5)): its solver, and its comparison of what is
+installed with what an archive has. Where one of them is missing, apt takes the same version for another one
+and would fetch it again (debListParser::VersionHash)."""
 
 ELSEWHERE = re.compile(r"([a-z]+\+)?(https?|ftp)://[^/@]+(/|\Z)")
 """Where an office can fetch from; apt's wrappers stand before the transport (tor+http)."""

@@ -18,6 +18,10 @@ from appliance.office import fetch, folder
 from appliance.office import make as making
 from appliance.office.apt import Index
 from appliance.office.closure import Release, suite_folder
+from appliance.probe.apt_lists import Lists
+from appliance.probe.apt_setup import read_setup
+from appliance.probe.tree import Tree
+from tests.lab.native import run
 from tests.unit.office.conftest import Office
 
 BOTH = (("ledger", "1.1"), ("till", "1.1"), ("grub-lab", "1.1"))
@@ -136,6 +140,19 @@ def test_pins_and_holds_of_the_machine_count(office: Office) -> None:
     office.make(office.wants(installed=held))
     assert sorted(office.debs()) == ["till_1.1_all.deb"]
     office.make(office.wants(preferences=(pin,)))
+    assert sorted(office.debs()) == ["ledger_1.1_all.deb"]
+
+
+def test_what_is_installed_as_the_archive_has_it_is_not_fetched_again(office: Office, tmp_path: Path) -> None:
+    """apt takes one version for two where what it compares of them is not all there."""
+    office.offer(*BOTH)
+    status = tmp_path / "root/var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    control = run("dpkg-deb", "--field", office.pool.deb("till", "1.1"))
+    status.write_text(control.replace("Architecture:", "Status: install ok installed\nArchitecture:"))
+    (till,) = read_setup(Tree(tmp_path / "root"), Lists(), 0.0).installed
+    installed = [p for p in office.wants().apt.installed if p.name != "till"]
+    office.make(office.wants(installed=(*installed, till)))
     assert sorted(office.debs()) == ["ledger_1.1_all.deb"]
 
 

@@ -13,6 +13,7 @@ Version: {version}
 Architecture: all
 Section: misc
 Priority: optional
+Installed-Size: 12
 Maintainer: Twinboot tests <test@localhost>
 Description: a package of the tests
 """

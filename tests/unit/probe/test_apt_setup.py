@@ -22,6 +22,7 @@ STATUS = """Package: dpkg
 Essential: yes
 Status: install ok installed
 Priority: required
+Installed-Size: 6516
 Architecture: amd64
 Multi-Arch: foreign
 Version: 1.21.22
@@ -116,6 +117,7 @@ def test_packages_with_what_a_solver_asks(root: Path) -> None:
         "Priority": "required",
         "Multi-Arch": "foreign",
         "Pre-Depends": "libc6 (>= 2.34), libzstd1",
+        "Installed-Size": "6516",
     }
     assert found.recommends is False
     assert [p.name for p in found.preferences] == ["/etc/apt/preferences.d/pins"]
