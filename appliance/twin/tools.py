@@ -14,8 +14,11 @@ from appliance.twin.quiet import TOOLS_MOUNT
 
 LABEL = "TWINBOOT-TOOLS"
 AGENT = "/usr/sbin/qemu-ga"
+BLOCK = 4096
+INODE = 256
+"""Bytes, as mke2fs(8) is told and makes them."""
 ROOM = 8 << 20
-"""Bytes of slack in the image: inodes, folders, rounding."""
+"""Bytes of slack in the image, for what describes its groups of blocks."""
 
 _LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$")
 
@@ -63,14 +66,24 @@ def build_tools(
         executable.chmod(0o755)
     for name, content in files.items():
         _put(folder / "files" / name, content)
-    size = sum(path.stat().st_size + 4096 for path in folder.rglob("*")) + ROOM
+    inodes, size = room_for(folder)
     with image.open("wb") as out:
-        out.truncate(-(-size // 4096) * 4096)
+        out.truncate(size)
+    # With as many inodes as it takes: by itself mke2fs makes one for each block, a sixteenth of the whole.
     host.run(
-        write("mke2fs", "-q", "-F", "-t", "ext2", "-b", "4096", "-m", "0", "-L", LABEL, "-d", str(folder),
-              str(image), timeout=300)
+        write("mke2fs", "-q", "-F", "-t", "ext2", "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes),
+              "-m", "0", "-L", LABEL, "-d", str(folder), str(image), timeout=300)
     )  # fmt: skip
     shutil.rmtree(folder)
+
+
+def room_for(folder: Path) -> tuple[int, int]:
+    """Inodes and bytes of an ext2 that holds what is in `folder`: a multiple of its blocks."""
+    sizes = [path.stat().st_size for path in folder.rglob("*")]
+    inodes = len(sizes) + 64
+    # Beside its data, what a file of 48 KiB or more needs to find it: a block for each 4 MiB, and two.
+    blocks = sum(-(-size // BLOCK) + size // (1024 * BLOCK) + 3 for size in sizes)
+    return inodes, blocks * BLOCK + -(-inodes * INODE // BLOCK) * BLOCK + ROOM
 
 
 def _put(target: Path, content: bytes | Path) -> None:
