@@ -108,7 +108,8 @@ def build_plan(
         known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
         free = stick.free_bytes(places.data)
         there = elsewhere.offers(machine, free, available_memory(), request.memory)
-        reasons = (*missing, *fits.reasons)
+        large = stick.why_too_large(places.data, request.patch.bundle, places.runtime)
+        reasons = (*missing, *large, *fits.reasons)
         return rehearse.build_plan(machine, request, descent.lineage, reasons, known, there, fits.warnings)
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)

@@ -12,6 +12,8 @@ from appliance.model.plan import PatchKind, Request
 from appliance.model.service_messages import OnStick
 
 BUNDLES, SCRIPTS, CHECKS = "bundles", "scripts", "checks"
+LISTS = 32 << 20
+"""Bytes of what else lies on the tools disk: lists of packages (Debian main has 9 MiB), the agent."""
 MOST = 500
 """Names of each kind; a stick with more is no stick of ours."""
 
@@ -77,6 +79,24 @@ def bundle_bytes(data: Path, name: str) -> int:
                 with contextlib.suppress(OSError):
                     found += os.stat(os.path.join(folder, file)).st_size
     return found
+
+
+def why_too_large(data: Path, name: str, memory: Path) -> tuple[str, ...]:
+    """A sentence where `memory` cannot take the bundle `name` twice, as files and as a disk made of them.
+
+    `memory` is a folder of the file system that the twin's tools disk is made in.
+    """
+    need = 2 * (bundle_bytes(data, name) + LISTS)
+    try:
+        free = shutil.disk_usage(memory).free
+    except OSError:
+        return ()
+    if not name or need <= free:
+        return ()
+    return (
+        f"The bundle {Path(name).name} takes {need >> 20} MiB of the appliance's memory, which has"
+        f" {free >> 20} MiB for it: make one for this machine alone, or for fewer packages.",
+    )
 
 
 def _or(names: tuple[str, ...]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,14 @@ from appliance.errors import Refused
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from appliance.model.service_messages import OnStick
 from appliance.twin.tools import _put
-from appliance.workflow.stick import bundle_bytes, chosen_checks, on_stick, read_script, why_not
+from appliance.workflow.stick import (
+    bundle_bytes,
+    chosen_checks,
+    on_stick,
+    read_script,
+    why_not,
+    why_too_large,
+)
 
 
 @pytest.fixture
@@ -57,6 +66,21 @@ def test_a_bundle_weighs_what_its_debs_weigh_wherever_they_lie(data: Path) -> No
     (data / "bundles/june/Packages").write_bytes(bytes(500))
     (data / "bundles/june/gone.deb").symlink_to("nowhere")
     assert [bundle_bytes(data, name) for name in ("june", "may", "no", "")] == [3020, 0, 0, 0]
+
+
+def test_a_bundle_that_memory_cannot_hold_is_refused_with_both_numbers(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (data / "bundles/june/x.deb").open("wb") as file:
+        file.truncate(100 << 20)
+    free = 263 << 20
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    (said,) = why_too_large(data, "june", data)
+    assert "june takes 264 MiB" in said and "has 263 MiB for it: make one for this machine alone" in said
+    free = 264 << 20
+    assert why_too_large(data, "june", data) == ()
+    free = 0
+    assert why_too_large(data, "", data) == (), "no bundle was named"
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "scripts", "no.sh"])
