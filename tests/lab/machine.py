@@ -48,6 +48,8 @@ class Machine:
         self.mail: list[str] = []
         """Every message the machine has sent to 10.0.2.100 port 25, in order."""
         self._mail: MailServer | None = None
+        self.cable = True
+        """Whether its network card is connected, from the next power-on."""
         self._generation = 0
         self.disk = disks.overlay(disk, self._next_disk())
         self._before: Path | None = None
@@ -179,6 +181,8 @@ class Machine:
         except LabError:
             self._servers_down()
             raise
+        if not self.cable:
+            self._emulator.qmp.command("set_link", name="net0", up=False)
         return self._emulator.console
 
     def power_off(self, limit: float = 400.0) -> None:
@@ -273,6 +277,7 @@ class Machine:
         other = Machine(frozen, wanted, variables=self._variables, folder=folder, site=site, more=more)
         self.disk = disks.overlay(frozen, self._next_disk())
         self.more = [disks.overlay(image, self._next_disk()) for image in more]
+        other.cable = self.cable
         if self._stick is not None:
             held = self._stick
             other._stick = disks.overlay(held, other.folder / "stick.qcow2")

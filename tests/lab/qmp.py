@@ -37,7 +37,7 @@ class Qmp:
             raise LabError(f"QEMU hung up before it said anything: {error}") from error
         self.command("qmp_capabilities")
 
-    def command(self, name: str, **arguments: Any) -> Any:
+    def command(self, name: str, /, **arguments: Any) -> Any:
         """Run one command and return its `return` value; events met on the way are passed over."""
         try:
             self._stream.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")

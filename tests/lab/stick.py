@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.lab.native import LabError, run
@@ -86,3 +87,11 @@ def fetch(stick: Path, name: str, target: Path) -> Path:
     run("mcopy", "-s", "-n", "-i", f"{raw}@@{data_offset(raw)}", f"::/{name}", target)
     raw.unlink()
     return target / Path(name).name
+
+
+def bring(stick: Path, into: str, folders: Iterable[Path], target: Path) -> Path:
+    """The pulled stick (qcow2) as the raw image `target`, with copies of `folders` in its folder `into`."""
+    run("qemu-img", "convert", "-O", "raw", stick, target)
+    for folder in folders:
+        run("mcopy", "-s", "-n", "-i", f"{target}@@{data_offset(target)}", folder, f"::/{into}/")
+    return target
