@@ -26,6 +26,8 @@ LVM_MODULES = {
 }
 CRYPTSETUP = (("cryptsetup", "systemd-cryptsetup"),)
 THIN_CHECK = ("thin_check", "pdata_tools")
+RAID1 = ("md_mod", "raid1")
+MDADM = ("mdadm",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,11 @@ def root_stack(
     segtypes: tuple[str, ...],
     *fstypes: str,
     ciphers: tuple[str, ...] = (),
+    mirrored: bool = False,
     sys: Path = SYS,
 ) -> RootStack:
     """The stack of a root on LVM: `disks` under its PVs, `segtypes` of volume and pool, the file systems that
-    an initrd mounts, the `ciphers` of encrypted devices between."""
+    an initrd mounts, the `ciphers` of encrypted devices between, and whether an MD RAID 1 is."""
     modules = [module for disk in disks for module in disk_modules(disk, sys)]
     programs: list[tuple[str, ...]] = []
     if segtypes:
@@ -77,6 +80,9 @@ def root_stack(
     for cipher in ciphers:
         modules += modules_of(cipher)
         programs += CRYPTSETUP
+    if mirrored:
+        modules += RAID1
+        programs.append(MDADM)
     modules += [plain(fstype) for fstype in fstypes]
     return RootStack(tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(programs)))
 

@@ -1,4 +1,4 @@
-"""What is inside an initrd: names only, read by our own cpio reader (newc, as the kernel's gen_init_cpio)."""
+"""What is inside an initrd: names, small files; our own cpio reader (newc, as the kernel's gen_init_cpio)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gzip
 import lzma
 import os
 import tempfile
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
@@ -19,6 +19,19 @@ HEADER = 110
 _UNPACKED_BY_PROGRAM = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4d\x18": "lz4"}
 
 
+@dataclass(slots=True)
+class _Kept:
+    """Names as they come, and the content of those that are `wanted`."""
+
+    wanted: frozenset[str]
+    names: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+LARGEST = 1 << 20
+"""Bytes of a file that is wanted: one that is longer is cut there."""
+
+
 def _skip(data: IO[bytes], count: int) -> None:
     while count > 0:
         piece = data.read(min(count, 1 << 20))
@@ -27,8 +40,8 @@ def _skip(data: IO[bytes], count: int) -> None:
         count -= len(piece)
 
 
-def _members(data: IO[bytes], first: bytes) -> Iterator[str]:
-    """Names of one cpio archive; `first` is its first 6 bytes, already read. Stops after the trailer."""
+def _members(data: IO[bytes], first: bytes, kept: _Kept) -> None:
+    """Take in one cpio archive; `first` is its first 6 bytes, already read. Stops after the trailer."""
     magic = first
     while True:
         if magic not in MAGIC:
@@ -40,10 +53,13 @@ def _members(data: IO[bytes], first: bytes) -> Iterator[str]:
             raise BootConfigFailed("The initrd is damaged: a cpio header does not read.") from None
         name = data.read(length).rstrip(b"\0").decode("utf-8", "replace")
         _skip(data, -(HEADER + length) % 4)
-        _skip(data, size + -size % 4)
+        held, plain = b"", name.removeprefix("./")
+        if plain in kept.wanted:
+            held = kept.files[plain] = data.read(min(size, LARGEST))
+        _skip(data, size - len(held) + -size % 4)
         if name == "TRAILER!!!":
             return
-        yield name.removeprefix("./")
+        kept.names.append(plain)
         magic = data.read(6)
 
 
@@ -80,26 +96,33 @@ def _unpacked(host: Host, path: Path, offset: int, magic: bytes, work: Path) -> 
 
 def initrd_names(host: Host, path: Path) -> tuple[str, ...]:
     """Every name in an initrd, early archives (microcode) included. Raises BootConfigFailed when damaged."""
-    names: list[str] = []
+    return tuple(_read(host, path, frozenset()).names)
+
+
+def initrd_files(host: Host, path: Path, wanted: frozenset[str]) -> dict[str, bytes]:
+    """The files of these names that it has, by their names. Raises BootConfigFailed when damaged."""
+    return _read(host, path, wanted).files
+
+
+def _read(host: Host, path: Path, wanted: frozenset[str]) -> _Kept:
+    kept = _Kept(wanted)
     with tempfile.TemporaryDirectory(prefix="twinboot-initrd-") as folder, path.open("rb") as data:
         while magic := _next_magic(data):
             if magic in MAGIC:
-                names += _members(data, magic)
+                _members(data, magic, kept)
                 continue
             offset = data.tell() - len(magic)
             with _unpacked(host, path, offset, magic, Path(folder)) as stream:
                 try:
-                    names += _inner(stream)
+                    _inner(stream, kept)
                 except (OSError, EOFError, lzma.LZMAError) as error:
                     raise BootConfigFailed(f"The initrd does not unpack: {error}.") from error
             data.seek(0, os.SEEK_END)
-    if not names:
+    if not kept.names:
         raise BootConfigFailed(f"{path.name} is empty.")
-    return tuple(names)
+    return kept
 
 
-def _inner(stream: IO[bytes]) -> list[str]:
-    out: list[str] = []
+def _inner(stream: IO[bytes], kept: _Kept) -> None:
     while magic := _next_magic(stream):
-        out += _members(stream, magic)
-    return out
+        _members(stream, magic, kept)

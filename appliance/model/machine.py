@@ -57,12 +57,16 @@ class LayerKind(enum.Enum):
     LUKS = "LUKS"
 
 
-BENEATH = frozenset({LayerKind.LUKS})
+BENEATH = frozenset({LayerKind.LUKS, LayerKind.RAID1})
 """What may lie beneath the volume group of a system: each has been seen to go round on a machine."""
 
 
 ENCRYPTED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root volume inside LUKS may be kept: each has been seen to go round on a machine."""
+
+
+MIRRORED = frozenset({Storage.LVM_THIN})
+"""How a root volume on MD RAID 1 may be kept: each has been seen to go round on a machine."""
 
 
 class LoaderKind(enum.Enum):
@@ -392,6 +396,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     def encrypted_under(self, group: VolumeGroup) -> tuple[Layer, ...]:
         """Those of them that ask for a passphrase at every start of the machine."""
         return tuple(layer for layer in self.layers_under(group) if layer.kind is LayerKind.LUKS)
+
+    def mirrors_under(self, group: VolumeGroup) -> tuple[Layer, ...]:
+        """Those of them that are arrays of several disks."""
+        return tuple(layer for layer in self.layers_under(group) if layer.kind is LayerKind.RAID1)
 
     @property
     def taken(self) -> frozenset[str]:

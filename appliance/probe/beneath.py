@@ -8,7 +8,7 @@ from appliance.errors import CommandFailed, WrongPassphrase
 from appliance.host import mapper
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
-from appliance.model.machine import BENEATH, Layer, LayerKind, Locked, Machine, Trouble
+from appliance.model.machine import Layer, LayerKind, Locked, Machine, Trouble
 from appliance.probe import luks, raid, trouble_below
 from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.lsblk import BlockDevice, with_parts
@@ -49,6 +49,17 @@ def show(shown: Shown, devices: tuple[BlockDevice, ...], passphrases: Passphrase
     return found
 
 
+def show_again(shown: Shown, layers: tuple[Layer, ...]) -> tuple[BlockDevice, ...]:
+    """The rows of what a probe found beneath volume groups, of what can be shown without a passphrase."""
+    again = (
+        layer
+        for layer in layers
+        if shown.is_up(layer.path)
+        or (layer.kind is LayerKind.RAID1 and shown.show_below(layer.path, leg(layer)))
+    )
+    return _rows(shown, tuple(again))
+
+
 def _with(one: Beneath, other: Beneath) -> Beneath:
     return Beneath(
         one.layers + other.layers,
@@ -60,7 +71,7 @@ def _with(one: Beneath, other: Beneath) -> Beneath:
 
 
 def _arrays(shown: Shown, devices: tuple[BlockDevice, ...]) -> Beneath:
-    found = raid.arrays(shown.host, devices)
+    found = raid.arrays(shown.host, devices, shown.is_up)
     layers = tuple(layer for layer in found.layers if shown.show_below(layer.path, leg(layer)))
     refused = (trouble_below.raid(layer.name) for layer in found.layers if layer not in layers)
     return Beneath(layers, _rows(shown, layers), (*found.trouble, *refused))
@@ -70,11 +81,12 @@ def lift(host: Host, machine: Machine, passphrases: Passphrases) -> None:
     """Bring up for writing what volume groups lie in, where it is encrypted and its passphrase is known.
 
     From then on until power-off LVM finds the volume groups, and a probe uses what is up. Nothing is written
-    by it. No probe may go on. Raises WrongPassphrase, CommandFailed.
+    by it: a mirror, which would be written to, waits for an act that writes (`raid_up`). No probe may go on.
+    Raises WrongPassphrase, CommandFailed.
     """
     for group in machine.volume_groups:
         layers = machine.layers_under(group)
-        if all(layer.kind in BENEATH for layer in layers):
+        if all(layer.kind is LayerKind.LUKS for layer in layers):
             for layer in layers:
                 _lift(host, layer, passphrases)
 

@@ -8,6 +8,7 @@ from appliance.model.machine import (
     BENEATH,
     BESIDE_THE_ROOT,
     ENCRYPTED,
+    MIRRORED,
     PATCHED_WITH,
     REHEARSED,
     Firmware,
@@ -51,6 +52,7 @@ def with_trouble(
         *of_groups(ground, system),
         *of_layers(ground, tuple(used)),
         *of_encryption(ground, system, tuple(used)),
+        *of_mirrors(ground, system, tuple(used)),
         *of_storage(system),
         *of_contents(ground, tuple(used)),
         *of_sleep(ground, system),
@@ -112,6 +114,18 @@ def of_encryption(ground: Ground, system: InstalledSystem, used: tuple[Known, ..
     elif layers and console_of(system.command_line) != SERIAL:
         why.append(trouble_below.asks_on_screen(layers[0]))
     return why
+
+
+def of_mirrors(ground: Ground, system: InstalledSystem, used: tuple[Known, ...]) -> list[Trouble]:
+    """What keeps a twin from having the mirror that the system lies on."""
+    under = dict.fromkeys(layer for known in used if known.vg for layer in ground.under(known))
+    layers = tuple(layer for layer in under if layer.kind is LayerKind.RAID1)
+    if not layers:
+        return []
+    why = [] if system.root.storage in MIRRORED else [trouble_below.mirrored_root(system.root)]
+    if len(under) > 1:
+        why.append(trouble_below.several_beneath(tuple(under)))
+    return why + [trouble_below.raid_kind(layer) for layer in layers if not layer.offset]
 
 
 def console_of(command_line: str) -> str:

@@ -12,6 +12,7 @@ from appliance.errors import ProbeFailed
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.wanted import AptSetup
+from appliance.probe import beneath as below
 from appliance.probe import dpkg, lsblk
 from appliance.probe.apt_lists import Lists, offers
 from appliance.probe.apt_setup import read_setup
@@ -63,7 +64,8 @@ def read_packages(
     with exclusive(root):
         devices = lsblk.listed(host)
         with showing(host, root) as shown:
-            ground = lay(host, root, devices, machine.disks, shown)
+            rows = (*devices, *below.show_again(shown, machine.layers))
+            ground = lay(host, root, rows, machine.disks, shown, machine.layers)
             known = next((k for k in ground.known if k.path == system.root.device and k.shown), None)
             if known is None:
                 raise ProbeFailed(f"The system {system.id} can not be looked into.")

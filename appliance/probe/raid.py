@@ -7,7 +7,8 @@ Words and positions are those of mdadm's super1.c: the legs of a RAID 1 hold the
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,6 +24,9 @@ RECOVERING, RESHAPING, REPLACING = 0x2, 0x4, 0x10
 JOURNALLED = 0x200
 UNFINISHED = RECOVERING | RESHAPING | REPLACING
 """Bits of the feature map (md_p.h): work is under way in which the legs differ."""
+
+AGAIN = 5
+"""Times that the legs of an array at work are asked, a second apart: md counts on in one after the other."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +102,11 @@ def _number(fields: dict[str, str], key: str, otherwise: int | None = None) -> i
     return int(found[1])
 
 
-def arrays(host: Host, devices: tuple[BlockDevice, ...]) -> Arrays:
-    """The arrays on these disks. Of a mirror that lacks a leg, or whose legs may differ, nothing is read."""
+def arrays(host: Host, devices: tuple[BlockDevice, ...], is_up: Callable[[str], bool]) -> Arrays:
+    """The arrays on these disks. Of a mirror that lacks a leg, or whose legs may differ, nothing is read.
+
+    `is_up`: whether an act of ours has it up for writing, by the path it is shown at.
+    """
     members: dict[str, list[Member]] = {}
     for row in with_parts(devices):
         if row.fstype == "linux_raid_member":
@@ -109,13 +116,34 @@ def arrays(host: Host, devices: tuple[BlockDevice, ...]) -> Arrays:
     why: list[Trouble] = []
     for found in members.values():
         against = why_not(found)
+        if against and is_up(path_of(found[0].uuid)):
+            found, against = _at_work(host, found)
         why += against
         layers += [] if against else [_layer(found)]
     return Arrays(tuple(layers), tuple(why))
 
 
-def why_not(members: Sequence[Member]) -> tuple[Trouble, ...]:
-    """What speaks against reading the array that these members make up; empty where it is a whole mirror."""
+def _at_work(host: Host, found: list[Member]) -> tuple[list[Member], tuple[Trouble, ...]]:
+    """Its members and what speaks against an array that is written to meanwhile: no leg says it is clean."""
+    against: tuple[Trouble, ...] = ()
+    for _ in range(AGAIN):
+        found = [_examine(host, member.path) for member in found]
+        if not (against := why_not(found, at_work=True)):
+            break
+        time.sleep(1)
+    return found, against
+
+
+def path_of(uuid: str) -> str:
+    """Where what is on the array `uuid` is found while somebody looks at it."""
+    return f"/dev/mapper/{BELOW}md-{uuid.replace(':', '')}"
+
+
+def why_not(members: Sequence[Member], *, at_work: bool = False) -> tuple[Trouble, ...]:
+    """What speaks against reading the array that these members make up; empty where it is a whole mirror.
+
+    `at_work`: it is written to at this moment, which each of its legs may say.
+    """
     newest = max(members, key=lambda member: member.events)
     known = all(m.version.startswith("1.") for m in members)
     mirror = known and not any(m.level != "raid1" or m.features & JOURNALLED for m in members)
@@ -130,7 +158,7 @@ def why_not(members: Sequence[Member]) -> tuple[Trouble, ...]:
     here = frozenset(range(newest.devices)).intersection(*(m.here for m in legs))
     if len(here) < newest.devices:
         return (trouble_below.degraded_raid(newest.name, len(here), newest.devices),)
-    if any(m.features & UNFINISHED or not m.clean for m in legs):
+    if any(m.features & UNFINISHED or not (m.clean or at_work) for m in legs):
         return (trouble_below.raid_not_settled(newest.name),)
     return (trouble_below.raid_bad_blocks(newest.name),) if any(m.bad_blocks for m in legs) else ()
 
@@ -140,7 +168,7 @@ def _layer(members: Sequence[Member]) -> Layer:
     first = legs[0]
     return Layer(
         kind=LayerKind.RAID1,
-        path=f"/dev/mapper/{BELOW}md-{first.uuid.replace(':', '')}",
+        path=path_of(first.uuid),
         uuid=first.uuid,
         name=first.name,
         below=tuple(m.path for m in legs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.model.machine import ENCRYPTED, Layer, LayerKind, Trouble, Volume
+from appliance.model.machine import ENCRYPTED, MIRRORED, Layer, LayerKind, Trouble, Volume
 from appliance.probe.trouble import refusal, warning
 
 
@@ -33,6 +33,31 @@ def raid_not_settled(name: str) -> Trouble:
 def raid_bad_blocks(name: str) -> Trouble:
     return refusal(
         "raid-bad-blocks", f"The RAID array {name} has recorded bad blocks: replace that disk first."
+    )
+
+
+def mirrored_root(root: Volume) -> Trouble:
+    kept = " or ".join(sorted(storage.value for storage in MIRRORED))
+    return refusal(
+        "raid-root",
+        f"The root volume {root.place} is kept as {root.storage.value} on MD RAID 1:",
+        f"only {kept} can be rehearsed there (yet).",
+    )
+
+
+def several_beneath(layers: tuple[Layer, ...]) -> Trouble:
+    return refusal(
+        "raid-several",
+        f"The system lies on {', '.join(f'{la.kind.value} ({la.name})' for la in layers)}:",
+        "only one array, with nothing else beneath the volume group, can be rehearsed (yet).",
+    )
+
+
+def raid_kind(layer: Layer) -> Trouble:
+    return refusal(
+        "raid-kind",
+        f"The RAID array {layer.name} keeps its super blocks behind its content (metadata 1.0):",
+        "that can not be rehearsed (yet).",
     )
 
 

@@ -14,6 +14,7 @@ from appliance.errors import TwinFailed
 from appliance.host import mapper
 from appliance.host.mapper import LIMIT
 from appliance.host.run import Command, Effect, Host, read, write
+from appliance.twin import md_superblock
 from appliance.twin.luks_header import LARGEST, in_form_only
 from appliance.twin.pvheader import write_lvm_metadata
 from appliance.twin.segments import (
@@ -174,6 +175,12 @@ class TwinDevices:
         for place in self.layout.encrypted:
             head = _head(place.device, min(place.length * SECTOR, 2 * LARGEST))
             self._patch(place.disk, in_form_only(head, place.device), place.start * SECTOR)
+        for mirror in self.layout.mirrors:
+            names = [leg.device for leg in mirror.legs]
+            heads = [_head(name, md_superblock.HEAD) for name in names]
+            patches = md_superblock.in_form(heads, names, mirror.header, mirror.length)
+            for leg, patch in zip(mirror.legs, patches, strict=True):
+                self._patch(leg.disk, (patch,), leg.start * SECTOR)
 
     def _patch(self, index: int, patches: tuple[Patch, ...], start: int) -> None:
         """Write `patches` to the twin's disk `index`; their offsets count from its byte `start`."""

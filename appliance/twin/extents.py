@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.errors import Refused
-from appliance.model.machine import Disk, Layer, VolumeGroup
+from appliance.model.machine import Disk, Layer, LayerKind, VolumeGroup
 from appliance.probe.lvm_metadata import MetaPv, VgMetadata
 from appliance.twin.segments import ALIGN, SECTOR
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on disk `disk` a PV begins, in sectors. `partition` is 0 where it is a whole disk."""
+
+    disk: int
+    partition: int
+    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +25,8 @@ class PvRoom:
     """A PV of the twin: `extents` of room on disk `disk`; sectors for start, length and `pe_start`.
 
     `partition` is 0 where the PV is a whole disk. `grown` says that it is longer than on the metal. `header`
-    sectors before `start`, in the same partition, are those of an encrypted device that the PV lies in.
+    sectors before `start`, in the same partition, are those of an encrypted device that the PV lies in, or of
+    a mirror's leg; `legs` are where that mirror has its others.
     """
 
     pv: str
@@ -30,6 +40,12 @@ class PvRoom:
     extents: int
     grown: bool = False
     header: int = 0
+    legs: tuple[Place, ...] = ()
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere it is found, the first first."""
+        return (Place(self.disk, self.partition, self.start), *self.legs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +94,43 @@ def pv_rooms(
         path = places[pv.id]
         layer = within.get(path)
         room = _pv_room(pv, layer.below[0] if layer else path, metadata.extent_size, disks)
-        rooms.append(_inside(room, layer, metadata.extent_size) if layer else room)
+        rooms.append(_inside(room, layer, metadata.extent_size, disks) if layer else room)
     return rooms
 
 
-def _inside(room: PvRoom, layer: Layer, extent: int) -> PvRoom:
-    """The room of a PV whose device begins behind the header of `layer`."""
+def _inside(room: PvRoom, layer: Layer, extent: int, disks: tuple[Disk, ...]) -> PvRoom:
+    """The room of a PV whose device begins behind the header of `layer`, on each of its legs."""
     header, length = layer.offset // SECTOR, layer.size // SECTOR
     if room.pe_start + room.extents * extent > length:
         raise Refused((f"The physical volume in {layer.name} is longer than the place it lies in.",))
-    return replace(room, path=layer.path, start=room.start + header, length=length, header=header)
+    others = layer.below[1:] if layer.kind is LayerKind.RAID1 else ()
+    legs = tuple(_leg(path, header, length, disks) for path in others)
+    return replace(room, path=layer.path, start=room.start + header, length=length, header=header, legs=legs)
 
 
-def _pv_room(pv: MetaPv, path: str, extent: int, disks: tuple[Disk, ...]) -> PvRoom:
+def _leg(path: str, header: int, length: int, disks: tuple[Disk, ...]) -> Place:
+    for place, size in _places(path, disks):
+        if header + length > size:
+            raise Refused((f"The leg {path} of a mirror is shorter than what it holds.",))
+        return replace(place, start=place.start + header)
+    raise Refused((f"The leg {path} of a mirror is on none of the machine's disks.",))
+
+
+def _places(path: str, disks: tuple[Disk, ...]) -> Iterator[tuple[Place, int]]:
+    """The disk or partition at `path`, and how many sectors it has."""
     for index, disk in enumerate(disks):
         spans = [(p.path, p.number, p.start, p.size) for p in disk.partitions]
         for where, number, start, size in [(disk.path, 0, 0, disk.size), *spans]:
-            if where != path:
-                continue
-            if pv.pe_start + pv.pe_count * extent > size // SECTOR:
-                raise Refused((f"The physical volume {path} is longer than the place it lies in.",))
-            begin, length = start // SECTOR, size // SECTOR
-            return PvRoom(pv.name, pv.id, path, index, number, begin, length, pv.pe_start, pv.pe_count)
+            if where == path:
+                yield Place(index, number, start // SECTOR), size // SECTOR
+
+
+def _pv_room(pv: MetaPv, path: str, extent: int, disks: tuple[Disk, ...]) -> PvRoom:
+    for at, length in _places(path, disks):
+        if pv.pe_start + pv.pe_count * extent > length:
+            raise Refused((f"The physical volume {path} is longer than the place it lies in.",))
+        where = (path, at.disk, at.partition, at.start)
+        return PvRoom(pv.name, pv.id, *where, length, pv.pe_start, pv.pe_count)
     raise Refused((f"The physical volume {path} is on none of the machine's disks.",))
 
 
@@ -108,7 +139,7 @@ def lengthen(rooms: list[PvRoom], wanted: int, metadata: VgMetadata, disks: tupl
     missing = wanted - sum(room.extents for room in rooms)
     if missing <= 0:
         return rooms
-    growable = [room for room in rooms if _ends_its_disk(room, disks[room.disk])]
+    growable = [r for r in rooms if all(_ends_its_disk(place, disks[place.disk]) for place in r.places)]
     if not growable:
         raise Refused(
             (
@@ -124,13 +155,13 @@ def lengthen(rooms: list[PvRoom], wanted: int, metadata: VgMetadata, disks: tupl
     return [grown if room is last else room for room in rooms]
 
 
-def _ends_its_disk(room: PvRoom, disk: Disk) -> bool:
+def _ends_its_disk(place: Place, disk: Disk) -> bool:
     """Whether nothing that a move of the PV's end would touch lies behind it.
 
     A logical partition of an MBR always has its extended one around it.
     """
-    if not room.partition:
+    if not place.partition:
         return True
-    if disk.table == "dos" and room.partition > 4:
+    if disk.table == "dos" and place.partition > 4:
         return False
-    return all(p.start // SECTOR < room.start for p in disk.partitions if p.number != room.partition)
+    return all(p.start // SECTOR < place.start for p in disk.partitions if p.number != place.partition)

@@ -4,14 +4,16 @@ For every disk that carries a physical volume (PV) of the root's volume group, /
 partition, the twin gets a disk with the same partition table. Where the metal has partitions, the twin has
 throw-away copy-on-write over them; where the metal has a PV, the twin has one with the same ids whose logical
 volumes (LVs) are plain linear ones, mapped onto snapshot volumes. Where the PV lies in an encrypted device,
-the header before it is throw-away copy-on-write as well, to be told that nothing is encrypted behind it. No
-I/O here: `devices` builds what is planned here. Where the root is no LV, `plain_layout` plans.
+the header before it is throw-away copy-on-write as well, to be told that nothing is encrypted behind it.
+Where it lies on a mirror, every leg has that header, and behind it the same volumes: what the twin writes to
+one leg it writes to the other, in the same place. No I/O here: `devices` builds what is planned here. Where
+the root is no LV, `plain_layout` plans.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
@@ -19,14 +21,17 @@ from appliance.errors import Refused
 from appliance.model.machine import Disk, InstalledSystem, Layer, LayerKind, Machine, VolumeGroup
 from appliance.probe.lvm_metadata import MetaLv, VgMetadata, parse
 from appliance.twin.disks import blank, cow, disks_needed, twin_partition
-from appliance.twin.extents import Extent, PvRoom, lengthen, pack, pv_rooms
+from appliance.twin.extents import Extent, Place, PvRoom, lengthen, pack, pv_rooms
 from appliance.twin.plain_layout import plan_plain_layout
 from appliance.twin.segments import (
     ALIGN,
     SECTOR,
     Blank,
+    CowRun,
     FromVolume,
+    LegPlace,
     LuksPlace,
+    MirrorPlace,
     PvPlace,
     Scratch,
     Segment,
@@ -43,7 +48,9 @@ GPT_BACKUP = 33
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What the segments are cut from: PVs, where extents lie in them, which LVs are blank or linear."""
+    """What the segments are cut from: PVs, where extents lie in them, which LVs are blank or linear.
+
+    `cut` are those of PVs that were cut already, by their names in the group."""
 
     metadata: VgMetadata
     disks: tuple[Disk, ...]
@@ -52,6 +59,7 @@ class _Ground:
     swaps: tuple[SwapArea, ...]
     linear: frozenset[str]
     scratch: Scratch
+    cut: dict[str, tuple[Segment, ...]] = field(default_factory=dict)
 
 
 def why_no_layout(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
@@ -104,13 +112,25 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         boot=twin_partition(system.boot, disks),
         esp=twin_partition(system.esp, disks),
         left_out=left_out,
-        encrypted=tuple(_luks_place(room, layers) for room in rooms if room.header),
+        encrypted=tuple(
+            LuksPlace(layer.uuid, layer.below[0], room.disk, room.start - room.header, room.header)
+            for room, layer in _within(rooms, layers, LayerKind.LUKS)
+        ),
+        mirrors=tuple(_mirror_place(room, layer) for room, layer in _within(rooms, layers, LayerKind.RAID1)),
     )
 
 
-def _luks_place(room: PvRoom, layers: tuple[Layer, ...]) -> LuksPlace:
-    layer = next(layer for layer in layers if layer.path == room.path)
-    return LuksPlace(layer.uuid, layer.below[0], room.disk, room.start - room.header, room.header)
+def _within(
+    rooms: list[PvRoom], layers: tuple[Layer, ...], kind: LayerKind
+) -> Iterator[tuple[PvRoom, Layer]]:
+    by_path = {layer.path: layer for layer in layers if layer.kind is kind}
+    return ((room, by_path[room.path]) for room in rooms if room.path in by_path)
+
+
+def _mirror_place(room: PvRoom, layer: Layer) -> MirrorPlace:
+    pairs = zip(layer.below, room.places, strict=True)
+    legs = tuple(LegPlace(device, place.disk, place.start - room.header) for device, place in pairs)
+    return MirrorPlace(layer.name, legs, room.header, room.length)
 
 
 def _refuse_unreadable(
@@ -131,7 +151,7 @@ def _refuse_unreadable(
     reasons += [
         f"{group.name} lies on {layer.kind.value} ({layer.name}): the twin can not show that."
         for layer in within.values()
-        if layer.kind is not LayerKind.LUKS or machine.disk_of(layer.below[0]) is None
+        if any(machine.disk_of(path) is None for path in layer.below)
     ]
     reasons += [
         f"{volume.target} is in the volume group {volume.vg}, the root in {group.name}."
@@ -193,18 +213,20 @@ def _swap_area(lv: MetaLv, uuid: str, metadata: VgMetadata, scratch: Scratch) ->
 
 def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
     disk = ground.disks[index]
-    rooms = sorted((r for r in ground.rooms if r.disk == index), key=lambda room: room.start)
-    grown = next((room for room in rooms if room.grown), None)
+    here = ((place, room) for room in ground.rooms for place in room.places if place.disk == index)
+    places = sorted(here, key=lambda one: one[0].start)
+    grown = next(((place, room) for place, room in places if room.grown), None)
     real = sectors = disk.size // SECTOR
     if grown is not None:
-        tail = GPT_BACKUP * disk.sector // SECTOR if grown.partition else 0
-        sectors = max(real, -(-(grown.start + grown.length + tail) // ALIGN) * ALIGN)
+        place, room = grown
+        tail = GPT_BACKUP * disk.sector // SECTOR if place.partition else 0
+        sectors = max(real, -(-(place.start + room.length + tail) // ALIGN) * ALIGN)
     segments: list[Segment] = []
     at = 0
-    for room in rooms:
-        segments += cow(disk.path, at, at, room.start - at, ground.scratch)
-        segments += _pv_segments(room, ground)
-        at = room.start + room.length
+    for place, room in places:
+        segments += cow(disk.path, at, at, place.start - at, ground.scratch)
+        segments += _pv_segments_at(place, room, ground)
+        at = place.start + room.length
     if grown is not None:
         segments += blank(at, sectors - at, ground.scratch)
     else:
@@ -216,9 +238,24 @@ def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
         sector_size=disk.sector,
         table=disk.table,
         segments=tuple(segments),
-        lengthened=grown.partition if grown is not None else 0,
-        lengthened_end=grown.start + grown.length if grown is not None else 0,
+        lengthened=grown[0].partition if grown is not None else 0,
+        lengthened_end=grown[0].start + grown[1].length if grown is not None else 0,
     )
+
+
+def _pv_segments_at(place: Place, room: PvRoom, ground: _Ground) -> Iterator[Segment]:
+    """What a PV is made of, at one of its places: the same everywhere, but that no two runs of copy-on-write
+    share a store."""
+    if room.pv not in ground.cut:
+        ground.cut[room.pv] = tuple(_pv_segments(room, ground))
+    for segment in ground.cut[room.pv]:
+        if place == room.places[0]:
+            yield segment
+            continue
+        source = segment.source
+        if isinstance(source, CowRun):
+            source = replace(source, store=ground.scratch.take(source.store_length))
+        yield Segment(segment.start - room.start + place.start, segment.length, source)
 
 
 def _pv_segments(room: PvRoom, ground: _Ground) -> Iterator[Segment]:

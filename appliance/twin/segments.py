@@ -93,6 +93,25 @@ class LuksPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class LegPlace:
+    """A leg of a mirror of the twin, on disk `disk` from sector `start` on; `device` is the metal's."""
+
+    device: str
+    disk: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPlace:
+    """A mirror of the twin: what it holds begins `header` sectors into each leg and is `length` long."""
+
+    name: str
+    legs: tuple[LegPlace, ...]
+    header: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwapArea:
     """A blank swap volume with the recorded UUID: `length` sectors of scratch from `offset` on."""
 
@@ -142,6 +161,7 @@ class TwinLayout:
     esp: TwinPartition | None
     left_out: tuple[str, ...] = ()
     encrypted: tuple[LuksPlace, ...] = ()
+    mirrors: tuple[MirrorPlace, ...] = ()
 
     @property
     def scratch_bytes(self) -> int:

@@ -29,7 +29,7 @@ from appliance.model.plan import Plan, Request, Verb, fingerprint
 from appliance.model.wanted import AptSetup
 from appliance.twin.sizing import available_memory
 from appliance.volumes.base import SnapshotRole
-from appliance.workflow import data_back, elsewhere, promote, rehearse, repair, stick, undoing
+from appliance.workflow import arrays, data_back, elsewhere, promote, rehearse, repair, stick, undoing
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.bundle_check import Finding, Owner, check_bundle
 from appliance.workflow.descent import Descent, descend
@@ -41,6 +41,7 @@ from appliance.workflow.room import Known
 from appliance.workflow.runner import Step
 from appliance.workflow.selection import choose_system
 from appliance.workflow.standing import stand
+from appliance.workflow.steps import array as array_steps
 from appliance.workflow.steps import boot as boot_steps
 from appliance.workflow.steps import data_back as data_steps
 from appliance.workflow.steps import default as default_steps
@@ -70,6 +71,7 @@ STEPS = {
     **default_steps.STEPS,
     **retire_steps.STEPS,
     **undo_steps.STEPS,
+    **array_steps.STEPS,
 }
 
 
@@ -100,6 +102,19 @@ def build_plan(
     `setup` reads what decides what a system's apt would fetch, where a bundle has to fit it. Raises Refused
     with every reason at once.
     """
+    made = _build_plan(machine, request, descent, host, places, sizes, setup)
+    return arrays.with_arrays(made, machine)
+
+
+def _build_plan(
+    machine: Machine,
+    request: Request,
+    descent: Descent,
+    host: Host,
+    places: Places,
+    sizes: Mapping[str, int] | None,
+    setup: Callable[[str], AptSetup] | None,
+) -> Plan:
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
         fits = Finding()

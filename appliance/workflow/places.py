@@ -8,7 +8,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import Cancelled, DamagedData, NeedsRescue, OutOfSpace
+from appliance.errors import (
+    Cancelled,
+    CommandFailed,
+    DamagedData,
+    HistoryUnread,
+    NeedsRescue,
+    OutOfSpace,
+    Refused,
+)
 from appliance.host.files import mounts_under, write_atomic
 from appliance.host.run import Host, write
 from appliance.model.codec import from_json
@@ -19,6 +27,7 @@ from appliance.model.verdict import Verdict
 from appliance.volumes.choose import choose_history
 from appliance.volumes.file_room import FOLDER as COPIES
 from appliance.volumes.state import NAME, History
+from appliance.workflow import arrays
 from appliance.workflow.descent import RunRecord
 from appliance.workflow.journal import Journal, Record, peek
 from appliance.workflow.standing import history, note_pools, noted_pools
@@ -73,8 +82,21 @@ class Places:
         vg = self.keeper(machine)
         if not vg:
             return False
+        try:
+            arrays.bring_up(host, machine, vg)
+        except (Refused, CommandFailed) as error:
+            raise HistoryUnread(
+                f"The machine's history, {vg}/{NAME}, cannot be read: {error.what}"
+            ) from error
         self.volume(host, machine, vg).mount(self.state)
         return True
+
+    def _ensure(self, host: Host, machine: Machine, vg: str) -> None:
+        """The history, made where there is none yet, and up."""
+        arrays.bring_up(host, machine, vg)
+        volume = self.volume(host, machine, vg)
+        volume.ensure()
+        volume.mount(self.state)
 
     def open_run(self, host: Host, machine: Machine, plan: Plan) -> Path:
         """Make sure of the state volume and return a fresh folder for this act of the run.
@@ -83,9 +105,7 @@ class Places:
         """
         if plan.request.rehearse_only:
             return _fresh_act(self.in_memory, plan)
-        volume = self.volume(host, machine, plan.names.vg)
-        volume.ensure()
-        volume.mount(self.state)
+        self._ensure(host, machine, plan.names.vg)
         if plan.request.makes_a_run and (free := shutil.disk_usage(self.state).free) < LAST_ROOM:
             raise OutOfSpace(
                 f"The machine's history, {plan.names.vg}/{NAME}, has {free >> 10} KiB free; what is left "
@@ -186,9 +206,7 @@ class Places:
         where nothing may be written to the machine."""
         place = self.in_memory.parent
         if not plan.request.rehearse_only:
-            volume = self.volume(host, machine, plan.names.vg)
-            volume.ensure()
-            volume.mount(self.state)
+            self._ensure(host, machine, plan.names.vg)
             place = self.state
         (place / "unattended").mkdir(parents=True, exist_ok=True)
         write_atomic(place / "unattended" / digest, plan.names.run.encode() + b"\n")

@@ -12,11 +12,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import cache, encrypted
+from tests.lab import cache, encrypted, mirrored
 from tests.lab.firmware import BIOS, UEFI, variables_template
 from tests.lab.installer import install
 from tests.lab.native import LabError, chroot_mounts, run, stage
-from tests.lab.pool import Offers, offers, tree_of
+from tests.lab.pool import LUKS, MIRROR, Offers, offers, tree_of
 from tests.lab.suite import BOOKWORM, TRIXIE, Suite, real_archive
 from tests.lab.tree import layered
 
@@ -40,6 +40,10 @@ BOOT, LVM = PARTITIONS[2:]
 ROOT, SWAP = 4, 5
 """Their numbers where there is no LVM: root and swap are partitions, and the rest of the disk is free."""
 WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
+LEG = ("raid", "R", LVM[2], 0)
+"""What stands in for LVM where the volume group lies on a mirror; the second disk has the like alone."""
+SECOND_LEG = "/dev/vdc2"
+"""In the installation VM, where the root file system to be copied is the second disk."""
 """With systemd-boot kernels lie on the ESP, and /boot is a folder of the root volume, as Debian has it."""
 GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
 
@@ -64,7 +68,8 @@ class SystemSpec:
     The rest of the disk stays free, on LVM in the VG; where `swap` is 0, it is swap, and no extent is free.
     `root_fs` is the file system of the root; with `by_default` a btrfs root is what a mount takes unasked,
     named neither in fstab nor for the kernel, as SUSE does it. `luks`: the volume group lies inside LUKS,
-    which asks for a passphrase at every start.
+    which asks for a passphrase at every start. `mirror`: it lies on MD RAID 1, whose second leg is on
+    a second disk.
     """
 
     firmware: str = BIOS
@@ -80,6 +85,7 @@ class SystemSpec:
     usr: int = 0
     second: int = 0
     luks: bool = False
+    mirror: bool = False
     by_default: bool = False
     suite: Suite = BOOKWORM
 
@@ -92,7 +98,14 @@ class SystemSpec:
                 ("root", "L", start, self.root),
                 ("swap", "S", start + self.root, self.swap),
             )
+        if self.mirror:
+            return (*PARTITIONS[:3], LEG)
         return PARTITIONS if self.loader == GRUB else WITHOUT_BOOT
+
+    @property
+    def beneath(self) -> str:
+        """What its volume group lies on, as tests.lab.pool calls it."""
+        return LUKS if self.luks else MIRROR if self.mirror else ""
 
     @property
     def devices(self) -> tuple[str, str]:
@@ -106,8 +119,10 @@ class SystemSpec:
             raise LabError(f"there is no firmware {self.firmware!r}: it is {BIOS!r} or {UEFI!r}.")
         if (self.loader, self.firmware) not in LOADER:
             raise LabError(f"there is no {self.loader} for {self.firmware}.")
-        if self.luks and self.suite is not BOOKWORM:
-            raise LabError(f"an encrypted {self.suite} has not been made yet.")
+        if self.beneath and self.suite is not BOOKWORM:
+            raise LabError(f"{self.suite} has not been made {self.beneath} yet.")
+        if self.luks and self.mirror:
+            raise LabError("LUKS on a mirror has not been made yet.")
 
     def __str__(self) -> str:
         sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
@@ -120,7 +135,7 @@ class SystemSpec:
         loader = "" if self.loader == GRUB else f"-{self.loader}"
         beside = "".join(f"-{name}" for name in ("var", "usr", "second") if getattr(self, name))
         fs = "" if self.root_fs == EXT4 else f"-{self.root_fs}"
-        marks = (("-default", self.by_default), ("-luks", self.luks))
+        marks = (("-default", self.by_default), ("-luks", self.luks), ("-mirror", self.mirror))
         last = "".join(mark for mark, has in marks if has)
         return loader + fs + beside + last + self.suite.unusual
 
@@ -139,6 +154,10 @@ VAR_TWO_DISKS = SystemSpec(disk=4096, pool=4096, root=3072, var=1536, second=307
 
 ENCRYPTED = SystemSpec(luks=True)
 """As Debian's installer makes "encrypted LVM": /boot beside a partition of LUKS with everything else."""
+
+
+MIRRORED = SystemSpec(mirror=True)
+"""As Debian's installer makes it of two disks: /boot on the first, a mirror of both with everything else."""
 
 
 PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
@@ -192,16 +211,16 @@ SOURCES = ("installed.py", "installer.py", "firmware.py")
 def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     """The system `spec` describes, built when the cache does not hold it (about two minutes)."""
     wanted = spec or SystemSpec()
-    available = offers(wanted.suite, encrypted=wanted.luks)
+    available = offers(wanted.suite, wanted.beneath)
     sources = [HERE / name for name in SOURCES]
-    tree = tree_of(wanted.suite, encrypted=wanted.luks).parent
+    tree = tree_of(wanted.suite, wanted.beneath).parent
     parts = (tree.name, available.pool.folder.name, HERE / "system/install.sh")
     key = cache.key_of(str(wanted), *parts, *sources)
     name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
     name += wanted.unusual
     folder = cache.cached(name, key, lambda place: _build(place, wanted, available))
     variables = folder / "vars.fd" if wanted.firmware == UEFI else None
-    more = (folder / "second.qcow2",) if wanted.second else ()
+    more = (folder / "second.qcow2",) if wanted.second or wanted.mirror else ()
     return InstalledSystem(wanted, folder / "disk.qcow2", variables, available, more)
 
 
@@ -209,7 +228,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
     with tempfile.TemporaryDirectory(prefix="twinboot-system-", dir="/var/tmp") as name:
         scratch = Path(name)
         disk, root = scratch / "disk.raw", scratch / "root.raw"
-        with layered(tree_of(spec.suite, encrypted=spec.luks)) as tree:
+        with layered(tree_of(spec.suite, spec.beneath)) as tree:
             with stage(f"{spec.firmware} system (packages)"), chroot_mounts(tree):
                 _install_packages(tree, spec, available)
             kernel, initrd = scratch / "vmlinuz", scratch / "initrd"
@@ -252,12 +271,17 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "luks_uuid": encrypted.UUID,
                 "luks_name": encrypted.NAME,
                 "passphrase": encrypted.PASSPHRASE if spec.luks else "",
+                "second_leg": SECOND_LEG if spec.mirror else "",
+                "array_uuid": mirrored.UUID,
+                "array_name": mirrored.NAME,
             }
             variables = folder / "vars.fd" if spec.firmware == UEFI else None
             raw = [disk, root]
-            if spec.second:
+            if spec.second or spec.mirror:
                 raw.append(scratch / "second.raw")
-                run("truncate", "-s", f"{spec.second}M", raw[-1])
+                run("truncate", "-s", f"{spec.second or spec.disk}M", raw[-1])
+            if spec.mirror:
+                _table(raw[-1], (PARTITIONS[0], LEG))
             log = install(kernel, initrd, tuple(raw), variables, settings, scratch)
             (folder / "install.log").write_text(log)
         with stage(f"{spec.firmware} system (disk image)"):
@@ -285,10 +309,14 @@ def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
 
 
 def _partition(disk: Path, spec: SystemSpec) -> None:
-    lines = ["label: gpt"]
-    for _, kind, start, size in spec.partitions:
-        lines.append(f"start={start}MiB, type={kind}" + (f", size={size}MiB" if size else ""))
     run("truncate", "-s", f"{spec.disk}M", disk)
+    _table(disk, spec.partitions)
+
+
+def _table(disk: Path, partitions: tuple[tuple[str, str, int, int], ...]) -> None:
+    lines = ["label: gpt"]
+    for _, kind, start, size in partitions:
+        lines.append(f"start={start}MiB, type={kind}" + (f", size={size}MiB" if size else ""))
     run("sfdisk", "--quiet", disk, stdin="\n".join(lines).encode())
 
 

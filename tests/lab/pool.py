@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.lab import cache, kernels, ledger
 from tests.lab.archive import PrivateApt, host_mirror
 from tests.lab.encrypted import encrypted_tree
+from tests.lab.mirrored import mirrored_tree
 from tests.lab.native import chroot_mounts, run, stage
 from tests.lab.repository import Pool, describe, make_key
 from tests.lab.suite import BOOKWORM, Suite
@@ -44,26 +45,32 @@ class Offers:
 SHAPING = ("fstab", "initramfs-tools", "lvm")
 
 
-def tree_of(suite: Suite, *, encrypted: bool) -> Path:
-    """The root tree that systems with or without LUKS are made from."""
-    return encrypted_tree() if encrypted else base_tree(suite)
+LUKS, MIRROR = "encrypted", "mirrored"
+"""What may lie beneath the volume group, which the kernels' initrds then bring up."""
 
 
-def offers(suite: Suite = BOOKWORM, *, encrypted: bool = False) -> Offers:
-    """The pool, built when the cache does not hold it. `encrypted`: its kernels' initrds can open LUKS."""
+def tree_of(suite: Suite, beneath: str = "") -> Path:
+    """The root tree of systems whose volume group lies on that."""
+    if not beneath:
+        return base_tree(suite)
+    return encrypted_tree() if beneath == LUKS else mirrored_tree()
+
+
+def offers(suite: Suite = BOOKWORM, beneath: str = "") -> Offers:
+    """The pool, built when the cache does not hold it."""
     shaping = [SYSTEM / name for name in SHAPING]
     sources = [HERE / name for name in SOURCES]
     parts: list[str | Path] = [*packages_of(suite), host_mirror().debian, *shaping, *sources]
-    parts += [encrypted_tree().parent.name] if encrypted else []
-    name = ("pool-encrypted" if encrypted else "pool") + suite.unusual
+    parts += [tree_of(suite, beneath).parent.name] if beneath else []
+    name = (f"pool-{beneath}" if beneath else "pool") + suite.unusual
     key = cache.key_of(*parts)
-    folder = cache.cached(name, key, lambda place: _build(place, suite, encrypted=encrypted))
+    folder = cache.cached(name, key, lambda place: _build(place, suite, beneath))
     lines = (folder / "kernels").read_text().split()
     chosen = [kernels.Kernel(*line.split("=")) for line in lines]
     return Offers(Pool(folder, suite.name), chosen[0], chosen[1], chosen[2])
 
 
-def _build(folder: Path, suite: Suite, *, encrypted: bool) -> None:
+def _build(folder: Path, suite: Suite, beneath: str) -> None:
     with tempfile.TemporaryDirectory(prefix="twinboot-pool-", dir="/var/tmp") as name:
         scratch = Path(name)
         make_key(folder)
@@ -76,7 +83,7 @@ def _build(folder: Path, suite: Suite, *, encrypted: bool) -> None:
             chosen = kernels.choose(apt, suite)
         for kernel in chosen:
             with stage(f"kernel {kernel.release} {kernel.version}"):
-                _kernel(apt, kernel, scratch, folder, tree_of(suite, encrypted=encrypted))
+                _kernel(apt, kernel, scratch, folder, tree_of(suite, beneath))
         (folder / "kernels").write_text("".join(f"{k.release}={k.version}\n" for k in chosen))
         for deb in folder.glob("*.deb"):
             describe(deb)

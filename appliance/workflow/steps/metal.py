@@ -6,11 +6,12 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.boot.arrays import CONFIGS, why_not_assembled
 from appliance.boot.artifacts import modules_folder
 from appliance.boot.base import Artifacts
 from appliance.boot.choose import loader_partition
 from appliance.boot.drivers import LVM_MODULES, RootStack, not_in_initrd, root_stack
-from appliance.boot.initrd import initrd_names
+from appliance.boot.initrd import initrd_files, initrd_names
 from appliance.boot.initrd_maker import INITRAMFS_TOOLS, maker_of
 from appliance.errors import BootConfigFailed
 from appliance.host.files import mounted_readonly
@@ -20,6 +21,7 @@ from appliance.probe.btrfs import has_tools
 from appliance.probe.luks import modules_of
 from appliance.probe.tree import Tree
 from appliance.twin.luks_header import MODULES
+from appliance.workflow.arrays import mirrors
 from appliance.workflow.steps.ground import Ground
 
 
@@ -37,7 +39,20 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
     names: tuple[str, ...] = ()
     for name in artifacts.initrds:
         names += initrd_names(host, Path(artifacts.file(name).source))
-    return not_in_initrd(stack, names, modules)
+    return (*not_in_initrd(stack, names, modules), *_why_no_array(host, ground, artifacts))
+
+
+def _why_no_array(host: Host, ground: Ground, artifacts: Artifacts) -> tuple[str, ...]:
+    """Sentences for each array that the new initrd's own configuration leaves down."""
+    layers = mirrors(ground.machine, ground.names.vg)
+    if not layers:
+        return ()
+    files: dict[str, bytes] = {}
+    for name in artifacts.initrds:
+        files |= initrd_files(host, Path(artifacts.file(name).source), CONFIGS)
+    texts = [content.decode(errors="replace") for content in files.values()]
+    found = (why_not_assembled(text, layer.uuid, layer.name) for layer in layers for text in texts)
+    return tuple(sentence for sentence in found if sentence)
 
 
 def why_not_kept(ground: Ground, root: Path) -> tuple[str, ...]:
@@ -60,7 +75,8 @@ def root_stack_of(host: Host, ground: Ground) -> RootStack | None:
         ground.system.root.fstype,
         *(v.fstype for v in ground.system.beside_root if v.target == "/usr"),
     )
-    return root_stack(disks, ground.store(host).boot_stack, *fstypes, ciphers=ciphers)
+    mirrored = bool(machine.mirrors_under(group))
+    return root_stack(disks, ground.store(host).boot_stack, *fstypes, ciphers=ciphers, mirrored=mirrored)
 
 
 def why_not_booted(host: Host, ground: Ground) -> tuple[str, ...]:

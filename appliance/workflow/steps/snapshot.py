@@ -10,7 +10,7 @@ from appliance.errors import ApplianceError, OutOfSpace, Refused
 from appliance.host.run import Host, read
 from appliance.model.events import Gauge, Line, StateChanged
 from appliance.model.lineage import State
-from appliance.model.machine import Disk, Firmware, Machine
+from appliance.model.machine import Disk, Firmware, LayerKind, Machine
 from appliance.model.plan import FULL
 from appliance.volumes.base import Snapshot, SnapshotRole, too_little_room
 from appliance.volumes.state import NAME as STATE
@@ -66,10 +66,16 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
 
 def head_of(machine: Machine, disk: Disk) -> int:
     """Bytes at the beginning of `disk` that no act of ours may change: where a PV begins there, LVM's own
-    text of the volumes lies behind the label in its first 4 KiB (lvm2, lib/format_text/layout.h)."""
+    text of the volumes lies behind the label in its first 4 KiB (lvm2, lib/format_text/layout.h), and where
+    a leg of a mirror begins, md counts in it."""
     pvs = {pv.path for group in machine.volume_groups for pv in group.pvs}
-    begins = [0 for _ in pvs & {disk.path}] + [p.start for p in disk.partitions if p.path in pvs]
-    return min([MIB, *(start + LABEL for start in begins)])
+    legs = {path for layer in machine.layers if layer.kind is LayerKind.RAID1 for path in layer.below}
+    return min([MIB, *(at + LABEL for at in _begins(disk, pvs)), *_begins(disk, legs)])
+
+
+def _begins(disk: Disk, paths: set[str]) -> list[int]:
+    """Where in bytes those of `paths` begin that lie on `disk` or are it."""
+    return [0 for _ in paths & {disk.path}] + [p.start for p in disk.partitions if p.path in paths]
 
 
 def sectors_written(ground: Ground, sys: Path = Path("/sys/block")) -> dict[str, str]:

@@ -29,6 +29,7 @@ from appliance.model.verdict import (
 from appliance.report.mask import Masks, mask
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.choose import traits
+from appliance.workflow.arrays import mirrors
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
@@ -46,6 +47,16 @@ IN_FORM_ONLY = CheckResult(
     after="in form only",
     why="The twin's disk was encrypted in form only: it had the machine's header and passphrase, but what"
     " lay behind them was plain. That the new system decrypts this machine's disk is tried on the metal.",
+)
+
+
+ONE_CONTENT = CheckResult(
+    name="mirror",
+    outcome=Outcome.NOT_TESTED,
+    before="in form only",
+    after="in form only",
+    why="The twin's array had the machine's legs in form only: one content, and no bitmap. What"
+    " the new system does when a leg fails, or must be put in step, was not tried.",
 )
 
 
@@ -93,10 +104,12 @@ def provisional(ground: Ground, why: str = "") -> Verdict:
 def labelled(ground: Ground, verdict: Verdict) -> Verdict:
     """With what becomes of it: a run that is rehearsed only has nothing to promote, and ways to room.
 
-    Beside the checks stands what no twin of an encrypted disk can show.
+    Beside the checks stands what no twin of an encrypted disk, or of a mirror, can show.
     """
     if ground.encrypted:
         verdict = replace(verdict, checks=(*verdict.checks, IN_FORM_ONLY))
+    if mirrors(ground.machine, ground.names.vg):
+        verdict = replace(verdict, checks=(*verdict.checks, ONE_CONTENT))
     if not ground.rehearses_only:
         return verdict
     return replace(verdict, rehearsed_only=ground.whole.pool, ways=ground.whole.ways)

@@ -49,6 +49,15 @@ if [ "$lab_storage" != partition ]; then
         printf %s "$lab_passphrase" | in_stage cryptsetup open --key-file - "$lab_pv" "$lab_luks_name"
         lab_pv=/dev/mapper/$lab_luks_name
     fi
+    if [ -n "$lab_second_leg" ]; then
+        chroot /stage modprobe raid1
+        # Both are blank: they need not be put in step. A bitmap, as mdadm gives one to whatever is large.
+        in_stage mdadm --create /dev/md/0 --run --level=1 --raid-devices=2 --metadata=1.2 --bitmap=internal \
+            --assume-clean --homehost=ledger --name="$lab_array_name" --uuid="$lab_array_uuid" \
+            "$lab_pv" "$lab_second_leg"
+        lab_leg=$lab_pv
+        lab_pv=/dev/md/0
+    fi
     [ "$lab_second" = 0 ] || lab_pv="$lab_pv /dev/vdc"
     # shellcheck disable=SC2086 # one word for each physical volume
     in_stage pvcreate -q $lab_pv
@@ -164,6 +173,10 @@ done
 umount /target
 sync
 [ "$lab_storage" = partition ] || vgchange -q -an vg0 || in_stage vgchange -q -an vg0
+if [ -n "$lab_second_leg" ]; then
+    in_stage mdadm --stop /dev/md/0
+    in_stage mdadm --examine "$lab_leg" "$lab_second_leg"
+fi
 [ -z "$lab_passphrase" ] || in_stage cryptsetup close "$lab_luks_name"
 trap - EXIT
 finish ok

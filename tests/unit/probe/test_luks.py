@@ -375,5 +375,6 @@ def test_luks_on_a_mirror_is_opened_through_one_leg(encrypted: RecordedMachine) 
         (LayerKind.LUKS, (ARRAY,)),
     ]
     assert [t.sentence for t in machine.systems[0].trouble if t.refuses] == [
-        "The volume group vg0 lies on MD RAID 1 (ledger:0): that can not be rehearsed (yet).",
+        "The system lies on LUKS (ledger:0), MD RAID 1 (ledger:0): only one array, with nothing else beneath "
+        "the volume group, can be rehearsed (yet).",
     ]
