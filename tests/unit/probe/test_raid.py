@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from appliance.errors import DamagedData
-from appliance.model.machine import LayerKind, Machine
-from appliance.probe import hardware
+from appliance.model.machine import Layer, LayerKind, Machine, Storage
+from appliance.probe import hardware, raid
+from appliance.probe.fstab import Known
+from appliance.probe.ground import Ground
 from appliance.probe.machine import probe
+from appliance.probe.obstacles import of_layers, of_mirrors
+from appliance.probe.packages import read_packages
 from appliance.probe.raid import Member, parse_examine, why_not
 from tests.unit.probe.recorded import RecordedMachine
 from tests.unit.probe.test_machine import play
@@ -147,14 +153,11 @@ def refused(machine: Machine) -> list[str]:
     return [t.code for t in (*machine.trouble, *(t for s in machine.systems for t in s.trouble)) if t.refuses]
 
 
-def test_a_system_on_a_mirror_is_seen_by_one_leg_and_refused(mirrored: RecordedMachine) -> None:
+def test_a_system_on_a_mirror_is_seen_by_one_leg(mirrored: RecordedMachine) -> None:
     machine = look(mirrored)
     (system,) = machine.systems
     assert (system.hostname, system.root.device) == ("ledger", "/dev/mapper/vg0-root")
-    assert refused(machine) == ["lies-on"]
-    assert system.trouble[0].sentence == (
-        "The volume group vg0 lies on MD RAID 1 (ledger:0): that can not be rehearsed (yet)."
-    )
+    assert refused(machine) == []
     (layer,) = machine.layers
     assert (layer.kind, layer.path, layer.below) == (LayerKind.RAID1, ARRAY, ("/dev/vda4", "/dev/vdb1"))
     (group,) = machine.volume_groups
@@ -178,7 +181,7 @@ def test_a_failing_disk_under_either_leg_is_named(mirrored: RecordedMachine) -> 
     mirrored.answers["lsblk"] = mirrored.answers["lsblk"].replace('"tran": "virtio"', '"tran": "sata"')
     mirrored.answers["smartctl /dev/vda"] = '{"smart_status": {"passed": true}}'
     mirrored.answers["smartctl /dev/vdb"] = '{"smart_status": {"passed": false}}'
-    assert refused(look(mirrored)) == ["failing-disk", "lies-on"]
+    assert refused(look(mirrored)) == ["failing-disk"]
 
 
 def test_a_degraded_mirror_is_not_looked_into(mirrored: RecordedMachine) -> None:
@@ -212,3 +215,66 @@ def test_one_that_a_run_has_up_is_used_and_left(mirrored: RecordedMachine) -> No
 def test_what_a_killed_probe_left_is_made_anew(mirrored: RecordedMachine) -> None:
     mirrored.up(ARRAY.rpartition("/")[2], readonly=True)
     assert len(look(mirrored).systems) == 1
+
+
+def of(machine: Machine, layers: tuple[Layer, ...], **root: object) -> list[str]:
+    """The codes of what keeps a root on these layers from being rehearsed."""
+    (system,) = machine.systems
+    nothing: Any = None
+    ground = Ground(nothing, (), machine.volume_groups, (), {}, layers=layers)
+    known = Known(path="", names=frozenset(), size=0, fstype="ext4", fsuuid="", vg="vg0", lv="root")
+    changed = replace(system, root=replace(system.root, **root)) if root else system
+    return [t.code for t in (*of_layers(ground, (known,)), *of_mirrors(ground, changed, (known,)))]
+
+
+def test_what_a_twin_can_not_have_is_refused(mirrored: RecordedMachine) -> None:
+    machine = look(mirrored)
+    (layer,) = machine.layers
+    assert of(machine, machine.layers) == []
+    assert of(machine, machine.layers, storage=Storage.LVM_THICK) == ["raid-root"]
+    assert of(machine, (replace(layer, offset=0),)) == ["raid-kind"], "metadata 1.0 is behind the content"
+    deep = replace(layer, kind=LayerKind.LUKS, below=("/dev/mapper/x",))
+    assert of(machine, (replace(layer, path="/dev/mapper/x"), deep)) == ["raid-several"]
+
+
+def test_an_array_that_we_write_to_may_say_that_it_is_at_work(
+    mirrored: RecordedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raid.time, "sleep", lambda _: None)
+    mirrored.up(ARRAY.rpartition("/")[2], readonly=False)
+    mirrored.answers["mdadm /dev/vda4"] = said("dirty0")
+    mirrored.answers["mdadm /dev/vdb1"] = said("dirty1")
+    machine = probe(mirrored, mirrored.root)
+    assert len(machine.systems) == 1 and machine.layers
+
+
+def test_legs_read_while_md_counts_on_are_asked_again(
+    mirrored: RecordedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def later(seconds: float) -> None:
+        waited.append(seconds)
+        mirrored.answers["mdadm /dev/vda4"] = said("leg0").replace("Events : 19", "Events : 20")
+
+    monkeypatch.setattr(raid.time, "sleep", later)
+    mirrored.up(ARRAY.rpartition("/")[2], readonly=False)
+    mirrored.answers["mdadm /dev/vdb1"] = said("leg1").replace("Events : 19", "Events : 20")
+    assert len(probe(mirrored, mirrored.root).systems) == 1
+    assert waited == [1]
+
+
+def test_a_leg_that_fell_out_meanwhile_is_named(
+    mirrored: RecordedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raid.time, "sleep", lambda _: None)
+    mirrored.up(ARRAY.rpartition("/")[2], readonly=False)
+    mirrored.answers["mdadm /dev/vda4"] = said("alone")
+    assert refused(probe(mirrored, mirrored.root)) == ["degraded-raid"]
+
+
+def test_its_packages_are_read_by_one_leg_as_well(mirrored: RecordedMachine) -> None:
+    machine = look(mirrored)
+    found = read_packages(mirrored, machine, machine.systems[0], mirrored.root)
+    assert any(package.name == "dpkg" for package in found.packages)
+    assert mirrored.left() == []

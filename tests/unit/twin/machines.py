@@ -250,3 +250,32 @@ def with_snapshot(machine: Machine, name: str, store: int, *tags: str) -> Machin
     free = group.free_count - store
     grown = msgspec.structs.replace(group, lvs=(*group.lvs, lv), metadata=text, free_count=free)
     return msgspec.structs.replace(machine, volume_groups=(grown,))
+
+
+def mirrored(machine: Machine, header_mib: int = 1, *, first_last: bool = False) -> Machine:
+    """The same machine with each PV on a mirror; every second leg is the first partition of one more disk.
+
+    `first_last`: the array counts that one as its first.
+    """
+    (group,), disks, more, layers, pvs = machine.volume_groups, [], [], [], []
+    for index, (disk, pv) in enumerate(zip(machine.disks, group.pvs, strict=True)):
+        (was,) = (p for p in disk.partitions if p.path == pv.path)
+        leg = msgspec.structs.replace(was, size=was.size + header_mib * MIB, fstype="linux_raid_member")
+        parts = tuple(leg if p.path == pv.path else p for p in disk.partitions)
+        disks.append(msgspec.structs.replace(disk, size=disk.size + header_mib * MIB, partitions=parts))
+        path = f"/dev/vd{'mnopqrst'[index]}"
+        other = msgspec.structs.replace(leg, path=f"{path}1", number=1, start=MIB)
+        more.append(msgspec.structs.replace(disk, path=path, size=leg.size + 7 * MIB, partitions=(other,)))
+        shown = f"/dev/mapper/twinboot-below-md-{index}"
+        below = (other.path, leg.path) if first_last else (leg.path, other.path)
+        pvs.append(msgspec.structs.replace(pv, path=shown))
+        layers.append(
+            Layer(
+                kind=LayerKind.RAID1, path=shown, uuid=str(index), name=f"ledger:{index}", below=below,
+                offset=header_mib * MIB, size=was.size,
+            )
+        )  # fmt: skip
+    held = msgspec.structs.replace(group, pvs=tuple(pvs))
+    return msgspec.structs.replace(
+        machine, disks=(*disks, *more), layers=tuple(layers), volume_groups=(held,)
+    )

@@ -16,7 +16,7 @@ from appliance.probe.lvm_metadata import parse
 from appliance.twin.layout import plan_layout, why_no_layout
 from appliance.twin.segments import ALIGN, CHUNK, Blank, CowRun, FromVolume, TwinLayout, cow_store_length
 from appliance.workflow.steps.ground import standing_on
-from tests.unit.twin.machines import EXTENT, MIB, encrypted, made, recorded, with_snapshot
+from tests.unit.twin.machines import EXTENT, MIB, encrypted, made, mirrored, recorded, with_snapshot
 
 EXTENT_SECTORS = EXTENT // 512
 
@@ -342,8 +342,98 @@ def test_a_pv_longer_than_what_it_lies_in_is_refused() -> None:
     assert sentence == "The physical volume in /dev/vda2 is longer than the place it lies in."
 
 
-def test_an_array_is_refused() -> None:
-    machine = encrypted(made({"root": 20}, {}, {}, [30]))
-    array = msgspec.structs.replace(machine.layers[0], kind=LayerKind.RAID1, name="ledger:0")
-    (sentence,) = why_no_layout(msgspec.structs.replace(machine, layers=(array,)), machine.systems[0])
-    assert sentence == "vg0 lies on MD RAID 1 (ledger:0): the twin can not show that."
+@given(machines(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_on_a_mirror_every_leg_has_the_same_volumes_in_the_same_places(plain: Machine, last: bool) -> None:
+    machine = mirrored(plain, first_last=last)
+    layout, bare = plan_layout(machine, machine.systems[0]), plan_layout(plain, plain.systems[0])
+    assert parse(layout.vg_text).lvs == parse(bare.vg_text).lvs
+    for disk in layout.disks:
+        assert disk.segments[0].start == 0 and disk.segments[-1].end == disk.sectors
+        assert all(a.end == b.start for a, b in pairwise(disk.segments))
+    assert len(layout.mirrors) == len(layout.pvs)
+    for mirror, pv in zip(layout.mirrors, layout.pvs, strict=True):
+        first, other = mirror.legs
+        assert (pv.disk, pv.start, pv.length) == (first.disk, first.start + mirror.header, mirror.length)
+        one, two = (
+            [
+                (s.start - leg.start, s.length, s.source)
+                for s in layout.disks[leg.disk].segments
+                if leg.start + mirror.header <= s.start < leg.start + mirror.header + mirror.length
+            ]
+            for leg in (first, other)
+        )
+        assert [(at, length) for at, length, _ in one] == [(at, length) for at, length, _ in two]
+        for (_, _, mine), (_, _, theirs) in zip(one, two, strict=True):
+            if isinstance(mine, CowRun):
+                assert isinstance(theirs, CowRun) and (mine.device, mine.offset) == (
+                    theirs.device,
+                    theirs.offset,
+                )
+            else:
+                assert mine == theirs, "one content, whichever leg it is written by"
+
+
+@given(machines())
+@settings(max_examples=100, deadline=None)
+def test_no_two_runs_of_a_mirror_share_a_store(plain: Machine) -> None:
+    machine = mirrored(plain)
+    layout = plan_layout(machine, machine.systems[0])
+    runs = [s.source for d in layout.disks for s in d.segments if isinstance(s.source, CowRun)]
+    stores = sorted((run.store, run.store + run.store_length) for run in runs)
+    assert all(end <= start for (_, end), (start, _) in pairwise(stores))
+    assert not stores or stores[-1][1] <= layout.scratch_sectors
+
+
+def test_a_leg_s_header_is_copy_on_write_on_either_disk() -> None:
+    machine = mirrored(made({"root": 20}, {}, {}, [30]))
+    layout = plan_layout(machine, machine.systems[0])
+    (mirror,) = layout.mirrors
+    assert [(leg.device, leg.disk) for leg in mirror.legs] == [("/dev/vda2", 0), ("/dev/vdm1", 1)]
+    for leg in mirror.legs:
+        disk = layout.disks[leg.disk]
+        (head,) = (s for s in disk.segments if s.start <= leg.start < s.end)
+        assert isinstance(head.source, CowRun) and head.source.device == disk.path
+        assert head.end == leg.start + mirror.header
+
+
+def test_every_leg_s_disk_is_lengthened_where_virtual_sizes_sum_past_it() -> None:
+    machine = mirrored(made({"root": 400}, {}, {}, [30], table="gpt"))
+    layout = plan_layout(machine, machine.systems[0])
+    (mirror,), first, second = layout.mirrors, *layout.disks
+    assert mirror.length > machine.layers[0].size // 512
+    assert (first.lengthened, second.lengthened) == (2, 1)
+    for leg, disk in zip(mirror.legs, (first, second), strict=True):
+        assert disk.lengthened_end == leg.start + mirror.header + mirror.length <= disk.sectors
+
+
+def test_nothing_is_lengthened_where_something_lies_behind_one_leg() -> None:
+    machine = mirrored(made({"root": 400}, {}, {}, [30]))
+    *disks, other = machine.disks
+    (leg,) = other.partitions
+    behind = msgspec.structs.replace(leg, path="/dev/vdm2", number=2, start=leg.start + leg.size, size=MIB)
+    crowded = msgspec.structs.replace(other, partitions=(leg, behind))
+    (sentence,) = why_no_layout(msgspec.structs.replace(machine, disks=(*disks, crowded)), machine.systems[0])
+    assert "can not be lengthened" in sentence
+
+
+def test_a_leg_shorter_than_its_mirror_is_refused() -> None:
+    machine = mirrored(made({"root": 20}, {}, {}, [30]))
+    *disks, other = machine.disks
+    (leg,) = other.partitions
+    short = msgspec.structs.replace(other, partitions=(msgspec.structs.replace(leg, size=leg.size // 2),))
+    (sentence,) = why_no_layout(msgspec.structs.replace(machine, disks=(*disks, short)), machine.systems[0])
+    assert sentence == "The leg /dev/vdm1 of a mirror is shorter than what it holds."
+
+
+def test_luks_on_a_mirror_is_refused() -> None:
+    machine = mirrored(made({"root": 20}, {}, {}, [30]))
+    (array,) = machine.layers
+    inner = msgspec.structs.replace(
+        array, kind=LayerKind.LUKS, path="/dev/mapper/x", name="ledger:0", below=(array.path,)
+    )
+    (group,) = machine.volume_groups
+    held = msgspec.structs.replace(group, pvs=(msgspec.structs.replace(group.pvs[0], path="/dev/mapper/x"),))
+    deep = msgspec.structs.replace(machine, layers=(array, inner), volume_groups=(held,))
+    (sentence,) = why_no_layout(deep, deep.systems[0])
+    assert sentence == "vg0 lies on LUKS (ledger:0): the twin can not show that."
