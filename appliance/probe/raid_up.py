@@ -84,5 +84,6 @@ def _said(array: str, root: Path, what: str) -> str:
 
 def _assemble(layer: Layer) -> Command:
     node = f"/dev/md/twinboot-{layer.uuid.replace(':', '')[:8]}"
-    how = ("--readonly", "--no-degraded", "--config=none", f"--uuid={layer.uuid}")
+    # Without --run, mdadm leaves it down where a leg is missing that was there when it was last at work.
+    how = ("--readonly", "--config=none", f"--uuid={layer.uuid}")
     return write("mdadm", "--assemble", *how, node, *layer.below, timeout=LIMIT)

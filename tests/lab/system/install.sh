@@ -53,7 +53,7 @@ if [ "$lab_storage" != partition ]; then
         chroot /stage modprobe raid1
         # Both are blank: they need not be put in step. A bitmap, as mdadm gives one to whatever is large.
         in_stage mdadm --create /dev/md/0 --run --level=1 --raid-devices=2 --metadata=1.2 --bitmap=internal \
-            --assume-clean --homehost=ledger --name="$lab_array_name" --uuid="$lab_array_uuid" \
+            --assume-clean --homehost="${lab_array_name%%:*}" --name="${lab_array_name##*:}" --uuid="$lab_array_uuid" \
             "$lab_pv" "$lab_second_leg"
         lab_leg=$lab_pv
         lab_pv=/dev/md/0

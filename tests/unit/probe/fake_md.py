@@ -43,7 +43,7 @@ class FakeMd:
             raise CommandFailed(f"{command} ended with status 1: made to fail")
         if verb == "--assemble":
             assert tuple(words[-len(LEGS) :]) == LEGS, "every leg, or none"
-            assert {"--readonly", "--no-degraded", f"--uuid={LAYER.uuid}"} <= set(words)
+            assert {"--readonly", f"--uuid={LAYER.uuid}"} <= set(words) and "--run" not in words
             self.up()
         elif verb == "--readwrite":
             self.file("array_state").write_text("clean\n")
