@@ -61,6 +61,8 @@ def test_a_leg_says_where_the_arrays_content_lies_in_it() -> None:
     [
         (("leg0", "leg1"), []),
         (("leg1", "leg0", "spare"), []),
+        (("stopped0", "stopped1"), []),
+        (("stopped1",), ["degraded-raid"]),
         (("leg0",), ["degraded-raid"]),
         (("leg0", "spare"), ["degraded-raid"]),
         (("leg0", "leg0"), ["degraded-raid"]),

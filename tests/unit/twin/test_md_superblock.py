@@ -59,9 +59,9 @@ def test_identity_roles_and_places_are_the_machine_s_own() -> None:
 
 def test_both_are_in_step_and_newer_than_what_the_twin_does_not_have() -> None:
     events = [number(head, AT + 0xC8) for head in LEGS]
-    behind = changed(LEGS[1], 0xC8, struct.pack("<Q", events[1] - 3))
-    for made in composed((LEGS[0], behind)):
-        assert number(made, 0xC8) == max(events) + AHEAD
+    ahead = changed(LEGS[1], 0xC8, struct.pack("<Q", events[1] + 3))
+    for made in composed((LEGS[0], ahead)):
+        assert number(made, 0xC8) == events[1] + 3 + AHEAD
         assert number(made, 0xD0) == (1 << 64) - 1
 
 
