@@ -25,8 +25,8 @@ WAYS = ("Start the machine and look at its arrays (cat /proc/mdstat), then start
 def bring_up(host: Host, layer: Layer, root: Path = ROOT) -> None:
     """Show the mirror `layer` under its name, for writing; nothing where it is up, but that it must be whole.
 
-    It stays up until power-off, as what lies in it does. Raises Refused where a leg is missing or not in
-    step, CommandFailed.
+    It stays up until power-off, as what lies in it does: the kernel then notes in each leg that it is clean
+    (md_notify_reboot). Raises Refused where a leg is missing or not in step, CommandFailed.
     """
     name = mapper.name_of(layer.path)
     array = array_of(layer, root)
@@ -44,15 +44,6 @@ def bring_up(host: Host, layer: Layer, root: Path = ROOT) -> None:
     if _said(array, root, "array_state") in ("readonly", "read-auto"):
         host.run(write("mdadm", "--readwrite", f"/dev/{array}", timeout=LIMIT))
     mapper.create(host, name, (f"0 {layer.size // SECTOR} linear /dev/{array} 0",))
-
-
-def take_down(host: Host, layer: Layer, root: Path = ROOT) -> None:
-    """Stop it, which leaves each leg clean; nothing where it is down. Raises CommandFailed while in use."""
-    name, array = mapper.name_of(layer.path), array_of(layer, root)
-    if name in mapper.names(host):
-        mapper.remove(host, name)
-    if array:
-        host.run(write("mdadm", "--stop", f"/dev/{array}", timeout=LIMIT))
 
 
 def array_of(layer: Layer, root: Path = ROOT) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import CommandFailed, Refused
-from appliance.probe.raid_up import bring_up, take_down
+from appliance.probe.raid_up import bring_up
 from tests.unit.probe.fake_md import LAYER, LEGS, NAME, FakeMd
 
 
@@ -84,16 +84,6 @@ def test_cut_before_any_command_the_next_try_brings_it_up(cut: int, tmp_path: Pa
     bring_up(md, LAYER, tmp_path)
     assert list(md.mapped) == [NAME]
     assert sum("--assemble" in line for line in md.ran) == 1
-
-
-def test_taken_down_it_is_stopped_and_twice_is_nothing(tmp_path: Path) -> None:
-    md = FakeMd(tmp_path)
-    bring_up(md, LAYER, tmp_path)
-    take_down(md, LAYER, tmp_path)
-    assert md.mapped == {} and md.ran[-1].split()[:2] == ["mdadm", "--stop"]
-    before = list(md.ran)
-    take_down(md, LAYER, tmp_path)
-    assert md.ran == before
 
 
 def test_a_leg_s_other_holders_are_no_array(tmp_path: Path) -> None:
