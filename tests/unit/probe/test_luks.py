@@ -24,6 +24,7 @@ from appliance.probe.ground import Ground
 from appliance.probe.luks import Header, modules_of, open_readonly, parse_dump
 from appliance.probe.machine import probe
 from appliance.probe.obstacles import console_of, of_encryption, of_layers
+from appliance.probe.packages import read_packages
 from tests.unit.probe.recorded import RecordedMachine
 from tests.unit.probe.test_machine import BOOT, ROOT, play
 from tests.unit.probe.test_raid import ARRAY, on_mirror
@@ -261,6 +262,16 @@ def test_what_a_run_needs_is_brought_up_for_writing_once(encrypted: RecordedMach
     lift(encrypted, machine, passphrases)
     assert encrypted.left() == [name]
     assert not any(line.startswith("cryptsetup") for line in encrypted.ran)
+
+
+def test_its_packages_are_read_through_what_is_up(encrypted: RecordedMachine) -> None:
+    passphrases = Passphrases()
+    passphrases.keep(UUID, SECRET)
+    machine = probe(encrypted, encrypted.root, passphrases)
+    lift(encrypted, machine, passphrases)
+    found = read_packages(encrypted, machine, machine.systems[0], encrypted.root)
+    assert any(package.name == "dpkg" for package in found.packages)
+    assert encrypted.left() == [OPEN.rpartition("/")[2]]
 
 
 def test_of_one_that_was_left_up_the_passphrase_is_tried(encrypted: RecordedMachine) -> None:
