@@ -43,7 +43,7 @@ REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK, Storage.BTRFS})
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How one may be kept that is rehearsed only, its copy elsewhere. The way of it is the same for each."""
 
-BESIDE_THE_ROOT = frozenset({"/var"})
+BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
 """Where a volume of the set may be mounted beside a thin root: each has been seen to go round."""
 
 PATCHED_WITH = frozenset({"apt"})

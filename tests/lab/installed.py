@@ -148,8 +148,8 @@ THICK_FULL = SystemSpec(storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap
 """The commonest machine room: a linear root of XFS in a volume group without one free extent."""
 
 
-VAR_TWO_DISKS = SystemSpec(disk=4096, pool=4096, root=3072, var=1536, second=3072)
-"""/var on a thin volume of its own, in a pool that lies on two disks."""
+SET_TWO_DISKS = SystemSpec(disk=4096, pool=4096, root=3072, var=1536, usr=2048, second=3072)
+"""/var and /usr on thin volumes of their own, in a pool that lies on two disks."""
 
 
 ENCRYPTED = SystemSpec(luks=True)

@@ -43,7 +43,7 @@ def test_and_debian_13_by_grub_alone() -> None:
         replace(debian(), loader=replace(debian().loader, bls=True)),
         replace(debian(), loader=replace(debian().loader, kind=LoaderKind.UNKNOWN)),
         replace(debian(), root=replace(debian().root, storage=Storage.PARTITION)),
-        replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/usr"),)),
+        replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/opt"),)),
     ],
 )
 def test_what_differs_in_one_thing_is_only_recognised(other: InstalledSystem) -> None:

@@ -184,7 +184,7 @@ def test_dirty_is_said_and_damaged_refuses(recorded: RecordedMachine) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        ("#", "/dev/mapper/vg0-srv /usr ext4 defaults 0 2\n#", "set-outside"),
+        ("#", "/dev/mapper/vg0-srv /opt ext4 defaults 0 2\n#", "set-outside"),
         ("#", "/dev/vda2 / \n#", "fstab-damaged"),
     ],
 )

@@ -53,7 +53,7 @@ def test_what_has_not_been_seen_to_go_round_is_refused(
 ) -> None:
     with_var(recorded)
     assert refusing(recorded) == []
-    monkeypatch.setattr(obstacles, "BESIDE_THE_ROOT", frozenset({"/usr"}))
+    monkeypatch.setattr(obstacles, "BESIDE_THE_ROOT", frozenset({"/opt"}))
     assert refusing(recorded) == ["set-outside"]
 
 

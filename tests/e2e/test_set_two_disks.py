@@ -1,4 +1,4 @@
-"""The circle with /var on a volume of its own, in a pool on two disks, and another system on a third."""
+"""The circle with /var and /usr on volumes of their own, in a pool on two disks, another system beside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cu
 from tests.lab.appliance import Appliance
 from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Console
-from tests.lab.installed import VAR_TWO_DISKS, InstalledSystem, installed_system
+from tests.lab.installed import SET_TWO_DISKS, InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import run
 from tests.lab.proof import ProofOfBoot
@@ -26,9 +26,11 @@ pytestmark = [
     pytest.mark.timeout(10800),
 ]
 
-INSTALLED = {"root", "var", "srv", "swap", "twinboot-state"}
-OF_TB1 = {f"{name}-tb1{ending}" for name in ("root", "var") for ending in ("", "-base", "-sealed")}
+INSTALLED = {"root", "var", "usr", "srv", "swap", "twinboot-state"}
+OF_TB1 = {f"{name}-tb1{ending}" for name in ("root", "var", "usr") for ending in ("", "-base", "-sealed")}
 SYSTEM = "/dev/mapper/vg0-root"
+OLD_BESIDE = ["/dev/mapper/vg0-usr", "/dev/mapper/vg0-var"]
+NEW_BESIDE = ["/dev/mapper/vg0-usr--tb1", "/dev/mapper/vg0-var--tb1"]
 OTHER = 256
 """MiB of the third disk."""
 
@@ -40,7 +42,7 @@ class Kept:
     machine: Machine
     system: InstalledSystem
     proof: ProofOfBoot
-    var: str
+    beside: list[str]
     verdict: dict[str, Any]
     inspected: dict[str, Any]
     after_rehearsal: set[str]
@@ -81,8 +83,9 @@ def content(image: Path, folder: Path) -> str:
     return found
 
 
-def var_of(shell: Console) -> str:
-    return shell.read("findmnt -no SOURCE /var").strip()
+def beside(shell: Console) -> list[str]:
+    """What is mounted at /usr and at /var."""
+    return [shell.read(f"findmnt -no SOURCE {place}").strip() for place in ("/usr", "/var")]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +95,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 
 
 def _go_round(folder: Path) -> Kept:
-    system = installed_system(VAR_TWO_DISKS)
+    system = installed_system(SET_TWO_DISKS)
     with outliving(machine_with_stick(system, folder, "1.1")) as machine:
         third = machine.add_disk(other_system(folder))
         before = content(third, folder)
@@ -108,14 +111,14 @@ def _go_round(folder: Path) -> Kept:
         told = appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
         appliance.reboot()
         proof = trial_kept(machine)
-        var = var_of(machine.shell())
+        mounted = beside(machine.shell())
         machine.power_off()
         other = before, content(third, folder)
         return Kept(
             machine,
             system,
             proof,
-            var,
+            mounted,
             verdict,
             inspected,
             names,
@@ -132,21 +135,22 @@ def test_the_probe_finds_both_systems_and_both_disks_of_the_group(kept: Kept) ->
     chosen = next(s for s in kept.inspected["systems"] if s["id"] == SYSTEM)
     assert [t["code"] for t in chosen.get("trouble", []) if t["refuses"]] == []
     roles = {volume["target"]: volume["role"] for volume in chosen["volumes"]}
-    assert roles == {"/": "root", "/var": "volume set", "/srv": "data", "none": "swap"}
+    assert roles == {"/": "root", "/usr": "volume set", "/var": "volume set", "/srv": "data", "none": "swap"}
     assert chosen["packages"]["count"] > 100, "the package database lies on /var"
 
 
-def test_both_are_rehearsed_and_sealed_in_one_freeze(kept: Kept) -> None:
+def test_all_are_rehearsed_and_sealed_in_one_freeze(kept: Kept) -> None:
     assert kept.verdict["result"] == "PASS"
     assert kept.verdict["seal"] == "frozen"
     assert kept.after_rehearsal == INSTALLED | OF_TB1
     changed = {f["path"] for f in kept.verdict["files"]}
     assert any(path.startswith("/var/lib/dpkg/") for path in changed), "what dpkg wrote to /var is among them"
+    assert "/usr/lib/ledger/ledger" in changed, "and what it wrote to /usr"
 
 
-def test_the_metal_runs_both_as_they_were_tested_and_keeps_them(kept: Kept) -> None:
+def test_the_metal_runs_all_as_they_were_tested_and_keeps_them(kept: Kept) -> None:
     assert (kept.proof.root, kept.proof.ledger, kept.proof.failed_units) == (NEW, "1.1", ())
-    assert kept.var == "/dev/mapper/vg0-var--tb1"
+    assert kept.beside == NEW_BESIDE
     assert kept.proof.ledger_answer.startswith("ledger 1.1 ")
 
 
@@ -155,33 +159,36 @@ def test_nothing_else_was_written(kept: Kept) -> None:
     assert kept.second[0] == kept.second[1], "the second disk's own label"
 
 
-def test_retired_both_have_their_first_names_and_it_can_go_round_again(kept: Kept, tmp_path: Path) -> None:
+def test_retired_all_have_their_first_names_and_it_can_go_round_again(kept: Kept, tmp_path: Path) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
         with appliance_on(machine, stick) as appliance:
             told = appliance.read("retire", "tb1", "--dry-run")
-            assert "vg0/var-tb1: by UUID in fstab while it is renamed to var" in told
+            for name in ("usr", "var"):
+                assert f"vg0/{name}-tb1: by UUID in fstab while it is renamed to {name}" in told
             appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
             assert appliance.volumes() == INSTALLED
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
         shell = machine.shell()
-        assert var_of(shell) == "/dev/mapper/vg0-var"
+        assert beside(shell) == OLD_BESIDE
         assert there(shell, OURS) == []
-        assert "UUID" not in shell.read("grep ' /var ' /etc/fstab")
+        assert "UUID" not in shell.read("grep -E ' /(var|usr) ' /etc/fstab")
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
             assert appliance.rehearse("--system", SYSTEM, "--nothing")["result"] == "PASS"
 
 
-def test_rolled_back_the_old_root_has_its_old_var_and_the_run_can_go(kept: Kept, tmp_path: Path) -> None:
+def test_rolled_back_the_old_root_has_what_it_had_beside_it_and_the_run_can_go(
+    kept: Kept, tmp_path: Path
+) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
         with appliance_on(machine, stick) as appliance:
             appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert var_of(machine.shell()) == "/dev/mapper/vg0-var"
+        assert beside(machine.shell()) == OLD_BESIDE
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
             appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
@@ -208,15 +215,13 @@ def test_a_promotion_is_refused_once_var_alone_was_written(kept: Kept, tmp_path:
         appliance.power_off()
 
 
-def test_cut_while_both_are_renamed_the_kept_system_boots_with_its_own_var(
-    kept: Kept, tmp_path: Path
-) -> None:
+def test_cut_while_they_are_renamed_the_kept_system_boots_with_its_own(kept: Kept, tmp_path: Path) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
         cut_a_retire(machine, stick, "! lvs vg0/var-tb1 >/dev/null 2>&1")
         proof = boot_without_stick(machine)
         assert (proof.ledger, proof.failed_units) == ("1.1", ())
-        assert var_of(machine.shell()) == "/dev/mapper/vg0-var"
+        assert beside(machine.shell()) == OLD_BESIDE
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
             appliance.recovered()
