@@ -227,7 +227,8 @@ def _words(happened: ev.AnyEvent) -> str:
             return f"  done in {happened.seconds:.0f} s"
         case ev.Progress():
             left = f", about {happened.left:.0f} s left" if happened.left >= 0 else ""
-            return f"  {happened.done:.0f} of {happened.total:.0f} {happened.unit}{left}"
+            rate = f", {happened.rate:.1f} {happened.unit}/s" if happened.rate >= 0 else ""
+            return f"  {happened.done:.0f} of {happened.total:.0f} {happened.unit}{rate}{left}"
         case ev.Gauge():
             return f"  {happened.name}: {happened.text}"
         case ev.Line():

@@ -34,13 +34,15 @@ class StepFinished(Event, frozen=True, tag="step-finished"):
 
 
 class Progress(Event, frozen=True, tag="progress"):
-    """`done` of `total` in `unit`; `left` is seconds, negative where nothing honest can be said."""
+    """`done` of `total` in `unit`, at `rate` of them a second; `left` is seconds. Both are negative where
+    nothing honest can be said."""
 
     step: str
     done: float
     total: float
     unit: str = ""
     left: float = -1.0
+    rate: float = -1.0
 
 
 class Gauge(Event, frozen=True, tag="gauge"):

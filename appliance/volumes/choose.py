@@ -10,6 +10,7 @@ from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable
 from appliance.volumes import choose_btrfs, choose_partition, choose_thick, choose_thin
 from appliance.volumes.base import SnapshotStore
+from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.kind import Kind, ProbedRoom, Traits, group_of
@@ -101,15 +102,21 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected_bytes: int
 
 
 def choose_store(
-    host: Host, machine: Machine, system: InstalledSystem, run: str = "", expected_bytes: int = 0
+    host: Host,
+    machine: Machine,
+    system: InstalledSystem,
+    run: str = "",
+    expected_bytes: int = 0,
+    tell: Tell = nobody_listens,
 ) -> SnapshotStore:
     """The store for `system`'s volume set. Raises Refused with every sentence of `why_no_store`.
 
-    `run` and what it writes, `expected_bytes`, matter where its twins work on copies.
+    `run` and what it writes, `expected_bytes`, matter where its twins work on copies. `tell` hears how far
+    it is with what it copies.
     """
     if reasons := why_no_store(machine, system):
         raise Refused(reasons)
-    return KINDS[system.root.storage].store(host, machine, system, run, expected_bytes)
+    return KINDS[system.root.storage].store(host, machine, system, run, expected_bytes, tell)
 
 
 def choose_room(

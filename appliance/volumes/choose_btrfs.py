@@ -13,6 +13,7 @@ from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_file import BlockFile, BtrfsRoom, room_in
 from appliance.volumes.btrfs_state import FILE, BtrfsHistory
 from appliance.volumes.btrfs_tags import is_name
+from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.elsewhere import MIB, Disk, ElsewhereStore, bytes_for, room_name
 from appliance.volumes.kind import ProbedRoom, Traits, group_of
 from appliance.volumes.state import NAME, SIZE
@@ -111,7 +112,14 @@ def history_in(host: Host, group: VolumeGroup) -> BtrfsHistory:
     return BtrfsHistory(BlockFile(disk_of(host, group), FILE, HISTORY, SIZE))
 
 
-def store(host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int) -> BtrfsStore:
+def store(
+    host: Host,
+    machine: Machine,
+    system: InstalledSystem,
+    run: str,
+    expected: int,
+    tell: Tell = nobody_listens,
+) -> BtrfsStore:
     group = group_of(machine, system)
     disk, root = disk_of(host, group), subvolume_path(system.root.subvolume)
     file = BlockFile(disk, f"room-{run}", room_name(run), room_bytes(expected))

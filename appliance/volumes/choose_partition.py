@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from appliance.host.run import Host
@@ -11,10 +10,10 @@ from appliance.model.groups import VolumeGroup
 from appliance.model.machine import Disk, InstalledSystem, LoaderKind, Machine, Partition
 from appliance.model.partitions import part_name
 from appliance.volumes import partition_room
+from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.kind import ProbedRoom, Traits, group_of
 from appliance.volumes.partition import PartitionStore
 from appliance.volumes.partition_disk import PartitionDisk
-from appliance.volumes.partition_out import Copied, nobody_listens
 from appliance.volumes.partition_state import PartitionHistory
 
 TRAITS = Traits(place="the free part of the disk", one_volume=True, beside=True, hidden=True)
@@ -73,10 +72,17 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> i
     return partition_room.lacking_bytes(*found, expected) if found is not None else 0
 
 
-def store(host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int) -> PartitionStore:
+def store(
+    host: Host,
+    machine: Machine,
+    system: InstalledSystem,
+    run: str,
+    expected: int,
+    tell: Tell = nobody_listens,
+) -> PartitionStore:
     found = where(machine, system)
     assert found is not None  # why_not has looked
-    return store_in(host, *found, system.root.partition, expected)
+    return store_in(host, *found, system.root.partition, expected, tell=tell)
 
 
 def history_in(host: Host, machine: Machine, group: VolumeGroup) -> PartitionHistory | None:
@@ -92,7 +98,7 @@ def store_in(
     called: str,
     expected: int,
     memory: Path | None = None,
-    tell: Callable[[Copied], None] = nobody_listens,
+    tell: Tell = nobody_listens,
 ) -> PartitionStore:
     """The store beside `root` on `disk`, which `where` has found; a plan calls that root `called`."""
     wanted = partition_room.room_bytes(expected)

@@ -6,6 +6,7 @@ from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.probe.lvm import lvm_config
 from appliance.volumes import thick_room
+from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.kind import ProbedRoom, Traits, group_of, no_group
 from appliance.volumes.lvm_group import every_pv
 from appliance.volumes.lvm_thick import LvmThickStore
@@ -53,6 +54,13 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> i
     return thick_room.lacking_bytes(group_of(machine, system), system.root.lv)
 
 
-def store(host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int) -> LvmThickStore:
+def store(
+    host: Host,
+    machine: Machine,
+    system: InstalledSystem,
+    run: str,
+    expected: int,
+    tell: Tell = nobody_listens,
+) -> LvmThickStore:
     config = lvm_config(every_pv(machine))
     return LvmThickStore(host, group_of(machine, system), config, system.root.lv)

@@ -6,6 +6,7 @@ from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, VolumeGroup
 from appliance.probe.lvm import lvm_config
 from appliance.volumes import lvm_thin
+from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.kind import ProbedRoom, Traits, group_of, no_group
 from appliance.volumes.lvm_group import every_pv
 from appliance.volumes.lvm_thin import LvmThinStore
@@ -44,7 +45,14 @@ def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> i
     return max(0, expected - room(machine, system).free)
 
 
-def store(host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int) -> LvmThinStore:
+def store(
+    host: Host,
+    machine: Machine,
+    system: InstalledSystem,
+    run: str,
+    expected: int,
+    tell: Tell = nobody_listens,
+) -> LvmThinStore:
     group = group_of(machine, system)
     return LvmThinStore(host, group, lvm_config(every_pv(machine)), _pool_of(group, system.root.lv))
 

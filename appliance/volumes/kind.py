@@ -8,6 +8,7 @@ from typing import Protocol
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine, VolumeGroup
 from appliance.volumes.base import SnapshotStore
+from appliance.volumes.copied import Tell, nobody_listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,18 @@ class Kind(Protocol):
         """How many bytes that room lacks for it; 0 where it fits."""
 
     def store(
-        self, host: Host, machine: Machine, system: InstalledSystem, run: str, expected: int
+        self,
+        host: Host,
+        machine: Machine,
+        system: InstalledSystem,
+        run: str,
+        expected: int,
+        tell: Tell = nobody_listens,
     ) -> SnapshotStore:
-        """The store of `run`, which writes `expected` bytes: both matter where twins work on copies."""
+        """The store of `run`, which writes `expected` bytes: both matter where twins work on copies.
+
+        `tell` hears how far it is where what was sealed is copied.
+        """
 
 
 def group_of(machine: Machine, system: InstalledSystem) -> VolumeGroup:

@@ -32,6 +32,7 @@ from appliance.volumes.base import (
     SnapshotRole,
     nobody_writes,
 )
+from appliance.volumes.overlay import windows
 from appliance.volumes.partition_copies import COPIES
 from appliance.volumes.partition_disk import MINUTE, device_of
 from appliance.volumes.partition_fs import FileSystem, file_system, look
@@ -147,11 +148,15 @@ class PartitionStore(CopyOut, EveryStartNamesOne):
         return self.copies(snapshot).activate(snapshot)
 
     def deactivate(self, snapshot: Snapshot) -> None:
-        record = self._found(snapshot)
+        record, below = self._found(snapshot), self._below(snapshot)
         if record is not None:
-            self.part(record).down()
+            # What is proven looks through it all the while.
+            if not windows(self.host, self.part(record).device):
+                self.part(record).down()
         elif self.has_copy(snapshot):
             self.copies(snapshot).deactivate(snapshot)
+            if below is not None:
+                self.part(below).down()
 
     def seal(self, work: Snapshot, sealed: Snapshot, stop: Callable[[], None] = nobody_writes) -> None:
         if sealed.lv == work.lv and self.exists(sealed):

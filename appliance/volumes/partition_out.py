@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from appliance.errors import TwinFailed
@@ -11,6 +10,7 @@ from appliance.host.run import write
 from appliance.model.partitions import second_uuid
 from appliance.probe.partition_ours import Record
 from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.copied import Copied, Tell, nobody_listens
 from appliance.volumes.partition_copies import PartitionCopies
 from appliance.volumes.partition_fs import FileSystem, file_system, look, pieces
 from appliance.volumes.table import MIB
@@ -23,24 +23,10 @@ PIECE_LIMIT = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """How far a copy is: bytes `done` of `total`, `rate` bytes a second, about `left` seconds."""
-
-    done: int
-    total: int
-    rate: float
-    left: float
-
-
-def nobody_listens(_: Copied) -> None:
-    """For a copy that nobody waits for."""
-
-
-@dataclass(frozen=True, slots=True)
 class CopyOut(PartitionCopies):
     """`tell` hears how far a copy is."""
 
-    tell: Callable[[Copied], None] = nobody_listens
+    tell: Tell = nobody_listens
 
     def copy_out(self, snapshot: Snapshot, base: str, witness: str) -> None:
         """Of what was sealed under that name, or of the origin. The last write makes it one of ours.
@@ -68,11 +54,14 @@ class CopyOut(PartitionCopies):
         part = self.part(record)
         if from_copy:
             self._replay(found)
-        self._copy_blocks(found, part.up())
-        FileSystem(self.host, part.device, found.fstype).become(record.uuid)
-        self.host.run(write("blockdev", "--flushbufs", part.device, timeout=PIECE_LIMIT))
-        there = look(self.host, part.device).uuid
-        part.down()
+        try:
+            self._copy_blocks(found, part.up())
+            FileSystem(self.host, part.device, found.fstype).become(record.uuid)
+            self.host.run(write("blockdev", "--flushbufs", part.device, timeout=PIECE_LIMIT))
+            there = look(self.host, part.device).uuid
+        finally:
+            # Nothing says yet that it is one of ours: nobody else would find it up.
+            part.down()
         if there != record.uuid:
             raise TwinFailed(f"The copy of {source} on {self.disk} has the UUID {there or 'none'}.")
         self.claim(record)

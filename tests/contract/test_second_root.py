@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace as replaced
 
-from appliance.errors import OutOfSpace, Refused, TwinFailed
+from appliance.errors import Cancelled, CommandFailed, OutOfSpace, Refused, TwinFailed
 from appliance.host.files import mounted
 from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.copied import Copied
 from appliance.volumes.partition_disk import PartitionDisk, device_of
 from appliance.volumes.partition_fs import look
-from appliance.volumes.partition_out import Copied
 from appliance.volumes.partition_state import PartitionHistory
 from appliance.volumes.table import MIB, Extent
 from tests.contract.conftest import REAL
@@ -75,6 +75,20 @@ def test_the_trial_is_what_was_sealed_and_a_file_system_of_its_own(bench: Partit
     assert heard[-1].done == heard[-1].total < bench.store.root.size and heard[-1].left == 0
 
 
+def test_a_copy_that_is_cancelled_leaves_nothing_and_is_made_anew(bench: PartitionBench) -> None:
+    def stop(_: Copied) -> None:
+        raise Cancelled("The run was cancelled.")
+
+    found = sealed(bench)
+    with pytest.raises(Cancelled):
+        replace(bench.store, tell=stop).create(trial(bench))
+    assert not bench.store.exists(trial(bench)) and bench.store.exists(found)
+    bench.store.release_copies()
+    assert not bench.active()
+    bench.store.create(trial(bench))
+    assert bench.store.exists(trial(bench))
+
+
 def test_a_proof_is_taken_of_the_trial_and_leaves_it_alone(bench: PartitionBench) -> None:
     sealed(bench)
     bench.store.create(trial(bench))
@@ -90,6 +104,23 @@ def test_a_proof_is_taken_of_the_trial_and_leaves_it_alone(bench: PartitionBench
     bench.store.delete(proof)
     assert bench.content("copy") == before
     assert bench.names() == {"root", "base", "copy"}
+
+
+def test_a_trial_is_looked_into_while_a_proof_stands_on_it(bench: PartitionBench) -> None:
+    sealed(bench)
+    bench.store.create(trial(bench))
+    proof = snapshot(bench, "proof", "copy", SnapshotRole.PROOF)
+    bench.store.create(proof)
+    before = data(bench.store.activate(proof), bench)
+    for looked_at in (trial(bench), snapshot(bench, "copy", "copy", SnapshotRole.SEALED)):
+        bench.store.activate(looked_at)
+        bench.store.deactivate(looked_at)
+        assert bench.active() == {"proof", "copy"}
+        assert data(bench.store.device(proof), bench) == before
+    with pytest.raises(CommandFailed):
+        bench.store.delete(trial(bench))
+    bench.store.deactivate(proof)
+    assert not bench.active()
 
 
 def test_an_origin_that_was_written_to_is_not_sealed_against(bench: PartitionBench) -> None:

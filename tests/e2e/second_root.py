@@ -14,8 +14,8 @@ from appliance.model.machine import InstalledSystem
 from appliance.probe.machine import probe
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.choose_partition import store_in, where
+from appliance.volumes.copied import Copied
 from appliance.volumes.partition import PartitionStore
-from appliance.volumes.partition_out import Copied
 
 MEMORY = Path("/run/twinboot/partition")
 AT = Path("/run/twinboot/at")

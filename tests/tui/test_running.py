@@ -46,6 +46,17 @@ async def test_steps_progress_gauges_and_the_twins_lines_are_shown(engine: FakeE
         assert "\x1b" not in here.text and "[0;32m" not in here.text
 
 
+async def test_a_copy_says_how_far_it_is_and_how_fast(engine: FakeEngine) -> None:
+    begin(engine, until="patched")
+    engine.push(
+        e.StepStarted(run="tb1", step="patched", title="Patched boot", number=7, total=12, at=time.time()),
+        e.Progress(run="tb1", step="patched", done=512.25, total=900.5, unit="MiB", rate=12.34),
+    )
+    async with desk(engine) as here:
+        await watch(here)
+        await here.sees("MiB             512 of 900, 12.3 a second")
+
+
 async def test_the_bar_counts_weights_and_time_left_is_said_only_when_known(engine: FakeEngine) -> None:
     begin(engine, until="evidence")
     async with desk(engine) as here:

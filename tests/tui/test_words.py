@@ -19,6 +19,7 @@ from tui import words
 from tui.board import Board
 from tui.filters import BasicText, SafeText
 from tui.look import bar
+from tui.plain.told import progress
 from tui.runboard import Mark
 
 ANY = st.text(max_size=40)
@@ -111,6 +112,18 @@ def test_the_share_done_is_weighted() -> None:
     assert run is not None and run.steps[0].mark is Mark.DONE and run.fraction() == 0.1
     board.apply(e.Progress(run="tb1", step="b", done=5, total=10))
     assert run.fraction() == 0.25
+
+
+def test_a_copy_says_in_a_line_how_far_it_is_how_fast_and_how_long() -> None:
+    board = begun()
+    board.apply(e.StepStarted(run="tb1", step="a", title="A", number=1, total=3, at=100.0))
+    board.apply(e.StepFinished(run="tb1", step="a", seconds=20.0))
+    board.apply(e.StepStarted(run="tb1", step="b", title="B", number=2, total=3, at=120.0))
+    board.apply(e.Progress(run="tb1", step="b", done=512.25, total=900.5, unit="MiB", left=31.4, rate=12.34))
+    run = board.run
+    assert run is not None
+    assert "B, 512 of 900 MiB (12.3 a second): " in progress(run, 121.0)
+    assert run.left(121.0) == 20.0 * 8 + 31.4 - 20.0 * 2, run.left(121.0)
 
 
 def test_time_left_is_silent_until_the_pace_is_known_and_when_a_step_overruns() -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from appliance import show
 from appliance.errors import Refused
+from appliance.model.events import Progress
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.messages import RunView, Status
 from appliance.model.plan import Loss, Request, Verb
@@ -47,6 +48,19 @@ def test_status_tells_entries_space_and_history() -> None:
 )
 def test_days_left(pool: PoolRate, days: str) -> None:
     assert days in show.status(replace(STATUS, standing=Standing(pools=(pool,))))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({}, "  512 of 900 MiB"),
+        ({"left": 31.4}, "  512 of 900 MiB, about 31 s left"),
+        ({"left": 31.4, "rate": 12.34}, "  512 of 900 MiB, 12.3 MiB/s, about 31 s left"),
+    ],
+)
+def test_how_far_it_is(words: dict[str, float], said: str) -> None:
+    happened = Progress(step="trial", done=512.25, total=900.3, unit="MiB", **words)
+    assert show.event(happened).partition(" ")[2] == said
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,11 @@ def progress(run: RunBoard, now: float) -> str:
     rest = f", {about(left)} left" if left >= 0 else ""
     said = run.progress
     counted = (
-        f", {said.done:g} of {said.total:g} {said.unit}" if said and said.unit not in ("", "bytes") else ""
+        f", {said.done:.0f} of {said.total:.0f} {said.unit}"
+        if said and said.unit not in ("", "bytes")
+        else ""
     )
+    if said and said.rate >= 0:
+        counted += f" ({said.rate:.1f} a second)"
     where = f"{current.title}{counted}: " if current else ""
     return f"   {where}{share}{rest}"

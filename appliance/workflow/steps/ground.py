@@ -26,6 +26,7 @@ from appliance.volumes.base import (
     SnapshotStore,
 )
 from appliance.volumes.choose import choose_elsewhere, choose_room, choose_store, traits
+from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.elsewhere import ElsewhereStore
 from appliance.workflow.elsewhere import place_of
 from appliance.workflow.retirement import first_name
@@ -116,13 +117,15 @@ class Ground:
             return self.elsewhere(host)
         return choose_room(host, self.machine, self.system, self.names.run, self.whole.expected_bytes)
 
-    def store(self, host: Host) -> SnapshotStore:
+    def store(self, host: Host, tell: Tell = nobody_listens) -> SnapshotStore:
+        """Where this run has its snapshots; `tell` hears how far it is with what that copies."""
         group, system = self.machine.group(self.names.vg), self.system
         if group is not None and not traits(system).beside:
             # A retire was cut short: old volumes are gone, the kept ones not yet renamed.
             gone = {lv: trial for lv, trial in self.trials.items() if group.lv(lv) is None}
             system = standing_on(system, gone)
-        return choose_store(host, self.machine, system, self.names.run, self.whole.expected_bytes)
+        run, expected = self.names.run, self.whole.expected_bytes
+        return choose_store(host, self.machine, system, run, expected, tell)
 
     def snapshot(self, role: SnapshotRole) -> Snapshot:
         """The snapshot that plays `role` for the root volume in this run."""

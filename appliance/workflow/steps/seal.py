@@ -15,7 +15,7 @@ from appliance.checks.health import script
 from appliance.checks.history import failed_before
 from appliance.errors import PatchFailed
 from appliance.host.files import mounted, mounted_readonly
-from appliance.model.events import Line, StateChanged
+from appliance.model.events import Line, Progress, StateChanged
 from appliance.model.lineage import State
 from appliance.model.machine import mapper_path
 from appliance.model.verdict import CheckResult, Facts
@@ -23,6 +23,7 @@ from appliance.patching.base import Setting
 from appliance.patching.choose import choose
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
+from appliance.volumes.copied import Copied
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import KEPT_FILES, boot_files_in, loader_of
 from appliance.workflow.steps.data import written_since
@@ -32,6 +33,7 @@ from appliance.workflow.steps.twins import WORK, twin_of
 from appliance.workflow.steps.volume_set import beneath, twins_beneath
 from appliance.workflow.ways import repair_by
 
+MIB = 1 << 20
 FINISH = (f"{repair_by('finish-packages')}: half done before.",)
 OTHER_PATCHES = ("Look at the package manager's output in the report.", "Rehearse other patches.")
 
@@ -137,7 +139,8 @@ class MakeTrial(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
-        store, trial = ground.store(ctx.host), ground.snapshot(SnapshotRole.TRIAL)
+        store = ground.store(ctx.host, lambda how: self._copied(ctx, how))
+        trial = ground.snapshot(SnapshotRole.TRIAL)
         for each in ground.whole_set(SnapshotRole.TRIAL):
             store.create(each)
         # Before the trial volume is mounted: where all are in one file system it is not read beside that.
@@ -157,6 +160,12 @@ class MakeTrial(OnGround):
         shutil.rmtree(boot_files(ground), ignore_errors=True)
         ground.work.save("metal-edits", edits)
         ctx.tell(StateChanged(state=State.SEALED))
+
+    def _copied(self, ctx: Context, how: Copied) -> None:
+        """Where the storage can not share blocks the sealed state is copied, which takes its time."""
+        ctx.check_cancel()
+        done, total, rate = (value / MIB for value in (how.done, how.total, how.rate))
+        ctx.tell(Progress(step=self.plan.id, done=done, total=total, unit="MiB", left=how.left, rate=rate))
 
     def _devices(self) -> dict[str, str]:
         """Where each volume of the set is from now on, by its place in the system."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,19 +10,25 @@ from msgspec.structs import replace
 
 from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
-from appliance.errors import Refused
+from appliance.errors import Cancelled, Refused, TwinFailed
+from appliance.model.events import Event, Progress
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Machine, Role, Storage
 from appliance.model.partitions import Copy, second_uuid
 from appliance.model.plan import Plan, RepairKind, Request, Verb, fingerprint
 from appliance.model.verdict import Result, Verdict
 from appliance.volumes import choose, choose_partition
+from appliance.volumes.base import Snapshot
+from appliance.volumes.copied import Copied, Tell
 from appliance.volumes.partition import PartitionStore
 from appliance.volumes.partition_state import PartitionHistory
 from appliance.volumes.state import NAME, SIZE
 from appliance.workflow import promote, repair
 from appliance.workflow.descent import descend
+from appliance.workflow.runner import Context
+from appliance.workflow.steps import ground as ground_module
 from appliance.workflow.steps.ground import Ground, standing_on
+from appliance.workflow.steps.seal import MakeTrial
 from appliance.workflow.workplace import Workplace
 from tests.unit.twin.machines import plain
 from tests.unit.workflow.plans import Silent, decided, planned, refused
@@ -147,6 +154,32 @@ def test_a_volume_of_the_set_beside_it_is_refused() -> None:
     var = replace(system.root, role=Role.SET, target="/var", device="/dev/vda7", partition="", disk="")
     other = replace(found, systems=(replace(system, volumes=(*system.volumes, var)),))
     assert any("/var (/dev/vda7) belongs to the volume set" in why for why in refused(other).reasons)
+
+
+class CopyingStore:
+    """A store that is half way through a copy of 900 MiB."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
+
+    def create(self, snapshot: Snapshot) -> None:
+        self.tell(Copied(450 * MIB, 900 * MIB, 15.0 * MIB, 30.0))
+        raise TwinFailed(f"no {snapshot.lv}")
+
+
+def test_how_far_the_copy_of_what_was_sealed_is_is_told_and_it_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ground_module, "choose_store", lambda *words: CopyingStore(words[-1]))
+    plan, told, cancel = planned(machine()), list[Event](), threading.Event()
+    (wanted,) = (step for step in plan.steps if step.id == "trial")
+    step = MakeTrial(wanted, Ground(plan, Workplace(machine(), "tb1", tmp_path)))
+    with pytest.raises(TwinFailed, match="no part4-tb1"):
+        step.do(Context(Silent(), told.append, cancel))
+    assert told == [Progress(step="trial", done=450, total=900, unit="MiB", rate=15, left=30)]
+    cancel.set()
+    with pytest.raises(Cancelled):
+        step.do(Context(Silent(), told.append, cancel))
 
 
 def test_the_ground_of_a_run(tmp_path: Path) -> None:
