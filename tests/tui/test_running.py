@@ -54,7 +54,7 @@ async def test_a_copy_says_how_far_it_is_and_how_fast(engine: FakeEngine) -> Non
     )
     async with desk(engine) as here:
         await watch(here)
-        await here.sees("MiB             512 of 900, 12.3 a second")
+        await here.sees("MiB             512 of 900, 12.3/s")
 
 
 async def test_the_bar_counts_weights_and_time_left_is_said_only_when_known(engine: FakeEngine) -> None:

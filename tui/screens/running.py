@@ -268,7 +268,7 @@ def _gauge_lines(run: RunBoard, width: int) -> list[Line]:
         unit = progress.unit or "done"
         label = "Downloaded" if fetched else unit[:1].upper() + unit[1:]
         done, total = (size(n) if fetched else f"{n:.0f}" for n in (progress.done, progress.total))
-        rate = f", {progress.rate:.1f} a second" if progress.rate >= 0 else ""
+        rate = f", {progress.rate:.1f}/s" if progress.rate >= 0 else ""
         rows.append(line(f" {fit(label, 15)} {done} of {total}{rate}"))
     for gauge in list(run.gauges.values())[-4:]:
         text = f" {fit(gauge.name[:1].upper() + gauge.name[1:], 15)} {gauge.text}"

@@ -169,7 +169,10 @@ def refuse_what_is_needed(ctx: Context, ground: Ground) -> None:
     """Raises Refused where the machine boots from a volume that shall go: asked of the loader at the act
     itself, since a plan may have waited at its gate, or in a file, while the machine was rolled back."""
     seen = loader_of(ground, ctx.host).view(open_boot(ctx.host, ground.boot_place()))
-    roots = {ground.system.root.root_called(lv): lv for lv in ground.whole.doomed}
+    called = {lv: ground.system.root.root_called(lv) for lv in ground.whole.doomed}
+    # Beside a root on a partition a witness is no file system of its own: it is called as that root is.
+    own = (ground.system.root.member, ground.old_called)
+    roots = {root: lv for lv, root in called.items() if root != own[1] or lv == own[0]}
     if seen.next_boot is not None and seen.next_boot.root in roots:
         volume = roots[seen.next_boot.root]
         raise Refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -27,6 +28,7 @@ from appliance.workflow import promote, repair
 from appliance.workflow.descent import descend
 from appliance.workflow.runner import Context
 from appliance.workflow.steps import ground as ground_module
+from appliance.workflow.steps import retire
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.steps.seal import MakeTrial
 from appliance.workflow.workplace import Workplace
@@ -180,6 +182,20 @@ def test_how_far_the_copy_of_what_was_sealed_is_is_told_and_it_can_be_cancelled(
     cancel.set()
     with pytest.raises(Cancelled):
         step.do(Context(Silent(), told.append, cancel))
+
+
+def test_a_run_that_was_rolled_back_can_go_and_what_the_machine_boots_can_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = view(BootState.ROLLED_BACK)
+    plan = act(Verb.RETIRE, machine("trial"), State.SEALED, seen)
+    assert plan.doomed == ("part4-tb1", "part4-tb1-base")
+    monkeypatch.setattr(retire, "loader_of", lambda *_: SimpleNamespace(view=lambda _: seen))
+    monkeypatch.setattr(retire, "open_boot", lambda *_: None)
+    ctx, work = Context(Silent(), print, threading.Event()), Workplace(machine("trial"), "tb1", tmp_path)
+    retire.refuse_what_is_needed(ctx, Ground(plan, work))
+    with pytest.raises(Refused, match=f"boots from {GROUP}/part4, which tb1 would delete"):
+        retire.refuse_what_is_needed(ctx, Ground(replace(plan, doomed=("part4", "part4-tb1-base")), work))
 
 
 def test_the_ground_of_a_run(tmp_path: Path) -> None:
