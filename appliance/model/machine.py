@@ -37,8 +37,11 @@ class Storage(enum.Enum):
     PARTITION = "partition"
 
 
-REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK, Storage.BTRFS})
+REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How a root volume may be kept: each has been seen to go round on a machine."""
+
+BESIDE_ITSELF = frozenset({"ext4"})
+"""The file systems of a root on a partition, a second one beside it: each has been seen to go round."""
 
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How one may be kept that is rehearsed only, its copy elsewhere. The way of it is the same for each."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from appliance.model.machine import BESIDE_THE_ROOT, InstalledSystem, LoaderKind, Storage
+from appliance.model.machine import BESIDE_ITSELF, BESIDE_THE_ROOT, InstalledSystem, LoaderKind, Storage
 
 
 class Seen(enum.Enum):
@@ -42,6 +42,7 @@ BOOTED = (
     _debian(LoaderKind.GRUB, Storage.LVM_THIN),
     _debian(LoaderKind.GRUB, Storage.LVM_THICK),
     _debian(LoaderKind.GRUB, Storage.BTRFS),
+    _debian(LoaderKind.GRUB, Storage.PARTITION),
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN),
     _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13"),
 )
@@ -66,7 +67,9 @@ def seen(system: InstalledSystem) -> Seen:
     mine = (system.os_id, system.os_version, system.loader.kind, system.root.storage)
     known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
     beside = all(volume.target in BESIDE_THE_ROOT for volume in system.beside_root)
-    return Seen.BOOTED if mine in known and beside and not system.loader.bls else Seen.RECOGNISED
+    alone = system.root.storage is not Storage.PARTITION or system.root.fstype in BESIDE_ITSELF
+    booted = mine in known and beside and alone and not system.loader.bls
+    return Seen.BOOTED if booted else Seen.RECOGNISED
 
 
 def seen_sentence(system: InstalledSystem) -> str:
@@ -77,10 +80,10 @@ def seen_sentence(system: InstalledSystem) -> str:
 
 def only_recognised() -> str:
     """README's sentence on what no machine has shown yet."""
-    storages = (s.value for s in Storage if s not in {c.storage for c in BOOTED})
     return (
         f"{Seen.RECOGNISED.value}, by recorded configurations: {_listed(RECOGNISED_SYSTEMS)};"
-        f" {_listed(RECOGNISED_LOADERS)}; a root kept as {' or '.join(storages)}."
+        f" {_listed(RECOGNISED_LOADERS)}; a root on a partition that is kept otherwise than as"
+        f" {_listed(sorted(BESIDE_ITSELF))}."
     )
 
 

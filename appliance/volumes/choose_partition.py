@@ -7,7 +7,14 @@ from pathlib import Path
 
 from appliance.host.run import Host
 from appliance.model.groups import VolumeGroup
-from appliance.model.machine import Disk, InstalledSystem, LoaderKind, Machine, Partition
+from appliance.model.machine import (
+    BESIDE_ITSELF,
+    Disk,
+    InstalledSystem,
+    LoaderKind,
+    Machine,
+    Partition,
+)
 from appliance.model.partitions import part_name
 from appliance.volumes import partition_room
 from appliance.volumes.copied import Tell, nobody_listens
@@ -34,6 +41,10 @@ def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
         reasons.append(
             f"The partition tables of {disk.path} and {others[0]} bear the same identity: one of the two is "
             "a copy; give it an identity of its own (sfdisk --disk-id)."
+        )
+    if part.fstype not in BESIDE_ITSELF:
+        reasons.append(
+            f"A root on a partition kept as {part.fstype} can only be rehearsed, not promoted (yet)."
         )
     named = _ROOT.search(system.command_line)
     if named is None or named[1] != f"UUID={root.fsuuid}":

@@ -154,7 +154,7 @@ def nothing_to_promote(plan: Plan) -> str:
     """Why no act on the run of `plan` is possible."""
     then = "Its report says how to make room; rehearse again then."
     if not plan.ways:
-        then = f"With its root kept as {plan.system.root.storage.value} none can be promoted (yet)."
+        then = "One that is not rehearsed only can be promoted; where none is possible, the reasons are said."
     return (
         f"{plan.names.run} was rehearsed only: its copy lay on {plan.pool} and was thrown away, so there is "
         f"nothing to promote, keep, roll back or retire. {then}"

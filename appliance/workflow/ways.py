@@ -49,7 +49,7 @@ def ways_to_repair(machine: Machine, system: InstalledSystem) -> tuple[str, ...]
 
 
 def ways_to_room(machine: Machine, system: InstalledSystem, lacking: int) -> tuple[str, ...]:
-    """Sentences on how the volume group of `system` gets `lacking` bytes more: the cheapest first.
+    """Sentences on how there are `lacking` bytes more for runs beside `system`: the cheapest first.
 
     What gives less than that is named as well, since two of them may do.
     """
@@ -57,6 +57,9 @@ def ways_to_room(machine: Machine, system: InstalledSystem, lacking: int) -> tup
     held = system.of_subvolumes
     if held is not None and lacking > 0:
         return (*_runs(held), *_in_the_file_system(held, lacking))
+    if lacking > 0 and system.root.partition and (disk := machine.disk_of(system.root.device)) is not None:
+        beside = machine.group(system.root.group)
+        return (*(_runs(beside) if beside is not None else ()), *_beside_the_root(disk, system, lacking))
     if group is None or lacking <= 0:
         return ()
     found = (
@@ -91,6 +94,27 @@ def _in_the_file_system(group: VolumeGroup, lacking: int) -> Iterator[str]:
         f"Delete files or snapshots of your own in the btrfs on {device}: {-(-lacking // MIB)} MiB more must "
         "be free there. Price: what was in them; look first."
     )
+
+
+def _beside_the_root(disk: Disk, system: InstalledSystem, lacking: int) -> Iterator[str]:
+    """What is free must be in one piece: only what lies beside the largest one helps."""
+    free = disk.clear
+    swaps = {volume.device for volume in system.swap}
+    for part in disk.partitions:
+        touches = abs(part.start + part.size - free.start) < EDGE or abs(part.start - free.end) < EDGE
+        if part.path in swaps and touches:
+            yield (
+                f"Remove the swap partition {part.path} ({part.size // MIB} MiB), which lies beside what is "
+                f"free. On the running system: swapoff {part.path}, its line out of /etc/fstab, sfdisk "
+                f"--delete {disk.path} {part.number}. Price: no swap until there is a file for it, and its "
+                "partition table is written."
+            )
+    yield (
+        f"Make {-(-lacking // MIB)} MiB more free on {disk.path} in one piece with the {free.size // MIB} "
+        "that no partition takes: with a partition editor, make a partition beside it smaller. Price: that "
+        "is done with the system off, and a power cut just then can damage what is moved."
+    )
+    yield from _not(system)
 
 
 def _swap(group: VolumeGroup, system: InstalledSystem, lacking: int) -> Iterator[str]:

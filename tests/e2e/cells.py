@@ -61,6 +61,19 @@ def _btrfs(how: str) -> tuple[str, ...]:
     return _of("test_btrfs.py", *(f"{name}[{how}]" for name in names))
 
 
+def _partition(fs: str) -> tuple[str, ...]:
+    """The tests of a root on a partition kept as that file system."""
+    names = (
+        "it_is_rehearsed_and_no_byte_of_a_partition_has_changed",
+        "the_partition_table_is_among_the_writes_of_a_promotion",
+        "the_metal_runs_the_partition_that_was_tested_and_keeps_it",
+        "retired_the_kept_system_has_the_old_root_s_number",
+        "rolled_back_the_old_system_runs_and_the_run_can_go",
+        "a_promotion_is_refused_once_the_old_system_has_run",
+    )
+    return _of("test_partition_circle.py", *(f"{name}[{fs}]" for name in names))
+
+
 # fmt: off
 CELLS = (
     Cell("LVM thin", "bios", "GRUB", "virtio", _of("test_circle.py",
@@ -101,6 +114,7 @@ CELLS = (
         "a_trial_that_nobody_lets_in_gives_way_to_the_old_system",
         "rolled_back_and_retired_the_machine_is_what_it_was",
         "retired_the_kept_system_is_the_root_volume_again"), "LUKS"),
+    Cell("partition", "bios", "GRUB", "virtio", _partition("ext4"), "ext4"),
     Cell("LVM thin", "uefi", "systemd-boot", "virtio", _of("test_systemd_boot.py",
         "the_metal_runs_what_was_tested_and_keeps_it_by_its_own_kernel_install",
         "rolled_back_and_retired_the_machine_is_what_it_was",

@@ -35,6 +35,11 @@ def test_and_debian_13_by_grub_alone() -> None:
     assert seen(replace(BY_SYSTEMD_BOOT, os_version="13")) is Seen.RECOGNISED
 
 
+def test_and_of_a_partition_what_was_seen_is_its_file_system() -> None:
+    root = replace(debian().root, storage=Storage.PARTITION)
+    assert root.fstype == "ext4" and seen(replace(debian(), root=root)) is Seen.BOOTED
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -42,7 +47,7 @@ def test_and_debian_13_by_grub_alone() -> None:
         replace(debian(), os_version="11"),
         replace(debian(), loader=replace(debian().loader, bls=True)),
         replace(debian(), loader=replace(debian().loader, kind=LoaderKind.UNKNOWN)),
-        replace(debian(), root=replace(debian().root, storage=Storage.PARTITION)),
+        replace(debian(), root=replace(debian().root, storage=Storage.PARTITION, fstype="xfs")),
         replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/opt"),)),
     ],
 )
