@@ -29,16 +29,14 @@ class Firmware(enum.Enum):
 
 
 class Storage(enum.Enum):
-    """How a volume is kept, which decides how a snapshot of it is taken."""
+    """How a volume is kept, which decides how a snapshot of it is taken. Of each a root has been seen to go
+    round on a machine."""
 
     LVM_THIN = "LVM thin"
     LVM_THICK = "LVM thick"
     BTRFS = "btrfs"
     PARTITION = "partition"
 
-
-REHEARSED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
-"""How a root volume may be kept: each has been seen to go round on a machine."""
 
 BESIDE_ITSELF = frozenset({"ext4"})
 """The file systems of a root on a partition, a second one beside it: each has been seen to go round."""

@@ -10,7 +10,6 @@ from appliance.model.machine import (
     ENCRYPTED,
     MIRRORED,
     PATCHED_WITH,
-    REHEARSED,
     Firmware,
     InstalledSystem,
     LayerKind,
@@ -135,8 +134,8 @@ def console_of(command_line: str) -> str:
 
 
 def of_storage(system: InstalledSystem) -> list[Trouble]:
-    """Root on a storage that is not rehearsed, and package files elsewhere than in the root."""
-    why = [] if system.root.storage in REHEARSED else [trouble.root_not_rehearsed(system.root)]
+    """Package files elsewhere than in the root."""
+    why = []
     specs = {entry.target: entry.spec for entry in system.fstab}
     for volume in system.beside_root:
         if volume.target not in BESIDE_THE_ROOT or system.root.storage is not Storage.LVM_THIN:

@@ -5,7 +5,7 @@ The codes are stable. A missing KVM refuses nothing here: the request says wheth
 
 from __future__ import annotations
 
-from appliance.model.machine import ELSEWHERE, Disk, LogicalVolume, Trouble, Volume, VolumeGroup
+from appliance.model.machine import Disk, LogicalVolume, Trouble, Volume, VolumeGroup
 from appliance.model.plan import FULL
 
 NO_KVM = "no-kvm"
@@ -98,17 +98,6 @@ def no_state_room(group: VolumeGroup) -> tuple[Trouble, ...]:
             f"The volume group {group.name} has {free >> 20} MiB free outside",
             f"its thin pool; the state volume needs {STATE_SIZE >> 20} MiB.",
         ),
-    )
-
-
-def root_not_rehearsed(volume: Volume) -> Trouble:
-    only = volume.storage in ELSEWHERE
-    return refusal(
-        "root-not-rehearsed",
-        f"The root volume {volume.device} is kept as {volume.storage.value}:",
-        "it can only be rehearsed with the copy elsewhere, and not promoted (yet)."
-        if only
-        else "that can not be rehearsed (yet).",
     )
 
 

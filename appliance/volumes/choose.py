@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.errors import Refused
 from appliance.host.run import Host
-from appliance.model.machine import ELSEWHERE, REHEARSED, InstalledSystem, Machine, Storage
+from appliance.model.machine import ELSEWHERE, InstalledSystem, Machine, Storage
 from appliance.probe.lvm import lvm_config
 from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable
@@ -28,12 +28,6 @@ KINDS: dict[Storage, Kind] = {
 
 def why_no_store(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """Full sentences why no store fits this system; empty where one does. Pure."""
-    if system.root.storage not in REHEARSED:
-        known = " or ".join(sorted(storage.value for storage in REHEARSED))
-        return (
-            f"The root volume {system.root.device} is kept as {system.root.storage.value}; "
-            f"what shall be promoted needs one kept as {known} (yet).",
-        )
     return KINDS[system.root.storage].why_not(machine, system)
 
 

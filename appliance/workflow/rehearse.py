@@ -24,7 +24,6 @@ from appliance.workflow.naming import choose_names, next_run, throw_away_names
 from appliance.workflow.room import (
     NO_TROUBLE_ELSEWHERE,
     NOTHING_KNOWN,
-    OF_THE_STORE,
     Known,
     expected_bytes,
     why_no_room,
@@ -130,7 +129,7 @@ def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
 
 def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
     """Every reason not to rehearse, as sentences, but those of the storage (`why_no_store`)."""
-    excused = NO_TROUBLE_ELSEWHERE if request.rehearse_only else OF_THE_STORE
+    excused = NO_TROUBLE_ELSEWHERE if request.rehearse_only else frozenset()
     against = (t for t in (*machine.trouble, *system.trouble) if t.refuses and t.code not in excused)
     reasons = [t.sentence for t in against]
     reasons += why_no_kvm(machine, request)

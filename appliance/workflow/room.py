@@ -57,16 +57,9 @@ PACKAGE = 64 * MIB
 UNKNOWN = 512 * MIB
 """What a script, a person in the twin or a package transaction half done writes: nobody can know. Assumed."""
 
-OF_THE_STORE = frozenset({"root-not-rehearsed"})
-"""Troubles of the probe that say what `why_no_store` says."""
-
-NO_TROUBLE_ELSEWHERE = OF_THE_STORE | {
-    "pool-data-full",
-    "pool-metadata-full",
-    "no-state-room",
-    "boot-in-root",
-    "btrfs-log",
-}
+NO_TROUBLE_ELSEWHERE = frozenset(
+    {"pool-data-full", "pool-metadata-full", "no-state-room", "boot-in-root", "btrfs-log"}
+)
 """Troubles of the probe that are none where the copy lies elsewhere and nothing is ever promoted."""
 
 SAID_ALREADY = frozenset({"pool-data-full", "pool-metadata-full", "missing-pv"})

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from appliance.boot.base import BootState, LoaderView
 from appliance.host.files import mounted
-from appliance.model.machine import Machine, Partition, Storage
+from appliance.model.machine import Machine, Partition
 from appliance.model.plan import Plan, PlannedStep, Request, Verb
 from appliance.probe.partition_ours import read_copies
 from appliance.volumes import choose, choose_partition, elsewhere
@@ -166,7 +166,6 @@ class Sealed(OnGround):
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    monkeypatch.setattr(choose, "REHEARSED", frozenset(Storage))
     monkeypatch.setattr(choose_partition, "MEMORY", tmp_path / "memory")
     monkeypatch.setattr(elsewhere, "OVERLAY_LEAST", 4 * MIB)
     monkeypatch.setattr(retire, "refuse_what_is_needed", lambda ctx, ground: None)

@@ -35,11 +35,6 @@ OLD, NEW = f"UUID={UUID}[/@rootfs]", f"UUID={UUID}[/twinboot/@rootfs-tb1]"
 GIB = 1 << 30
 
 
-@pytest.fixture(autouse=True)
-def taken_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "REHEARSED", frozenset(Storage))
-
-
 def machine(*ours: tuple[str, str], free: int = 12 * GIB, root: str = "@rootfs", **held: object) -> Machine:
     """Debian on btrfs, with subvolumes of ours: (name, role); the state's run is none."""
     found = plain(root_mib=16384)

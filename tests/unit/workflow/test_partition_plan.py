@@ -14,7 +14,7 @@ from appliance.boot.grub import Grub
 from appliance.errors import Cancelled, Refused, TwinFailed
 from appliance.model.events import Event, Progress
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, Role, Storage
+from appliance.model.machine import Machine, Role
 from appliance.model.partitions import Copy, second_uuid
 from appliance.model.plan import Plan, RepairKind, Request, Verb, fingerprint
 from appliance.model.verdict import Result, Verdict
@@ -39,11 +39,6 @@ MIB = 1 << 20
 GROUP = "disk-8f1c2d3e"
 OLD = "UUID=uuid-4"
 NEW = f"UUID={second_uuid('uuid-4', 'tb1', 'part4-tb1')}"
-
-
-@pytest.fixture(autouse=True)
-def taken_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "REHEARSED", frozenset(Storage))
 
 
 def machine(role: str = "", *, free: int = 8192 * MIB, previous: str = "", data: bool = False) -> Machine:

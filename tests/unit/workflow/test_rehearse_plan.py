@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from appliance.errors import Refused
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import REHEARSED, Machine, Storage, Trouble
+from appliance.model.machine import Machine, Trouble
 from appliance.model.plan import PatchKind, PatchRequest, Plan, Request, Verb
 from appliance.workflow.catalogue import why_stale
 from appliance.workflow.naming import next_run
@@ -108,16 +108,6 @@ def test_all_refusals_come_at_once() -> None:
     assert len(refused.value.reasons) == 3
     assert "hibernated" in text and "KVM" in text and "--packages" in text
     assert refused.value.warnings == ("The last shut down was not clean.",)
-
-
-@pytest.mark.parametrize("storage", sorted(set(Storage) - REHEARSED, key=lambda s: s.value))
-def test_a_root_on_another_storage_is_refused_and_told_which_are_not(storage: Storage) -> None:
-    found = machine()
-    system = found.systems[0]
-    other = replace(system, root=replace(system.root, storage=storage))
-    said = f"is kept as {storage.value}; what shall be promoted needs one kept as LVM thick or LVM thin"
-    with pytest.raises(Refused, match=said):
-        plan(replace(found, systems=(other,)))
 
 
 def test_two_systems_and_none_chosen_is_refused_and_naming_one_is_not() -> None:
