@@ -95,6 +95,7 @@ def _go_round(folder: Path) -> Site:
         written, volumes = (before, appliance.shell.read(WRITTEN)), appliance.volumes()
         verdict = appliance.rehearse("--all", "--bundle", "june")
         appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
+        appliance.read("export", "tb1")
         appliance.reboot()
         proof = trial_kept(machine)
         machine.power_off()
