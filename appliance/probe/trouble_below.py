@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.model.machine import ENCRYPTED, MIRRORED, Layer, LayerKind, Trouble, Volume
+from appliance.model.machine import ENCRYPTED, MIRRORED, Layer, LayerKind, Storage, Trouble, Volume
 from appliance.probe.trouble import refusal, warning
 
 
@@ -10,6 +10,16 @@ def lies_on(vg: str, layer: Layer) -> Trouble:
     what = f"The volume group {vg}" if vg else "A volume of the system"
     return refusal(
         "lies-on", f"{what} lies on {layer.kind.value} ({layer.name}):", "that can not be rehearsed (yet)."
+    )
+
+
+def _only_some_roots(code: str, root: Volume, where: str, seen: frozenset[Storage]) -> Trouble:
+    """For a root that lies `where`, but is not kept as one of `seen`."""
+    kept = " or ".join(sorted(storage.value for storage in seen))
+    return refusal(
+        code,
+        f"The root volume {root.place} is kept as {root.storage.value} {where}:",
+        f"only {kept} can be rehearsed there (yet).",
     )
 
 
@@ -37,12 +47,7 @@ def raid_bad_blocks(name: str) -> Trouble:
 
 
 def mirrored_root(root: Volume) -> Trouble:
-    kept = " or ".join(sorted(storage.value for storage in MIRRORED))
-    return refusal(
-        "raid-root",
-        f"The root volume {root.place} is kept as {root.storage.value} on MD RAID 1:",
-        f"only {kept} can be rehearsed there (yet).",
-    )
+    return _only_some_roots("raid-root", root, "on MD RAID 1", MIRRORED)
 
 
 def several_beneath(layers: tuple[Layer, ...]) -> Trouble:
@@ -108,12 +113,7 @@ def luks_kind(layer: Layer) -> Trouble:
 
 
 def encrypted_root(root: Volume) -> Trouble:
-    kept = " or ".join(sorted(storage.value for storage in ENCRYPTED))
-    return refusal(
-        "luks-root",
-        f"The root volume {root.place} is kept as {root.storage.value} inside LUKS:",
-        f"only {kept} can be rehearsed there (yet).",
-    )
+    return _only_some_roots("luks-root", root, "inside LUKS", ENCRYPTED)
 
 
 def several_encrypted(names: tuple[str, ...]) -> Trouble:
