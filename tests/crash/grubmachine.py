@@ -106,14 +106,27 @@ def _install_grub(disk: Path, work: Path) -> None:
         out.write(image)
 
 
-def _unmount(at: Path) -> None:
-    """What the metal's sh left in the background may hold it for a moment."""
+def _ends_well(*argv: str) -> bool:
+    return subprocess.run(argv, capture_output=True).returncode == 0
+
+
+def _soon(*argv: str) -> bool:
+    """What the metal's sh left in the background may hold the mount, or freeze it itself, for a moment."""
     for _ in range(20):
-        if subprocess.run(["umount", str(at)], capture_output=True).returncode == 0:
-            return
+        if _ends_well(*argv):
+            return True
         time.sleep(0.25)
-    run("umount", "--lazy", str(at))
-    raise RuntimeError(f"{at} is still in use")
+    return False
+
+
+def _unmount(at: Path) -> None:
+    """Frozen once before: GRUB reads no journal, and a mount namespace that another program of this host
+    made meanwhile keeps the file system up behind our umount."""
+    frozen = _soon("fsfreeze", "--freeze", str(at))
+    _ends_well("fsfreeze", "--unfreeze", str(at))
+    if not (frozen and _soon("umount", str(at))):
+        run("umount", "--lazy", str(at))
+        raise RuntimeError(f"{at} is still in use")
 
 
 @contextlib.contextmanager
