@@ -60,7 +60,7 @@ console: ## the console without hardware, no root: MACHINE=name, or RUN=file of 
 	@$(PY) -m tests.tui.play $(if $(RUN),--run '$(RUN)') $(if $(PACE),--pace $(PACE)) $(if $(STATE),--state $(STATE)) \
 	  $(if $(ENDING),--ending $(ENDING)) $(if $(ERROR),--error $(ERROR)) $(MACHINE)
 
-bench: deps ## times and sizes beside a rival's, measured in one run (half an hour emulated)
+bench: deps ## times and sizes beside a rival's, measured in one run (an hour emulated)
 	$(PY) -m appliance.image build
 	$(PY) -m tests.lab bench
 

@@ -152,7 +152,6 @@ def test_retired_the_old_system_is_gone_and_the_kept_one_has_its_name(kept: Kept
         machine.power_off()
 
 
-@pytest.mark.full
 def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path: Path) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.appliance import PROGRAM, START, Appliance
 from tests.lab.archive import PrivateApt, host_mirror
 from tests.lab.circle import IMAGE, stick_with_shell
-from tests.lab.figures import Figures, Snapshot, Start
+from tests.lab.figures import Figures, Kept, Snapshot, Start
 from tests.lab.firmware import BIOS
 from tests.lab.hardware import Hardware
-from tests.lab.installed import SystemSpec, installed_system
+from tests.lab.installed import BTRFS, EXT4, PARTITION, THICK, XFS, SystemSpec, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import LabError, run, stage
 from tests.lab.stick import unguarded
@@ -30,6 +30,15 @@ MENU = r"Select a language|Choose language"
 INSTALLER = "debian-installer-12-netboot-amd64"
 
 
+STORAGES: dict[str, Callable[[int], SystemSpec]] = {
+    "LVM thick": lambda size: SystemSpec(storage=THICK, disk=2 * size + 6 * GB, pool=0, root=size, srv=0),
+    "btrfs": lambda size: _without_lvm(size + 4 * GB, size, BTRFS),
+    "partition, ext4": lambda size: _without_lvm(2 * size + 4 * GB, size, EXT4),
+    "partition, XFS": lambda size: _without_lvm(2 * size + 4 * GB, size, XFS),
+}
+"""How else a root is kept, by the size of its volume in MiB; `_machine` has the one of a thin pool."""
+
+
 def bench() -> None:
     """Measure everything and print it. Raises LabError."""
     with tempfile.TemporaryDirectory(prefix="twinboot-bench-", dir="/var/tmp") as name:
@@ -37,9 +46,10 @@ def bench() -> None:
         starts = [_debian(folder / "debian"), _console(folder / "console"), _installer(folder / "installer")]
         used, written, first = _four(folder / "four")
         second = _snapshot(folder / "twenty", SIZES[1])
+        storages = tuple(_kept(folder / storage, storage) for storage in STORAGES)
     root = IMAGE.parent / "pxe/rootfs.squashfs"
     sizes = IMAGE.stat().st_size, root.stat().st_size
-    print("\n" + Figures(tuple(starts), (first, second), used, written, *sizes).text())
+    print("\n" + Figures(tuple(starts), (first, second), storages, used, written, *sizes).text())
 
 
 @contextmanager
@@ -88,10 +98,16 @@ def _installer(folder: Path) -> Start:
         return found[0]
 
 
-def _machine(folder: Path, gigabytes: int) -> Machine:
-    """A machine with a root volume of that size, and room for a copy of it."""
-    size = gigabytes * GB
-    spec = SystemSpec(BIOS, disk=2 * size + 6 * GB, pool=size * 2 // 3 + GB, root=size)
+def _without_lvm(disk: int, root: int, root_fs: str) -> SystemSpec:
+    return SystemSpec(storage=PARTITION, disk=disk, pool=0, root=root, srv=0, root_fs=root_fs)
+
+
+def _thin(size: int) -> SystemSpec:
+    """A root volume of that size in MiB, and room for a copy of it."""
+    return SystemSpec(BIOS, disk=2 * size + 6 * GB, pool=size * 2 // 3 + GB, root=size)
+
+
+def _machine(folder: Path, spec: SystemSpec) -> Machine:
     machine = Machine.with_system(installed_system(spec), Hardware(), folder=folder / "machine")
     machine.insert_stick(stick_with_shell(folder))
     return machine
@@ -99,14 +115,28 @@ def _machine(folder: Path, gigabytes: int) -> Machine:
 
 def _snapshot(folder: Path, gigabytes: int) -> Snapshot:
     folder.mkdir()
-    with _machine(folder, gigabytes) as machine:
+    with _machine(folder, _thin(gigabytes * GB)) as machine:
         return _time_both(_at_rest(machine), gigabytes)
+
+
+def _kept(folder: Path, storage: str) -> Kept:
+    """How long a rehearsal takes to the twin's power-on on a small and on a large root kept so."""
+    folder.mkdir()
+    seconds = []
+    for gigabytes in SIZES:
+        place = folder / str(gigabytes)
+        place.mkdir()
+        with _machine(place, STORAGES[storage](gigabytes * GB)) as machine:
+            appliance = _at_rest(machine)
+            with stage(f"{storage}: snapshot of {gigabytes} GB to the twin's power-on"):
+                seconds.append(_power_on(appliance))
+    return Kept(storage, *seconds)
 
 
 def _four(folder: Path) -> tuple[int, int, Snapshot]:
     """Memory used at the console (MiB), bytes written by a promotion, and the small volume's times."""
     folder.mkdir()
-    with _machine(folder, SIZES[0]) as machine:
+    with _machine(folder, _thin(SIZES[0] * GB)) as machine:
         appliance = _at_rest(machine)
         total, available = (_meminfo(appliance, name) for name in ("MemTotal", "MemAvailable"))
         times = _time_both(appliance, SIZES[0])
@@ -137,12 +167,7 @@ def _written(appliance: Appliance) -> int:
 
 def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
     with stage(f"snapshot of {gigabytes} GB to the twin's power-on"):
-        appliance.shell.read(f"{PROGRAM} rehearse --nothing --json >/tmp/events 2>&1 &")
-        deadline = time.monotonic() + START
-        while not (found := _seconds(appliance)):
-            if time.monotonic() > deadline:
-                raise LabError("the twin was not started:\n" + appliance.shell.run("tail /tmp/events").text)
-            time.sleep(5)
+        found = _power_on(appliance)
         run_name = appliance.status()["running"]["run"]
         appliance.read("cancel", run_name, "--take-over")
         appliance.shell.read("wait", limit=900)
@@ -156,6 +181,17 @@ def _time_both(appliance: Appliance, gigabytes: int) -> Snapshot:
         copied = time.monotonic() - began
         appliance.shell.read("lvremove -q -f vg0/copy; lvchange -an vg0/root", limit=300)
     return Snapshot(gigabytes, found, copied)
+
+
+def _power_on(appliance: Appliance) -> float:
+    """Begin a rehearsal and wait for its twin; how many seconds that took. Raises LabError."""
+    appliance.shell.read(f"{PROGRAM} rehearse --nothing --json >/tmp/events 2>&1 &")
+    deadline = time.monotonic() + START
+    while not (found := _seconds(appliance)):
+        if time.monotonic() > deadline:
+            raise LabError("the twin was not started:\n" + appliance.shell.run("tail /tmp/events").text)
+        time.sleep(5)
+    return found
 
 
 def _seconds(appliance: Appliance) -> float:

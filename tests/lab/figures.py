@@ -32,11 +32,22 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How long the way to the twin's power-on is, in seconds, for a small and a large volume of a storage."""
+
+    storage: str
+    small: float
+    large: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """`starts` begin with the rival they are measured against. `ram` in MiB; the three last in bytes."""
+    """`starts` begin with the rival they are measured against, `storages` are of the two volumes' sizes.
+    `ram` in MiB; the three last in bytes."""
 
     starts: tuple[Start, ...]
     snapshots: tuple[Snapshot, Snapshot]
+    storages: tuple[Kept, ...]
     ram: int
     written: int
     stick: int
@@ -44,7 +55,12 @@ class Figures:
 
     def text(self) -> str:
         return "\n\n".join(
-            (starts_table(self.starts), snapshots_table(self.snapshots), self._sizes()),
+            (
+                starts_table(self.starts),
+                snapshots_table(self.snapshots),
+                storages_table(self.storages, self.snapshots),
+                self._sizes(),
+            ),
         )
 
     def _sizes(self) -> str:
@@ -75,6 +91,20 @@ def snapshots_table(measured: tuple[Snapshot, Snapshot]) -> str:
     low, high = measured
     grown = f"{high.gigabytes} against {low.gigabytes} GB"
     rows.append(f"{grown:24}{high.power_on / low.power_on:23.2f}x{high.copy / low.copy:13.2f}x")
+    return "\n".join(rows)
+
+
+def storages_table(storages: tuple[Kept, ...], measured: tuple[Snapshot, Snapshot]) -> str:
+    """What each way to keep a root costs, as one against the other; last, what a full copy would."""
+    low, high = measured
+    sizes = f"{low.gigabytes} GB", f"{high.gigabytes} GB"
+    rows = [f"{'to the twin power-on, s':24}{sizes[0]:>12}{sizes[1]:>12}{'ratio':>8}"]
+    every = (
+        Kept("LVM thin", low.power_on, high.power_on),
+        *storages,
+        Kept("a full copy", low.copy, high.copy),
+    )
+    rows += [f"{k.storage:24}{k.small:12.1f}{k.large:12.1f}{k.large / k.small:7.2f}x" for k in every]
     return "\n".join(rows)
 
 
