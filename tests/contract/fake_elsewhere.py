@@ -102,7 +102,9 @@ class FakeElsewhere:
 
     def _losetup(self, argv: list[str], _: Command) -> str:
         if argv[0] == "--list":
-            rows = [{"name": n, "back-file": f, "ro": ro} for n, (f, ro) in self.loops.items()]
+            # As the kernel says it; another process may play a device of that name just now.
+            named = ((n, str(Path(f).resolve()), ro) for n, (f, ro) in self.loops.items())
+            rows = [{"name": n, "back-file": f, "ro": ro} for n, f, ro in named]
             return json.dumps({"loopdevices": rows}) if rows else ""
         if argv[0] == "-d":
             if any(f"{argv[1]} " in table for table in self.devices.values()):

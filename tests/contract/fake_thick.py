@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from appliance.errors import CommandFailed
 from appliance.host.run import Command, Effect, Output
@@ -218,7 +219,9 @@ class FakeThickLvm:
 
     def _losetup(self, argv: list[str]) -> str:
         if argv[0] == "--list":
-            rows = [{"name": n, "back-file": f, "ro": True} for n, f in self.loops.items()]
+            rows = [
+                {"name": n, "back-file": str(Path(f).resolve()), "ro": True} for n, f in self.loops.items()
+            ]
             return json.dumps({"loopdevices": rows}) if rows else ""
         if argv[0] == "-d":
             del self.loops[argv[1]]
