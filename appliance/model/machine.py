@@ -29,8 +29,7 @@ class Firmware(enum.Enum):
 
 
 class Storage(enum.Enum):
-    """How a volume is kept, which decides how a snapshot of it is taken. Of each a root has been seen to go
-    round on a machine."""
+    """How a volume is kept, which decides how a snapshot of it is taken."""
 
     LVM_THIN = "LVM thin"
     LVM_THICK = "LVM thick"
@@ -38,36 +37,11 @@ class Storage(enum.Enum):
     PARTITION = "partition"
 
 
-BESIDE_ITSELF = frozenset({"ext4"})
-"""The file systems of a root on a partition, a second one beside it: each has been seen to go round."""
-
-ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
-"""How one may be kept that is rehearsed only, its copy elsewhere. The way of it is the same for each."""
-
-BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
-"""Where a volume of the set may be mounted beside a thin root: each has been seen to go round."""
-
-PATCHED_WITH = frozenset({"apt"})
-"""The package managers that a machine has been seen to go round with; the others are only recognised."""
-
-
 class LayerKind(enum.Enum):
     """What may lie between the partitions of disks and a volume group."""
 
     RAID1 = "MD RAID 1"
     LUKS = "LUKS"
-
-
-BENEATH = frozenset({LayerKind.LUKS, LayerKind.RAID1})
-"""What may lie beneath the volume group of a system: each has been seen to go round on a machine."""
-
-
-ENCRYPTED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
-"""How a root volume inside LUKS may be kept: each has been seen to go round on a machine."""
-
-
-MIRRORED = frozenset({Storage.LVM_THIN})
-"""How a root volume on MD RAID 1 may be kept: each has been seen to go round on a machine."""
 
 
 class LoaderKind(enum.Enum):

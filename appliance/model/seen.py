@@ -1,4 +1,8 @@
-"""What has been seen on a machine, what is only recognised: said alike on Home, by inspect, in README."""
+"""What has been seen to go round on a machine, each kind of thing by itself. This page alone says so.
+
+What a set below does not name is refused, or only rehearsed or recognised, as its sentence says. Home,
+inspect and README say it alike. A word is added once a machine of the lab has gone round with it, not before.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,30 @@ from collections.abc import Iterable
 
 import msgspec
 
-from appliance.model.machine import BESIDE_ITSELF, BESIDE_THE_ROOT, InstalledSystem, LoaderKind, Storage
+from appliance.model.machine import InstalledSystem, LayerKind, LoaderKind, Storage
+
+BENEATH = frozenset({LayerKind.LUKS, LayerKind.RAID1})
+"""What may lie between a system's volume group and the disks. A system on anything else is refused."""
+
+ENCRYPTED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
+"""How a root inside LUKS may be kept. One kept otherwise is refused there."""
+
+MIRRORED = frozenset({Storage.LVM_THIN})
+"""How a root on MD RAID 1 may be kept. One kept otherwise is refused there."""
+
+BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
+"""Where package files may lie on a volume of their own beside a thin root. Elsewhere they are refused."""
+
+BESIDE_ITSELF = frozenset({"ext4"})
+"""The file system of a root on a partition, which gets a second one beside it. A root with another is only
+rehearsed."""
+
+ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
+"""How a root may be kept whose copy lies elsewhere (a stick, a USB disk, memory), for a rehearsal alone. The
+way of it is the same for each."""
+
+PATCHED_WITH = frozenset({"apt"})
+"""The package managers. A system that has another is recognised, and refused."""
 
 
 class Seen(enum.Enum):

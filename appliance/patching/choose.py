@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.errors import Refused
-from appliance.model.machine import PATCHED_WITH
+from appliance.model.seen import PATCHED_WITH
 from appliance.patching.apt import Apt
 from appliance.patching.base import Guest, PackageManager, Setting
 from appliance.patching.dnf import Dnf

@@ -5,11 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from appliance.model.machine import (
-    BENEATH,
-    BESIDE_THE_ROOT,
-    ENCRYPTED,
-    MIRRORED,
-    PATCHED_WITH,
     Firmware,
     InstalledSystem,
     LayerKind,
@@ -19,6 +14,7 @@ from appliance.model.machine import (
     Trouble,
     VolumeGroup,
 )
+from appliance.model.seen import BENEATH, BESIDE_THE_ROOT, ENCRYPTED, MIRRORED, PATCHED_WITH
 from appliance.probe import trouble, trouble_below
 from appliance.probe.btrfs import named_in
 from appliance.probe.fstab import Known, by_tag

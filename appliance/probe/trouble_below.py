@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.model.machine import ENCRYPTED, MIRRORED, Layer, LayerKind, Storage, Trouble, Volume
+from appliance.model.machine import Layer, LayerKind, Storage, Trouble, Volume
+from appliance.model.seen import ENCRYPTED, MIRRORED
 from appliance.probe.trouble import refusal, warning
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from appliance.errors import Refused
 from appliance.host.run import Host
-from appliance.model.machine import ELSEWHERE, InstalledSystem, Machine, Storage
+from appliance.model.machine import InstalledSystem, Machine, Storage
+from appliance.model.seen import ELSEWHERE
 from appliance.probe.lvm import lvm_config
 from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable

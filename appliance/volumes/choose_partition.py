@@ -7,15 +7,9 @@ from pathlib import Path
 
 from appliance.host.run import Host
 from appliance.model.groups import VolumeGroup
-from appliance.model.machine import (
-    BESIDE_ITSELF,
-    Disk,
-    InstalledSystem,
-    LoaderKind,
-    Machine,
-    Partition,
-)
+from appliance.model.machine import Disk, InstalledSystem, LoaderKind, Machine, Partition
 from appliance.model.partitions import part_name
+from appliance.model.seen import BESIDE_ITSELF
 from appliance.volumes import partition_room
 from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.kind import ProbedRoom, Traits, group_of

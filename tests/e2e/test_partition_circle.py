@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from appliance.model.machine import BESIDE_ITSELF
+from appliance.model.seen import BESIDE_ITSELF
 from tests.e2e.test_circle import appliance_on, boot_without_stick, there
 from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, outliving, played, stick_with_shell, trial_kept

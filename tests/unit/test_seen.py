@@ -9,7 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.model.machine import InstalledSystem, LoaderKind, Role, Storage
-from appliance.model.seen import BOOTED, RECOGNISED_SYSTEMS, Seen, only_recognised, seen
+from appliance.model.seen import (
+    BENEATH,
+    BESIDE_ITSELF,
+    BESIDE_THE_ROOT,
+    BOOTED,
+    RECOGNISED_SYSTEMS,
+    Seen,
+    only_recognised,
+    seen,
+)
 from tests.fixtures.machines.derive import load
 
 README = re.sub(r"\s+", " ", (Path(__file__).parents[2] / "README.md").read_text())
@@ -58,13 +67,22 @@ def test_what_differs_in_one_thing_is_only_recognised(other: InstalledSystem) ->
 def test_readme_says_what_the_table_says() -> None:
     assert README.count(only_recognised()) == 1
     assert README.count(Seen.BOOTED.value) == 1
-    told = README[README.index(Seen.BOOTED.value) : README.index(Seen.RECOGNISED.value)]
+    told = _told_as_booted()
     for circle in BOOTED:
         assert {circle.os_name, circle.loader.value, circle.storage.value} <= _named(told)
     booted = (
         {c.os_name for c in BOOTED} | {c.loader.value for c in BOOTED} | {c.storage.value for c in BOOTED}
     )
     assert _named(told) == booted, "README claims what the table does not"
+
+
+@pytest.mark.parametrize("word", sorted({layer.value for layer in BENEATH} | BESIDE_THE_ROOT | BESIDE_ITSELF))
+def test_and_what_may_lie_beneath_or_beside_a_root(word: str) -> None:
+    assert word in _told_as_booted(), f"README does not say that {word} was seen on a machine"
+
+
+def _told_as_booted() -> str:
+    return README[README.index(Seen.BOOTED.value) : README.index(Seen.RECOGNISED.value)]
 
 
 def _named(told: str) -> set[str]:
