@@ -46,7 +46,7 @@ class Progress(Event, frozen=True, tag="progress"):
 
 
 class Gauge(Event, frozen=True, tag="gauge"):
-    """A figure that is shown live: "snapshot used", "VM memory"…, a fraction of 1 or plain text."""
+    """A figure that is shown live: "pool used", "VM memory"…, a fraction of 1 or plain text."""
 
     name: str
     text: str

@@ -140,6 +140,18 @@ class Headroom:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """How full something is that a twin writes to: `percent` of `what`, as a person calls it.
+
+    `fills`: whether it may become full; false where it has room for whatever is written.
+    """
+
+    what: str
+    percent: float
+    fills: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """What two volumes do not share: `bytes` in whole blocks of `block` bytes each."""
 
@@ -191,8 +203,11 @@ class RehearsalStore(Protocol):
     def headroom(self) -> Headroom:
         """Free space as the storage itself says. Brings the pool up where it is not."""
 
-    def fullest(self) -> float:
-        """The percentage of the room that is used, cheap enough to be asked every second; pool up."""
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        """How full is what a twin on `root` writes to, cheap enough to be asked every second; pool up.
+
+        Nothing is said of what is not there yet.
+        """
 
     def create(self, snapshot: Snapshot, size: int = 0) -> None:
         """Take `snapshot` of its origin, or make an empty volume of `size` virtual bytes for SCRATCH.

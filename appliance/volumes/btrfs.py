@@ -30,6 +30,7 @@ from appliance.volumes.base import (
     PutBack,
     Snapshot,
     SnapshotRole,
+    Use,
     nobody_writes,
 )
 from appliance.volumes.btrfs_disk import BLOCK, Mounted
@@ -75,8 +76,8 @@ class BtrfsStore(Subvolumes):
     def headroom(self) -> Headroom:
         return self.copies.headroom()
 
-    def fullest(self) -> float:
-        return self.copies.fullest()
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        return self.copies.uses(root)
 
     def exists(self, snapshot: Snapshot) -> bool:
         if snapshot.role in COPIES:

@@ -19,7 +19,7 @@ from appliance.host.files import sync_folder
 from appliance.host.run import Host, read, write
 from appliance.model.plan import FULL
 from appliance.probe.mappings import Mapping
-from appliance.volumes.base import Headroom, Snapshot, SnapshotRole, nobody_writes
+from appliance.volumes.base import Headroom, Snapshot, SnapshotRole, Use, nobody_writes
 from appliance.volumes.cow import CHUNK, SECTOR, CowUse, parse_uses
 from appliance.volumes.overlay import SUFFIX, Overlay, windows
 from appliance.volumes.thick_room import OVERLAY_LEAST
@@ -189,8 +189,13 @@ class ElsewhereStore:
         )
 
     def fullest(self) -> float:
-        """Of the copies: each has its own part of the room."""
-        return max((use.percent for use in self._uses().values()), default=0.0)
+        """The percentage that is used; 0 before there is anything."""
+        return max((use.percent for use in self._uses()), default=0.0)
+
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        """One figure: of the copies of all the twin's disks, which have their own parts, the fuller."""
+        found = self._uses()
+        return (Use("copy", max(use.percent for use in found)),) if found else ()
 
     def exists(self, snapshot: Snapshot) -> bool:
         return self._role(snapshot) is snapshot.role
@@ -328,12 +333,12 @@ class ElsewhereStore:
     def _mode(self, how: str, device: str) -> None:
         self.host.run(write("blockdev", how, device, timeout=mapper.LIMIT))
 
-    def _uses(self) -> dict[str, CowUse]:
+    def _uses(self) -> tuple[CowUse, ...]:
         asked = read(
             "dmsetup", "status", "--noflush", "--target", "snapshot", timeout=mapper.LIMIT, often=True
         )
         found = parse_uses(self.host.run(asked).stdout)
-        return {name: use for name, use in found.items() if name.startswith(prefix_of(self.run))}
+        return tuple(use for name, use in found.items() if name.startswith(prefix_of(self.run)))
 
     def _marker(self, lv: str, role: SnapshotRole) -> Path:
         return self.room.folder / f"{lv}.{role.value}"

@@ -22,9 +22,10 @@ from appliance.volumes.base import (
     PutBack,
     Snapshot,
     SnapshotRole,
+    Use,
     nobody_writes,
 )
-from appliance.volumes.cow import CHUNK, cover_bytes
+from appliance.volumes.cow import CHUNK, CowUse, cover_bytes
 from appliance.volumes.lvm_report import Row
 from appliance.volumes.overlay import SUFFIX
 from appliance.volumes.tags import add_tags
@@ -67,12 +68,23 @@ class LvmThickStore(ThickVolumes):
         )
 
     def fullest(self) -> float:
-        """Of the throw-away volumes: nothing else of ours can fill."""
-        begins = self.mapper("").rpartition("/")[2]
-        uses = self._uses()
-        return max(
-            (u.percent for n, u in uses.items() if n.startswith(begins) and n.endswith(SUFFIX)), default=0.0
+        """Of the throw-away volumes: nothing else of ours can fill. 0 where none is up."""
+        return max((use.percent for use in self._thrown_away(self._uses())), default=0.0)
+
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        """The snapshot's own store, which covers its origin, and what the twin writes elsewhere."""
+        found = self._uses()
+        own = found.get(self.device(root).rpartition("/")[2]) if root.role not in IN_MEMORY else None
+        beside = [use.percent for use in self._thrown_away(found)]
+        return (
+            *((Use("snapshot", own.percent, fills=False),) if own is not None else ()),
+            *((Use("scratch", max(beside)),) if beside else ()),
         )
+
+    def _thrown_away(self, uses: dict[str, CowUse]) -> tuple[CowUse, ...]:
+        """Those of overlays in this group."""
+        begins = self.mapper("").rpartition("/")[2]
+        return tuple(u for n, u in uses.items() if n.startswith(begins) and n.endswith(SUFFIX))
 
     def ours(self) -> tuple[Snapshot, ...]:
         """What was emptied is nobody's to delete: the kept volume goes back into it."""

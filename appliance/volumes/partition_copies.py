@@ -16,7 +16,7 @@ from appliance.model.codec import from_json, to_json
 from appliance.model.machine import Partition
 from appliance.probe.mappings import Mapping, linear
 from appliance.probe.partition_ours import Record
-from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.base import Snapshot, SnapshotRole, Use
 from appliance.volumes.disk_room import DiskPart, DiskRoom
 from appliance.volumes.elsewhere import ROLES, Below, ElsewhereStore, View, prefix_of, room_name
 from appliance.volumes.elsewhere import Disk as AsItIs
@@ -117,6 +117,9 @@ class PartitionCopies(PartitionDisk):
         runs = {there.run for there in self.remembered()}
         stores = (self._over_origin(run) for run in runs)
         return max((store.fullest() for store in stores), default=0.0)
+
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        return self._over_origin(root.run).uses(root)
 
     def release_copies(self) -> None:
         remembered = self.remembered()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from appliance.errors import CommandFailed, TwinFailed
 from appliance.host.run import read, write
 from appliance.model.machine import mapper_path
-from appliance.volumes.base import Difference, Headroom
+from appliance.volumes.base import Difference, Headroom, Snapshot, Use
 from appliance.volumes.lvm_group import LvmGroup
 from appliance.volumes.lvm_report import Row
 from appliance.volumes.pool_status import parse_pool_status
@@ -40,10 +40,10 @@ class ThinPool(LvmGroup):
             vg_free=pool.vg_free,
         )
 
-    def fullest(self) -> float:
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
         node = f"{mapper_path(self.group.name, self.pool)}-tpool"
         status = self.host.run(read("dmsetup", "status", "--noflush", node, timeout=MINUTE, often=True))
-        return parse_pool_status(status.stdout)
+        return (Use("pool", parse_pool_status(status.stdout)),)
 
     def difference(self, left: str, right: str) -> Difference:
         rows = {row.name: row for row in self.rows()}

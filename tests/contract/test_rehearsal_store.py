@@ -132,6 +132,28 @@ def test_a_name_that_is_no_tag_is_refused_before_anything_is_made(bench: Rehears
     assert bench.names() == {"root"}
 
 
-def test_fullest_is_what_headroom_says(bench: RehearsalBench) -> None:
-    room = bench.store.headroom()
-    assert bench.store.fullest() == pytest.approx(room.fullest, abs=1)
+def test_what_a_twin_writes_to_is_said_by_name_and_rises_and_what_fills_is_the_headroom(
+    bench: RehearsalBench,
+) -> None:
+    scratch = snapshot(bench, "scratch", "", SnapshotRole.SCRATCH)
+    bench.store.create(_base(bench))
+    bench.store.create(_work(bench))
+    bench.store.create(scratch, size=1 << 30)
+    bench.store.activate(_work(bench))
+    bench.store.activate(scratch)
+    bench.store.headroom()
+    before = bench.store.uses(_work(bench))
+    bench.write("work", 1)
+    for block in range(50, 150):
+        bench.write("scratch", block)
+    after = bench.store.uses(_work(bench))
+    assert [use.what for use in before] == [use.what for use in after]
+    assert after[0].what in ("pool", "snapshot", "copy")
+    assert sum(use.percent for use in after) > sum(use.percent for use in before)
+    fullest = max(use.percent for use in after if use.fills)
+    assert fullest == pytest.approx(bench.store.headroom().fullest, abs=1)
+
+
+def test_nothing_is_said_to_be_used_of_what_is_not_there(bench: RehearsalBench) -> None:
+    bench.store.headroom()
+    assert {use.what for use in bench.store.uses(_work(bench))} <= {"pool"}

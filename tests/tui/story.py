@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from appliance.model import events as e
 from appliance.model import verdict as v
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine, VolumeGroup
+from appliance.model.machine import Machine, Storage, VolumeGroup
 from appliance.model.plan import (
     Loss,
     Names,
@@ -381,7 +382,16 @@ VM_LINES = (
 )
 
 
-def rehearsal_events(plan_of_run: Plan, until: str = "", seconds: float = 6.0) -> list[e.AnyEvent]:
+USED = {
+    Storage.LVM_THIN: {"pool used": 15},
+    Storage.LVM_THICK: {"snapshot used": 5, "scratch used": 31},
+    Storage.BTRFS: {"copy used": 22},
+    Storage.PARTITION: {"copy used": 22},
+}
+"""Percent of what the twin writes to, as each kind of storage says it."""
+
+
+def rehearsal_events(plan_of_run: Plan, until: str = "") -> list[e.AnyEvent]:
     """What the engine says during a rehearsal, up to the step `until`; the sender adds `at`."""
     run = plan_of_run.names.run
     title = f"Rehearsal {run}: security updates"
@@ -399,22 +409,23 @@ def rehearsal_events(plan_of_run: Plan, until: str = "", seconds: float = 6.0) -
                 run=run, step=step.id, title=step.title, number=number, total=len(plan_of_run.steps)
             )
         )
-        said += _during(run, step.id, seconds)
+        said += _during(run, step.id, USED[plan_of_run.system.root.storage])
         said.append(e.StepFinished(run=run, step=step.id, seconds=step.weight / 10))
     return said
 
 
-def _during(run: str, step: str, seconds: float) -> list[e.AnyEvent]:
+def _during(run: str, step: str, used: Mapping[str, int]) -> list[e.AnyEvent]:
     said: list[e.AnyEvent] = [e.Line(run=run, source="disk", text=f"{step}: reading")]
     if step in ("control", "patched", "proof"):
         said += [e.Line(run=run, source="vm", text=text) for text in VM_LINES[:3]]
+        said.append(e.Gauge(run=run, name="VM processors", text="62 % of 2", fraction=0.62))
         said.append(e.Gauge(run=run, name="VM memory", text="1.1 of 2.0 GiB", fraction=0.55))
     if step == "patch":
         for done in (0, 45, 87, 189):
             said.append(e.Progress(run=run, step=step, done=done, total=189, unit="packages", left=-1))
             said.append(e.Line(run=run, source="patch", text=f"unpack package {done} of 189"))
         said += [e.Line(run=run, source="vm", text=text) for text in VM_LINES[3:]]
-        said.append(e.Gauge(run=run, name="snapshot used", text="15%", fraction=0.15))
+        said += [e.Gauge(run=run, name=n, text=f"{x} %", fraction=x / 100) for n, x in used.items()]
     return said
 
 

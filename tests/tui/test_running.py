@@ -41,7 +41,7 @@ async def test_steps_progress_gauges_and_the_twins_lines_are_shown(engine: FakeE
         await here.sees(
             "Step 7 of 12  Patched boot", "[ok]  6 Install pending", "[>>]  7 Patched boot", "[  ]  8"
         )
-        await here.sees("Packages        87 of 189", "Snapshot used   15%", "update-initramfs: Generating")
+        await here.sees("Packages        87 of 189", "Pool used       15 %", "update-initramfs: Generating")
         await here.sees("elapsed 1 min", "It is safe to leave this page")
         assert "\x1b" not in here.text and "[0;32m" not in here.text
 
@@ -180,7 +180,7 @@ async def test_a_client_that_comes_later_sees_the_same_run(engine: FakeEngine) -
     async with desk(engine, client="tty1") as first, desk(engine, client="ttyS0") as second:
         for here in (first, second):
             await watch(here)
-            await here.sees("[ok]  6 Install", "Snapshot used   15%")
+            await here.sees("[ok]  6 Install", "Pool used       15 %")
 
 
 async def test_a_run_known_only_from_status_shows_its_plan_and_gate(engine: FakeEngine) -> None:

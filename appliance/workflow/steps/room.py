@@ -13,7 +13,7 @@ from appliance.errors import ApplianceError, OutOfSpace, TwinFailed
 from appliance.model.events import Gauge, Line
 from appliance.model.plan import FULL
 from appliance.twin.hypervisor import Hypervisor, Load
-from appliance.volumes.base import RehearsalStore
+from appliance.volumes.base import RehearsalStore, Snapshot, Use
 from appliance.workflow.runner import Context, Stop
 
 EVERY = 5.0
@@ -27,29 +27,43 @@ GIB = 2**30
 
 @dataclass(slots=True)
 class Room:
-    """What a look at one twin needs, and what the last one saw. `more`: how its room could be made larger."""
+    """What a look at one twin needs, and what the last one saw.
+
+    `root` is the volume that its root lies on; `more`: how its room could be made larger.
+    """
 
     store: RehearsalStore
+    root: Snapshot
     hypervisor: Hypervisor
     twin: str
     ctx: Context
     more: str = "Retire volumes that are no longer wanted (B), or give the pool more room."
+    _known: frozenset[str] = frozenset()
     _told: dict[str, str] = field(default_factory=dict)
     _before: tuple[float, Load] | None = None
 
     def look(self) -> None:
         """One look: tell what has changed, pause where the limit is passed. Never raises."""
-        try:
-            used = self.store.fullest()
-        except ApplianceError:
-            used = -1.0  # between two lives of the pool: it is asked again
-        self._tell("pool used", f"{used:.0f} %" if used >= 0 else "not known", used / 100)
-        if used > FULL:
-            self._brake(used)
+        self._look_at_room()
         try:
             self._tell_load(self.hypervisor.load(self.twin), time.monotonic())
         except TwinFailed:
             self._before = None
+
+    def _look_at_room(self) -> None:
+        try:
+            uses = self.store.uses(self.root)
+        except ApplianceError:
+            for name in self._known:  # between two lives of the pool: it is asked again
+                self._tell(name, "not known", -1.0)
+            return
+        gauges = gauges_of(uses)
+        self._known = frozenset(gauge.name for gauge in gauges)
+        for gauge in gauges:
+            self._tell(gauge.name, gauge.text, gauge.fraction)
+        used = max((use.percent for use in uses if use.fills), default=0.0)
+        if used > FULL:
+            self._brake(used)
 
     def _brake(self, used: float) -> None:
         stop = self.ctx.cancel
@@ -83,6 +97,14 @@ class Room:
         if self._told.get(name) != text:
             self._told[name] = text
             self.ctx.tell(Gauge(name=name, text=text, fraction=min(1.0, fraction)))
+
+
+def gauges_of(uses: tuple[Use, ...]) -> tuple[Gauge, ...]:
+    """How full each of them is, as it is shown."""
+    return tuple(
+        Gauge(name=f"{use.what} used", text=f"{use.percent:.0f} %", fraction=use.percent / 100)
+        for use in uses
+    )
 
 
 def watch(room: Room, stop: threading.Event, every: float = EVERY) -> threading.Thread:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.errors import ApplianceError, OutOfSpace, Refused
 from appliance.host.run import Host, read
-from appliance.model.events import Gauge, Line, StateChanged
+from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
 from appliance.model.machine import Disk, Firmware, LayerKind, Machine
 from appliance.model.plan import FULL
@@ -17,6 +17,7 @@ from appliance.volumes.state import NAME as STATE
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.metal import why_not_booted
+from appliance.workflow.steps.room import gauges_of
 from appliance.workflow.steps.twins import WORK, scratch_bytes
 
 BLOCK = 256 * 1024
@@ -31,8 +32,10 @@ class CheckSpace(OnGround):
     """The room as the storage itself says it, not as it was probed."""
 
     def do(self, ctx: Context) -> None:
-        room = self.ground.store(ctx.host).headroom()
-        ctx.tell(Gauge(name="pool used", text=f"{room.fullest:.0f} %", fraction=room.fullest / 100))
+        store = self.ground.store(ctx.host)
+        room = store.headroom()
+        for gauge in gauges_of(store.uses(self.ground.snapshot(SnapshotRole.WORK))):
+            ctx.tell(gauge)
         if room.fullest >= FULL:
             raise OutOfSpace(
                 f"The {room.kind} {room.pool} is {room.fullest:.0f} % full; the limit is {FULL:.0f} %."

@@ -83,7 +83,8 @@ def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
     twin = Twin(ctx.host, hypervisor.open(), _setup(ctx.host, ground, part), cancelled=ctx.cancel.is_set)
     live[part] = twin
     stop = _follow(twin, live, ctx.tell)
-    room = Room(ground.copies(ctx.host), hypervisor, twin.name, ctx)
+    root = ground.snapshot(UNDER[part][0])
+    room = Room(ground.copies(ctx.host), root, hypervisor, twin.name, ctx)
     if ground.rehearses_only:
         watch(dataclasses.replace(room, more=LARGER), stop, OFTEN)
     else:

@@ -51,10 +51,12 @@ def no_plan(stage: Stage) -> None:
     stage.reply(m.MakePlan, refused)
 
 
-def plan_of(kind: PatchKind = PatchKind.SECURITY, verb: Verb = Verb.REHEARSE) -> Plan:
+def plan_of(
+    kind: PatchKind = PatchKind.SECURITY, verb: Verb = Verb.REHEARSE, machine: str = "thin-uefi"
+) -> Plan:
     run = "" if verb is Verb.REHEARSE else "tb1"
     request = Request(verb=verb, run=run, patch=PatchRequest(kind=kind))
-    return story.plan(story.machine(), request)
+    return story.plan(story.machine(machine), request)
 
 
 def watched(stage: Stage) -> None:
@@ -79,9 +81,16 @@ def by_hand(stage: Stage) -> None:
     stage.say(*story.rehearsal_events(plan)[stage.said :])
 
 
-def reaches(step: str) -> Callable[[Stage], None]:
+def reaches(step: str, machine: str = "thin-uefi") -> Callable[[Stage], None]:
     """The run goes on until just before the end of the step before `step`."""
-    return lambda stage: stage.say(*story.rehearsal_events(plan_of(), until=step)[stage.said : -1])
+    plan = plan_of(machine=machine)
+    return lambda stage: stage.say(*story.rehearsal_events(plan, until=step)[stage.said : -1])
+
+
+def used_on(machine: str, *sees: str) -> Story:
+    """What is shown of the room that a twin takes, on a machine kept in its own way."""
+    shot = Shot("patching", first=reaches("patched", machine), sees=sees)
+    return Story(f"run-{machine}", (shot,), lambda stage: begin(stage, plan_of(machine=machine)), machine)
 
 
 def ends(*events: e.AnyEvent) -> Callable[[Stage], None]:
@@ -130,12 +139,14 @@ RUN = (
         "run",
         (
             Shot("control", sees=("Control boot", "nginx.service")),
-            Shot("patching", first=reaches("patched"), sees=("Packages", "189 of 189")),
+            Shot("patching", first=reaches("patched"), sees=("189 of 189", "Pool used       15 %")),
             Shot("proof", first=reaches("verdict"), sees=("Step 10 of 12",)),
             Shot("finished", first=finishes(Result.PASS), sees=("Finished",)),
         ),
         setup=watched,
     ),
+    used_on("ubuntu-thick", "Snapshot used   5 %", "Scratch used    31 %"),
+    used_on("opensuse-btrfs", "Copy used       22 %"),
     Story("run-bad", (Shot("finished", first=finishes(Result.FAIL), sees=("1 worse",)),), setup=watched),
     Story(
         "run-failed",

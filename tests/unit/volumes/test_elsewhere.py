@@ -12,7 +12,7 @@ from appliance.errors import Refused, TwinFailed
 from appliance.model.machine import Storage
 from appliance.model.plan import FULL
 from appliance.volumes import choose
-from appliance.volumes.base import Snapshot, SnapshotRole
+from appliance.volumes.base import Snapshot, SnapshotRole, Use
 from appliance.volumes.elsewhere import apart, bytes_for, free_bytes
 from appliance.volumes.file_room import Place
 from appliance.volumes.thick_room import OVERLAY_LEAST
@@ -66,6 +66,7 @@ def test_the_fuller_part_is_what_counts_for_the_brake(running: FakeElsewhereBenc
         running.write(WORK.lv, block)
     assert FULL < running.store.fullest() < FULL + 2
     assert running.store.headroom().fullest == running.store.fullest()
+    assert running.store.uses(WORK) == (Use("copy", running.store.fullest()),)
 
 
 def test_a_part_that_overflowed_is_full(running: FakeElsewhereBench) -> None:

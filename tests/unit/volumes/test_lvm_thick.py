@@ -89,6 +89,9 @@ def test_the_work_volumes_store_covers_the_origin_and_the_witness_does_not() -> 
     seen = store.changed_since("root", BASE).bytes
     assert seen == thick_room.WITNESS, "a lost witness has seen at least what it could hold"
     assert store.fullest() == 0.0, "what covers cannot fill, and the witness may"
+    store.activate(WORK)
+    (use,) = store.uses(WORK)
+    assert (use.what, use.fills) == ("snapshot", False) and 95 < use.percent <= 100
 
 
 def test_no_work_volume_is_taken_of_an_origin_that_was_written_meanwhile() -> None:
@@ -273,6 +276,7 @@ def test_only_overlays_of_this_group_count_as_room() -> None:
         lvm.lvs["tb1-scratch"], blocks=dict.fromkeys(range(lvm.lvs["tb1-scratch"].size // CHUNK // 2), 1)
     )
     assert store.fullest() == pytest.approx(50, abs=1)
+    assert [(u.what, round(u.percent), u.fills) for u in store.uses(PROOF)] == [("scratch", 50, True)]
     assert store.headroom().kind == "volume group"
 
 

@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.errors import OutOfSpace, Refused
+from appliance.model.events import Gauge
 from appliance.model.lineage import Lineage
 from appliance.model.machine import InstalledSystem, Machine, Packages
 from appliance.model.plan import PatchKind, PatchRequest, Plan, RepairKind, Request, Verb
 from appliance.probe import trouble
-from appliance.volumes.base import Headroom
+from appliance.volumes.base import Headroom, Snapshot, SnapshotRole, Use
 from appliance.workflow import rehearse, repair
 from appliance.workflow.room import (
     BOOT,
@@ -165,6 +166,9 @@ class Pool:
     def headroom(self) -> Headroom:
         return Headroom("pool", 3072 * MIB, self.percent, 16 * MIB, 1.0, 0)
 
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        return (Use("pool", self.percent),)
+
 
 class Ground:
     def __init__(self, whole: Plan, percent: float) -> None:
@@ -172,6 +176,9 @@ class Ground:
 
     def store(self, host: object) -> Pool:
         return Pool(self.percent)
+
+    def snapshot(self, role: SnapshotRole) -> Snapshot:
+        return Snapshot("vg0", f"tb1-{role.value}", "root", "tb1", role)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +196,7 @@ def test_the_run_asks_the_storage_itself_again(tmp_path: Path, percent: float, s
     ctx = Context(host=None, tell=told.append, cancel=threading.Event())  # type: ignore[arg-type]
     if not said:
         step.do(ctx)
-        assert len(told) == 1
+        assert told == [Gauge(name="pool used", text="20 %", fraction=0.2)]
         return
     with pytest.raises(OutOfSpace, match=said):
         step.do(ctx)

@@ -14,7 +14,7 @@ from appliance.model.events import Event, Gauge, Line, Progress
 from appliance.model.lineage import State
 from appliance.model.plan import FULL, Plan, Request, Verb
 from appliance.model.verdict import Result, Verdict
-from appliance.volumes.base import SnapshotRole
+from appliance.volumes.base import Snapshot, SnapshotRole, Use
 from appliance.volumes.file_room import FOLDER
 from appliance.workflow import catalogue, rehearse
 from appliance.workflow.descent import descend
@@ -189,8 +189,8 @@ def test_an_unattended_plan_of_that_kind_is_remembered_in_memory_alone(tmp_path:
 
 def test_the_brake_is_at_the_same_mark_and_says_how_to_get_more() -> None:
     class Filling:
-        def fullest(self) -> float:
-            return FULL + 1
+        def uses(self, root: Snapshot) -> tuple[Use, ...]:
+            return (Use("copy", FULL + 1),)
 
     class Standing:
         paused = 0
@@ -202,7 +202,9 @@ def test_the_brake_is_at_the_same_mark_and_says_how_to_get_more() -> None:
             raise TwinFailed("it stands still")
 
     stop, told, machine = Stop(), list[Event](), Standing()
-    room = Room(Filling(), machine, "twin", Context(FakeElsewhere(), told.append, stop), LARGER)  # type: ignore[arg-type]
+    ctx = Context(FakeElsewhere(), told.append, stop)
+    copy = Snapshot("", "sda2-tb1-work", "sda2-tb1-base", "tb1", SnapshotRole.WORK)
+    room = Room(Filling(), copy, machine, "twin", ctx, LARGER)  # type: ignore[arg-type]
     room.look()
     assert machine.paused == 1 and isinstance(stop.why, OutOfSpace)
     assert stop.why.next_actions[0] == LARGER

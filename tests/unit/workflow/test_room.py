@@ -11,6 +11,7 @@ from appliance.errors import CommandFailed, OutOfSpace, TwinFailed
 from appliance.model.events import Event, Gauge, Line
 from appliance.model.plan import PlannedStep
 from appliance.twin.hypervisor import Load
+from appliance.volumes.base import Snapshot, SnapshotRole, Use
 from appliance.workflow.journal import Journal
 from appliance.workflow.runner import Context, Stop, execute
 from appliance.workflow.steps.room import Room, watch
@@ -19,17 +20,26 @@ from tests.contract.fake_lvm import FakeLvm
 MIB = 1 << 20
 
 
-class Pool:
-    """Says how full it is; an error is raised as it stands."""
+ROOT = Snapshot("vg0", "root-tb1", "root-tb1-base", "tb1", SnapshotRole.WORK)
 
-    def __init__(self, *said: float | Exception) -> None:
+
+class Store:
+    """Says how full what a twin writes to is; an error is raised as it stands."""
+
+    def __init__(self, *said: tuple[Use, ...] | Exception) -> None:
         self.said = list(said)
 
-    def fullest(self) -> float:
+    def uses(self, root: Snapshot) -> tuple[Use, ...]:
+        assert root == ROOT
         now = self.said.pop(0) if len(self.said) > 1 else self.said[0]
         if isinstance(now, Exception):
             raise now
         return now
+
+
+def pool(*said: float | Exception) -> Store:
+    """One thin pool, as it is from look to look."""
+    return Store(*(now if isinstance(now, Exception) else (Use("pool", now),) for now in said))
 
 
 class Twin:
@@ -48,10 +58,10 @@ class Twin:
         return self.loads.pop(0) if len(self.loads) > 1 else self.loads[0]
 
 
-def room(pool: Pool, twin: Twin, stop: threading.Event | None = None) -> tuple[Room, list[Event]]:
+def room(store: Store, twin: Twin, stop: threading.Event | None = None) -> tuple[Room, list[Event]]:
     told: list[Event] = []
     ctx = Context(FakeLvm(), told.append, stop or Stop())
-    return Room(pool, twin, "twinboot-tb1-work", ctx), told  # type: ignore[arg-type]
+    return Room(store, ROOT, twin, "twinboot-tb1-work", ctx), told  # type: ignore[arg-type]
 
 
 def gauges(told: list[Event]) -> dict[str, str]:
@@ -59,7 +69,7 @@ def gauges(told: list[Event]) -> dict[str, str]:
 
 
 def test_figures_are_told_when_they_change_and_only_then() -> None:
-    watched, told = room(Pool(41.2, 41.4, 55.0), Twin())
+    watched, told = room(pool(41.2, 41.4, 55.0), Twin())
     for _ in range(2):
         watched.look()
     assert gauges(told) == {"pool used": "41 %", "VM memory": "0.5 of 2.0 GiB", "VM processors": "0 % of 2"}
@@ -69,7 +79,7 @@ def test_figures_are_told_when_they_change_and_only_then() -> None:
 
 
 def test_processors_are_a_share_of_all_the_twin_has() -> None:
-    watched, told = room(Pool(1.0), Twin())
+    watched, told = room(pool(1.0), Twin())
     watched._tell_load(Load(cpu=10.0, cpus=2, memory=1, most=4), at=100.0)
     watched._tell_load(Load(cpu=15.0, cpus=2, memory=1, most=4), at=105.0)
     assert gauges(told)["VM processors"] == "50 % of 2"
@@ -77,7 +87,7 @@ def test_processors_are_a_share_of_all_the_twin_has() -> None:
 
 def test_past_the_limit_the_twin_is_paused_once_and_the_run_ends_for_that_reason() -> None:
     stop, twin = Stop(), Twin()
-    watched, told = room(Pool(79.9, 80.1, 85.0), twin, stop)
+    watched, told = room(pool(79.9, 80.1, 85.0), twin, stop)
     watched.look()
     assert not stop.is_set() and twin.paused == []
     watched.look()
@@ -89,23 +99,41 @@ def test_past_the_limit_the_twin_is_paused_once_and_the_run_ends_for_that_reason
 
 def test_a_pool_that_does_not_answer_is_not_taken_for_empty_and_asked_again() -> None:
     stop, twin = Stop(), Twin()
-    watched, told = room(Pool(CommandFailed("dmsetup did not finish."), 90.0), twin, stop)
+    watched, told = room(pool(41.0, CommandFailed("dmsetup did not finish."), 90.0), twin, stop)
+    watched.look()
     watched.look()
     assert gauges(told)["pool used"] == "not known" and not stop.is_set()
     watched.look()
     assert stop.is_set()
 
 
+def test_a_snapshot_with_room_for_everything_may_become_full() -> None:
+    stop, twin = Stop(), Twin()
+    full = (Use("snapshot", 99.0, fills=False), Use("scratch", 12.0))
+    watched, told = room(Store(full, (full[0], Use("scratch", 81.0))), twin, stop)
+    watched.look()
+    assert gauges(told).items() >= {("snapshot used", "99 %"), ("scratch used", "12 %")}
+    assert not stop.is_set()
+    watched.look()
+    assert isinstance(stop.why, OutOfSpace) and "81 % full" in stop.why.what
+
+
+def test_of_a_store_with_nothing_to_fill_nothing_is_said() -> None:
+    watched, told = room(Store(()), Twin())
+    watched.look()
+    assert not any("used" in name for name in gauges(told)) and not watched.ctx.cancel.is_set()
+
+
 def test_a_twin_that_is_off_gives_no_figures_and_no_error() -> None:
     twin = Twin()
     twin.loads = []
-    watched, told = room(Pool(3.0), twin)
+    watched, told = room(pool(3.0), twin)
     watched.look()
     assert gauges(told) == {"pool used": "3 %"}
 
 
 def test_it_looks_until_it_is_told_to_end() -> None:
-    watched, told = room(Pool(3.0), Twin())
+    watched, told = room(pool(3.0), Twin())
     stop = threading.Event()
     thread = watch(watched, stop, every=0.001)
     for _ in range(2000):
