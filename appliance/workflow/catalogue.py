@@ -33,6 +33,7 @@ from appliance.workflow import arrays, data_back, elsewhere, promote, rehearse, 
 from appliance.workflow.boot_files import save_boot_files as save_boot_files
 from appliance.workflow.bundle_check import Finding, Owner, check_bundle
 from appliance.workflow.descent import Descent, descend
+from appliance.workflow.fetching import can_fetch
 from appliance.workflow.losses import losses
 from appliance.workflow.naming import next_run, with_every_name
 from appliance.workflow.places import Places
@@ -117,9 +118,7 @@ def _build_plan(
 ) -> Plan:
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
-        fits = Finding()
-        if request.patch.bundle and setup is not None and not missing:
-            fits = bundle_fits(host, machine, request, descent, places, setup)
+        fits = patches_there(host, machine, request, descent, places, setup) if not missing else Finding()
         known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
         free = stick.free_bytes(places.data)
         there = elsewhere.offers(machine, free, available_memory(), request.memory)
@@ -155,6 +154,27 @@ def _build_plan(
     if request.verb is Verb.ROLLBACK and seen is not None and has_run(seen):
         return msgspec.structs.replace(made, losses=losses(host, ground_of(made, machine, places)))
     return made
+
+
+def patches_there(
+    host: Host,
+    machine: Machine,
+    request: Request,
+    descent: Descent,
+    places: Places,
+    setup: Callable[[str], AptSetup] | None,
+) -> Finding:
+    """Sentences on where the request's patches would come from: a bundle, or the network."""
+    if setup is None:
+        return Finding()
+    if request.patch.bundle:
+        return bundle_fits(host, machine, request, descent, places, setup)
+    there = stick.on_stick(places.data)
+
+    def sources() -> AptSetup:
+        return setup(choose_system(machine, request, descent.lineage).id)
+
+    return can_fetch(host, request.patch, there, sources)
 
 
 def bundle_fits(
