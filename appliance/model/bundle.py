@@ -66,6 +66,19 @@ def read_manifest(content: bytes, name: str) -> Manifest:
     return manifest
 
 
+def machine_in(manifest: Manifest, identity: str, system: str) -> BundleMachine | None:
+    """What the bundle says of that system; None where it was not made for it."""
+    return next((m for m in manifest.machines if (m.identity, m.system) == (identity, system)), None)
+
+
+def spare_debs(manifest: Manifest, identity: str, system: str) -> frozenset[str]:
+    """Paths of the packages that only other systems need; none where it was not made for this one."""
+    mine = machine_in(manifest, identity, system)
+    if mine is None:
+        return frozenset()
+    return frozenset(f.path for f in manifest.files if f.path.endswith(".deb")) - frozenset(mine.debs)
+
+
 def state_of(apt: AptSetup) -> str:
     """What is installed, as one short text that differs where anything of it does."""
     return digest(sorted((p.name, p.arch, p.version, p.held) for p in apt.installed))[:32]

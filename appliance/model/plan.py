@@ -195,6 +195,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `expected_bytes` is about what the run writes where snapshots grow, `pool` ("vg0/pool"), and
     `free_bytes` what may still be written there before a run is paused. `copy_bytes` is the room that a run
     takes elsewhere, whose copy is thrown away; `ways` are sentences on how to make room on the machine.
+
+    `own_part`: of the bundle's packages the twin gets those alone that it lists for this system.
     """
 
     schema: int = SCHEMA
@@ -212,6 +214,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ways: tuple[str, ...] = ()
     doomed: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    own_part: bool = False
 
     @property
     def digest(self) -> str:

@@ -17,7 +17,16 @@ from pathlib import Path
 
 from appliance.errors import CommandFailed, DamagedData, Refused
 from appliance.host.run import Host, read
-from appliance.model.bundle import MANIFEST, BundleMachine, Manifest, read_manifest, state_of, suite_key
+from appliance.model.bundle import (
+    MANIFEST,
+    BundleMachine,
+    Manifest,
+    machine_in,
+    read_manifest,
+    spare_debs,
+    state_of,
+    suite_key,
+)
 from appliance.model.plain import plain
 from appliance.model.plan import PatchKind, PatchRequest
 from appliance.model.wanted import AptSetup
@@ -38,10 +47,14 @@ _DISTRIBUTIONS = frozenset({"debian", "ubuntu"})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Sentences: what forbids the run, and what is to be read before it."""
+    """Sentences: what forbids the run, and what is to be read before it.
+
+    `spare` are paths of the bundle's packages that only other systems need, where that is certain.
+    """
 
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    spare: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +72,25 @@ def check_bundle(host: Host, folder: Path, owner: Owner, request: PatchRequest, 
     A folder of plain .debs says nothing of itself: nothing is found.
     """
     try:
-        manifest = _manifest(folder)
+        manifest = manifest_of(folder)
         suites = _suites(folder, owner.apt)
     except Refused as refused:
         return Finding(refused.reasons)
     reasons: list[str] = []
     warnings: list[str] = []
+    spare: frozenset[str] = frozenset()
     if manifest is not None and not manifest.complete:
         return Finding(("The bundle was not finished: run `twinboot bundle make` again in the office.",))
     if manifest is not None:
         found = _made_for(folder, manifest, owner, request)
         reasons += found.reasons
         warnings += found.warnings
+        spare = found.spare
     for suite in suites:
         found = _suite(host, folder, suite, owner.apt, request, now)
         reasons += found.reasons
         warnings += found.warnings
-    return Finding(tuple(dict.fromkeys(reasons)), tuple(dict.fromkeys(warnings)))
+    return Finding(tuple(dict.fromkeys(reasons)), tuple(dict.fromkeys(warnings)), spare)
 
 
 def _read(path: Path) -> bytes:
@@ -92,8 +107,9 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _manifest(folder: Path) -> Manifest | None:
-    """Raises Refused where it does not read; None where the bundle was made in another way."""
+def manifest_of(folder: Path) -> Manifest | None:
+    """What the bundle says of itself; None where it was made in another way. Raises Refused where that does
+    not read."""
     if not (folder / MANIFEST).exists():
         return None
     try:
@@ -118,9 +134,7 @@ def _index_files(folder: Path) -> Iterator[Path]:
 
 def _made_for(folder: Path, manifest: Manifest, owner: Owner, request: PatchRequest) -> Finding:
     """What the office wrote down for this system, against what there is now."""
-    mine = next(
-        (m for m in manifest.machines if (m.identity, m.system) == (owner.identity, owner.system)), None
-    )
+    mine = machine_in(manifest, owner.identity, owner.system)
     if mine is None:
         others = _some([m.hostname or m.identity for m in manifest.machines])
         return Finding((), (f"The bundle was made for {others}, not for this system: it may lack packages.",))
@@ -136,7 +150,17 @@ def _made_for(folder: Path, manifest: Manifest, owner: Owner, request: PatchRequ
     if mine.state != state_of(owner.apt):
         day = time.strftime("%Y-%m-%d", time.gmtime(min(mine.listed_at, 1 << 40)))
         warnings.append(f"Packages here have changed since the list of {day}: the bundle may lack some.")
-    return Finding(tuple(reasons), (*warnings, *_asked(mine, request)))
+    warnings += _asked(mine, request)
+    certain = not reasons and not warnings and _solved(mine, request)
+    spare = spare_debs(manifest, owner.identity, owner.system) if certain else frozenset()
+    return Finding(tuple(reasons), tuple(warnings), spare)
+
+
+def _solved(mine: BundleMachine, request: PatchRequest) -> bool:
+    """Whether the office's solver was asked for this, or for more of the same."""
+    if request.kind is PatchKind.PACKAGES:
+        return mine.kind in (PatchKind.ALL, PatchKind.PACKAGES)
+    return request.kind is mine.kind
 
 
 def _whole(folder: Path, path: str, size: int | None) -> bool:

@@ -119,12 +119,14 @@ def _build_plan(
     if request.verb is Verb.REHEARSE:
         missing = stick.why_not(places.data, request)
         fits = patches_there(host, machine, request, descent, places, setup) if not missing else Finding()
-        known = Known(stick.bundle_bytes(places.data, request.patch.bundle), sizes or {})
+        bundle = request.patch.bundle
+        known = Known(stick.bundle_bytes(places.data, bundle, fits.spare), sizes or {})
         free = stick.free_bytes(places.data)
         there = elsewhere.offers(machine, free, available_memory(), request.memory)
-        large = stick.why_too_large(places.data, request.patch.bundle, places.runtime)
+        large = stick.why_too_large(places.data, bundle, places.runtime, fits.spare)
         reasons = (*missing, *large, *fits.reasons)
-        return rehearse.build_plan(machine, request, descent.lineage, reasons, known, there, fits.warnings)
+        plan = rehearse.build_plan(machine, request, descent.lineage, reasons, known, there, fits.warnings)
+        return msgspec.structs.replace(plan, own_part=bool(fits.spare))
     if request.verb is Verb.REPAIR:
         return repair.build_plan(machine, request, descent.lineage)
     if request.verb is Verb.UNDO:

@@ -67,26 +67,44 @@ def bundle_folder(data: Path, name: str) -> Path:
     return data / BUNDLES / Path(name).name
 
 
-def bundle_bytes(data: Path, name: str) -> int:
-    """The sum of the sizes of all .debs in the bundle `name`, in bytes; 0 where there is none.
+def bundle_files(data: Path, name: str, spare: frozenset[str] = frozenset()) -> dict[str, Path]:
+    """Every file of the bundle `name` by its path in it, but those in `spare`; none where there is none.
+
+    Indexes are never spare: their signatures are good for the whole of them, and apt looks for a package's
+    file only when it takes it.
+    """
+    top = bundle_folder(data, name)
+    found = {}
+    for folder, _, files in os.walk(top) if name else ():
+        for file in files:
+            at = Path(folder, file)
+            found[str(at.relative_to(top))] = at
+    return {path: found[path] for path in sorted(found.keys() - spare)}
+
+
+def bundle_bytes(data: Path, name: str, spare: frozenset[str] = frozenset()) -> int:
+    """The sum of the sizes of all .debs in the bundle `name`, in bytes, but those in `spare`; 0 where there
+    is none.
 
     A repository has them in folders (pool/); what cannot be read is left out.
     """
     found = 0
-    for folder, _, files in os.walk(bundle_folder(data, name)) if name else ():
-        for file in files:
-            if file.endswith(".deb"):
-                with contextlib.suppress(OSError):
-                    found += os.stat(os.path.join(folder, file)).st_size
+    for path, file in bundle_files(data, name, spare).items():
+        if path.endswith(".deb"):
+            with contextlib.suppress(OSError):
+                found += file.stat().st_size
     return found
 
 
-def why_too_large(data: Path, name: str, memory: Path) -> tuple[str, ...]:
-    """A sentence where `memory` cannot take the bundle `name` twice, as files and as a disk made of them.
+def why_too_large(
+    data: Path, name: str, memory: Path, spare: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """A sentence where `memory` cannot take the bundle `name` without `spare` twice, as files and as a disk
+    made of them.
 
     `memory` is a folder of the file system that the twin's tools disk is made in.
     """
-    need = 2 * (bundle_bytes(data, name) + LISTS)
+    need = 2 * (bundle_bytes(data, name, spare) + LISTS)
     try:
         free = shutil.disk_usage(memory).free
     except OSError:

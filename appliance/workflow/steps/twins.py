@@ -13,6 +13,7 @@ from appliance.checks.health import script
 from appliance.errors import Refused
 from appliance.host.files import Inside
 from appliance.host.run import Host
+from appliance.model.bundle import spare_debs
 from appliance.model.events import Event, Line
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import RepairKind
@@ -24,10 +25,18 @@ from appliance.twin.tools import Tools
 from appliance.twin.twin import Twin
 from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.lvm_group import every_pv
+from appliance.workflow.bundle_check import manifest_of
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.steps.room import OFTEN, Room, watch
-from appliance.workflow.stick import BUNDLES, CHECKS, bundle_folder, checks, chosen_checks
+from appliance.workflow.stick import (
+    BUNDLES,
+    CHECKS,
+    bundle_files,
+    bundle_folder,
+    checks,
+    chosen_checks,
+)
 
 WORK, PROOF = "work", "proof"
 UNDER = {
@@ -121,7 +130,7 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         base=store.device(ground.snapshot(base)) if part == WORK else "",
         base_part=store.options(ground.snapshot(base)) if part == WORK else (),
         base_beside=tuple(Inside(store.device(s), v.fstype, v.target) for v, s in was),
-        files=_files(ground),
+        files=files_for(ground, part),
         emulate=request.emulate,
         memory=request.memory,
         passphrases=ground.passphrases,
@@ -135,16 +144,31 @@ def _as_it_was(ground: Ground) -> SnapshotRole:
     return SnapshotRole.WORK if mended else SnapshotRole.BASE
 
 
-def _files(ground: Ground) -> Mapping[str, bytes | Path]:
-    """What lies on the tools disk: the fact collector, the site's checks, the bundle."""
+def files_for(ground: Ground, part: str) -> Mapping[str, bytes | Path]:
+    """What lies on the tools disk: the fact collector, the site's checks; for who is patched the bundle.
+
+    Raises Refused where the bundle is not there, or does not read.
+    """
     files: dict[str, bytes | Path] = {"health.sh": script()}
     files |= chosen_checks(ground.work.data, ground.whole.request.skip_checks)
-    if bundle := ground.whole.request.patch.bundle:
+    bundle = ground.whole.request.patch.bundle
+    if bundle and part == WORK:
         folder = bundle_folder(ground.work.data, bundle)
         if not folder.is_dir():
             raise Refused((f"There is no folder {BUNDLES}/{folder.name} on the stick.",))
-        files["bundle"] = folder
+        files |= _bundle(ground, folder)
     return files
+
+
+def _bundle(ground: Ground, folder: Path) -> Mapping[str, Path]:
+    """The whole folder, or what of it the plan says is enough."""
+    whole = ground.whole
+    manifest = manifest_of(folder) if whole.own_part else None
+    if manifest is None:
+        return {"bundle": folder}
+    spare = spare_debs(manifest, whole.machine, whole.system.id)
+    parts = bundle_files(ground.work.data, folder.name, spare)
+    return {f"bundle/{path}": file for path, file in parts.items()}
 
 
 def _follow(twin: Twin, live: dict[str, object], tell: Callable[[Event], None]) -> threading.Event:
