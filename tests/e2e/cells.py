@@ -115,6 +115,7 @@ CELLS = (
         "rolled_back_and_retired_the_machine_is_what_it_was",
         "retired_the_kept_system_is_the_root_volume_again"), "LUKS"),
     Cell("partition", "bios", "GRUB", "virtio", _partition("ext4"), "ext4"),
+    Cell("partition", "bios", "GRUB", "virtio", _partition("xfs"), "xfs"),
     Cell("LVM thin", "uefi", "systemd-boot", "virtio", _of("test_systemd_boot.py",
         "the_metal_runs_what_was_tested_and_keeps_it_by_its_own_kernel_install",
         "rolled_back_and_retired_the_machine_is_what_it_was",
