@@ -196,7 +196,7 @@ class Player(FakeEngine):
                 await asyncio.sleep(20 / self.pace)
                 self._stop(run)
                 return
-            await self.step(run, step.id, step.weight)
+            await self.step(plan, step.id, step.weight)
             self.tell(e.StepFinished(run=run, step=step.id, seconds=step.weight / self.pace))
         self.status = replace(
             self.status, running=replace(view, finished=True), writes=self.status.writes + 7
@@ -247,8 +247,8 @@ class Player(FakeEngine):
         self.status = replace(self.status, running=view)
         self.tell(_run_started(view))
 
-    async def step(self, run: str, step: str, weight: float) -> None:
-        said = story._during(run, step, weight)
+    async def step(self, plan: Plan, step: str, weight: float) -> None:
+        said = story.during(plan, step)
         for event in said:
             self.tell(event)
             await asyncio.sleep(weight / self.pace / len(said))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -409,12 +408,14 @@ def rehearsal_events(plan_of_run: Plan, until: str = "") -> list[e.AnyEvent]:
                 run=run, step=step.id, title=step.title, number=number, total=len(plan_of_run.steps)
             )
         )
-        said += _during(run, step.id, USED[plan_of_run.system.root.storage])
+        said += during(plan_of_run, step.id)
         said.append(e.StepFinished(run=run, step=step.id, seconds=step.weight / 10))
     return said
 
 
-def _during(run: str, step: str, used: Mapping[str, int]) -> list[e.AnyEvent]:
+def during(plan_of_run: Plan, step: str) -> list[e.AnyEvent]:
+    """What the engine says while that step goes on."""
+    run, used = plan_of_run.names.run, USED[plan_of_run.system.root.storage]
     said: list[e.AnyEvent] = [e.Line(run=run, source="disk", text=f"{step}: reading")]
     if step in ("control", "patched", "proof"):
         said += [e.Line(run=run, source="vm", text=text) for text in VM_LINES[:3]]
