@@ -129,14 +129,24 @@ class Server:
             self.operator = None
 
     async def listen(self, path: Path) -> None:
+        """Serve on the socket `path`, there only while it is listened on: who sees it can connect."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        path.unlink(missing_ok=True)
+        # No longer than any other name in that folder: a socket's path has at most 107 characters (unix(7)).
+        early = path.with_name("~")
+        early.unlink(missing_ok=True)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await Client(self, reader, writer).serve()
 
-        server = await asyncio.start_unix_server(connected, str(path), limit=LINE_LIMIT)
-        os.chmod(path, 0o660)
-        async with server:
-            await server.serve_forever()
+        server = await asyncio.start_unix_server(connected, str(early), limit=LINE_LIMIT)
+        os.chmod(early, 0o660)
+        ours = early.stat().st_ino
+        early.rename(path)
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == ours:  # not of the engine that came after
+                    path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -130,6 +131,30 @@ async def test_a_late_client_sees_all_events_in_order(tmp_path: Path) -> None:
                 if len(seen) == 3:
                     break
             assert seen == [(2, "1"), (3, "2"), (4, "3")]
+
+
+async def test_its_socket_is_there_only_while_somebody_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "s", list[bool]()
+    listen = socket.socket.listen
+
+    def slowly(self: socket.socket, backlog: int) -> None:
+        seen.append(path.exists())
+        listen(self, backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", slowly)
+    path.write_bytes(b"of an engine that was killed")
+    task = asyncio.create_task(Server(Bus(), FakeDesk()).listen(path))  # type: ignore[arg-type]
+    while not path.is_socket():
+        await asyncio.sleep(0.01)
+    assert seen == [False] and path.stat().st_mode & 0o777 == 0o660
+    async with Session("tty1", path):
+        assert [p.name for p in tmp_path.iterdir()] == ["s"]
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert not path.exists()
 
 
 async def test_no_engine_is_said_in_one_sentence(tmp_path: Path) -> None:
