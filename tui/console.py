@@ -142,8 +142,8 @@ class Console(Routes):
         if seen == self._watched:
             return
         page = self.screen
-        if isinstance(page, Running):
-            self._watched = seen
+        if any(isinstance(below, Running) for below in self.screen_stack):
+            self._watched = seen  # somebody has opened it, and may be a page further already
         elif isinstance(page, Page) and not page.holds_keys() and not page.asking:
             self._watched = seen
             self.open_running()

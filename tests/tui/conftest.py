@@ -20,6 +20,9 @@ from tui.terminal import Mode
 
 os.environ.update(ENVIRONMENT)
 
+DEEP = 8
+"""Queues that a key goes through at most: the app's, its widget's, and those of all that this lies in."""
+
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -56,7 +59,19 @@ class Desk:
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Each key once the one before has done its work and the page it opened, if any, takes keys.
+
+        Textual's own way is to wait until the process uses little of the processor, which it also does where
+        others take it all.
+        """
+        for key in keys:
+            await self.pilot.press(key)
+            for _ in range(DEEP):
+                await self.pilot._wait_for_screen()
+            await self.until(self._takes_keys, f"the page that {key} opened")
+
+    def _takes_keys(self) -> bool:
+        return not self.app.is_running or self.app.screen.is_mounted
 
     async def until(self, met: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
         for _ in range(int(seconds / 0.02)):

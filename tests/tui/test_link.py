@@ -51,7 +51,7 @@ async def test_no_engine_at_all_says_so_and_waits(tmp_path) -> None:
         await pilot.pause(0.3)
         text = "\n".join("".join(s.text for s in strip) for strip in app.screen._compositor.render_strips())
         assert "The engine does not answer" in text and "Trying again by itself" in text
-        await pilot.press("n", "enter", "escape", "p", "v", "i")
+        await Desk(app, pilot).press("n", "enter", "escape", "p", "v", "i")
         assert app.is_running
 
 

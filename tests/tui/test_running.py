@@ -90,6 +90,19 @@ async def test_a_console_that_starts_during_a_run_shows_it(engine: FakeEngine) -
         await here.sees("What this machine can start")
 
 
+async def test_who_went_on_from_the_run_before_the_console_looked_stays_there(engine: FakeEngine) -> None:
+    async with desk(engine) as here:
+        begin(engine, until="patched")
+        here.app.open_running()
+        here.app.open_log()
+        here.app.link.refresh()
+        await here.until(lambda: here.app.board.status.running is not None, "the status")
+        await here.pilot.pause(0.3)
+        await here.sees("Show [all]")
+        await here.press("escape")
+        await here.sees("--- Steps")
+
+
 async def test_what_an_act_could_not_do_stands_beside_its_result(engine: FakeEngine) -> None:
     plan = story.plan(engine.machine, Request(verb=Verb.ROLLBACK, run="tb1", with_data=True))
     view = m.RunView(run="tb1", verb="rollback", title="Roll back tb1", plan=plan, started=time.time())
