@@ -23,6 +23,7 @@ from tests.tui.conftest import Desk, desk
 from tests.tui.engine import FakeEngine
 from tests.tui.golden.picture import svg
 from tui.filters import BasicText
+from tui.screens.page import Page
 from tui.terminal import Mode
 
 BLACK = Color(0, 0, 0)
@@ -150,8 +151,15 @@ async def sized(stage: Stage, size: tuple[int, int]) -> None:
     here = stage.desk
     if here.app.size != size:
         await here.pilot.resize_terminal(*size)
-        await here.until(lambda: here.app.size == size, f"the size {size}")
+        await here.until(lambda: here.app.size == size and laid_out(here), f"the size {size}")
     await still(stage)
+
+
+def laid_out(here: Desk) -> bool:
+    """Whether the page's own first row fills the terminal: what is smaller holds still as well."""
+    page = here.app.screen
+    first, *_ = here.text.splitlines()
+    return not isinstance(page, Page) or first == "".join(text for text, _ in page._header()).rstrip()
 
 
 async def rows_at(stage: Stage, size: tuple[int, int]) -> list[list[Segment]]:
