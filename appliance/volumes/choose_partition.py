@@ -64,17 +64,12 @@ def room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
 
 
 def why_no_room(machine: Machine, system: InstalledSystem, expected: int) -> tuple[str, ...]:
-    found = where(machine, system)
-    if found is None:
-        return ()
-    never = partition_room.why_never(*found)
-    return tuple(why for why in partition_room.why_not(*found, expected) if why not in never)
+    return partition_room.why_not(*_found(machine, system), expected)
 
 
 def lacking_bytes(machine: Machine, system: InstalledSystem, expected: int) -> int:
     """How much more must be free on its disk in one piece; 0 where it is enough. Pure."""
-    found = where(machine, system)
-    return partition_room.lacking_bytes(*found, expected) if found is not None else 0
+    return partition_room.lacking_bytes(*_found(machine, system), expected)
 
 
 def store(
@@ -85,9 +80,7 @@ def store(
     expected: int,
     tell: Tell = nobody_listens,
 ) -> PartitionStore:
-    found = where(machine, system)
-    assert found is not None  # why_not has looked
-    return store_in(host, *found, system.root.partition, expected, tell=tell)
+    return store_in(host, *_found(machine, system), system.root.partition, expected, tell=tell)
 
 
 def history_in(host: Host, machine: Machine, group: VolumeGroup) -> PartitionHistory | None:
@@ -121,6 +114,13 @@ def where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] |
     ours = (p for p in disk.partitions if p.number == listed.get(system.root.partition))
     part = next(own, None) or next(ours, None)
     return (disk, part) if part is not None else None
+
+
+def _found(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition]:
+    """The same, once `why_not` has said nothing against it (`Kind`)."""
+    found = where(machine, system)
+    assert found is not None, system.root.device
+    return found
 
 
 def _disk(machine: Machine, group: str) -> Disk | None:
