@@ -14,7 +14,8 @@ from appliance.host.files import write_atomic
 from appliance.model import messages as m
 from appliance.model import vm_messages as v
 from appliance.model.events import Line, Paused, Resumed
-from appliance.twin.hypervisor import ConsoleLine, PowerState
+from appliance.twin.hypervisor import PowerState
+from appliance.twin.lines import ConsoleLine
 from appliance.twin.picture import small
 from appliance.twin.twin import Twin
 from appliance.twin.vga import png_size

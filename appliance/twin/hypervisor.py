@@ -1,13 +1,12 @@
-"""The twin's virtual machine and its network, through libvirt. The only place that knows libvirt's API."""
+"""The twin's virtual machine and its network, through libvirt. This and `lines` alone know libvirt's API."""
 
 from __future__ import annotations
 
 import contextlib
 import enum
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import libvirt
 import libvirt_qemu  # type: ignore[import-untyped]
 
 from appliance.errors import TwinFailed
+from appliance.twin.lines import ConsoleLine, LibvirtChannel
 from appliance.twin.picture import png_from_ppm
 
 URI = "qemu:///system"
@@ -338,80 +338,3 @@ class Hypervisor:
             gone = (libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID)
             if error.get_error_code() not in gone:
                 raise TwinFailed(f"The twin's network can not be taken down: {error}.") from error
-
-
-_GONE = libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
-
-
-class ConsoleLine:
-    """The keyboard's way into the twin, through libvirt's stream.
-
-    What comes back on it is read and dropped: it stands in the console's log as well, from the first byte on,
-    and a stream that nobody reads would hold up the twin's own serial port.
-    """
-
-    LIMIT = 10.0
-    """Seconds for the twin to take what is typed: a guest that hangs reads nothing."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.ended = False
-        self._lock = threading.Lock()
-        stream.eventAddCallback(libvirt.VIR_STREAM_EVENT_READABLE | _GONE, self._on_event, None)
-
-    def _on_event(self, stream: Any, events: int, _opaque: Any) -> None:
-        try:
-            if events & _GONE:
-                self.ended = True
-                stream.eventRemoveCallback()
-                return
-            # -2: nothing there at the moment; no bytes: the other end has gone (virStreamRecv).
-            while (data := stream.recv(65536)) != -2:
-                if not data:
-                    self.ended = True
-                    stream.eventRemoveCallback()
-                    return
-        except libvirt.libvirtError:
-            self.ended = True
-
-    def send(self, data: bytes) -> None:
-        """Type `data`. Raises TwinFailed where the line has gone or takes nothing for 10 s."""
-        end = time.monotonic() + self.LIMIT
-        with self._lock:
-            while data:
-                if self.ended:
-                    raise TwinFailed("The twin's serial line has gone: its VM was switched off.")
-                try:
-                    taken = self._stream.send(data)
-                except libvirt.libvirtError as error:
-                    raise TwinFailed(f"The twin's serial line takes nothing: {error}.") from error
-                data = data[max(0, taken) :]
-                if data and time.monotonic() > end:
-                    raise TwinFailed("The twin does not read its serial line.")
-                if data:
-                    time.sleep(0.02)
-
-    def close(self) -> None:
-        """Let go of it; nothing happens the second time."""
-        with self._lock, contextlib.suppress(libvirt.libvirtError):
-            stream, self.ended = self._stream, True
-            stream.eventRemoveCallback()
-            stream.abort()
-
-
-@dataclass(frozen=True, slots=True)
-class LibvirtChannel:
-    """guest.Channel through libvirt."""
-
-    hypervisor: Hypervisor
-    name: str
-
-    def call(self, command: str, arguments: Mapping[str, Any], timeout: float) -> Any:
-        request: dict[str, Any] = {"execute": command}
-        if arguments:
-            request["arguments"] = dict(arguments)
-        answer = self.hypervisor.agent_call(self.name, json.dumps(request), timeout)
-        try:
-            return json.loads(answer)["return"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise TwinFailed("The twin's agent gave an answer that does not read.") from None

@@ -18,8 +18,9 @@ from appliance.twin.console import dead_end, follow, tail
 from appliance.twin.devices import TwinDevices, prefix_of
 from appliance.twin.domain import DomainSpec, domain_xml, local_mac
 from appliance.twin.guest import Frozen, Guest
-from appliance.twin.hypervisor import ConsoleLine, Hypervisor, PowerState
+from appliance.twin.hypervisor import Hypervisor, PowerState
 from appliance.twin.layout import plan_layout
+from appliance.twin.lines import ConsoleLine
 from appliance.twin.nvram import write_vars
 from appliance.twin.pausing import PausableChannel, Pausing
 from appliance.twin.segments import TwinLayout

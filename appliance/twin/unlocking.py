@@ -19,7 +19,7 @@ AGAIN = ("Unlock the machine's disk again (U on the console, or `twinboot unlock
 
 
 class Line(Protocol):
-    """What is typed on; `twin.hypervisor.ConsoleLine` in the product."""
+    """What is typed on; `twin.lines.ConsoleLine` in the product."""
 
     def send(self, data: bytes) -> None: ...
     def close(self) -> None: ...

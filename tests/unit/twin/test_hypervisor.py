@@ -11,7 +11,8 @@ import pytest
 
 from appliance.errors import TwinFailed
 from appliance.twin import hypervisor as hypervisor_module
-from appliance.twin.hypervisor import ConsoleLine, Hypervisor, LibvirtChannel, PowerState
+from appliance.twin.hypervisor import Hypervisor, PowerState
+from appliance.twin.lines import ConsoleLine, LibvirtChannel
 from appliance.twin.picture import png_from_ppm
 
 XML = """<domain type='test'><name>twinboot-tb1-work</name><memory unit='MiB'>64</memory>
