@@ -11,8 +11,9 @@ from appliance.probe.lvm_metadata import parse
 from appliance.probe.mappings import Mapping, Sources, linear, readable
 from appliance.volumes import choose_btrfs, choose_partition, choose_thick, choose_thin
 from appliance.volumes.base import SnapshotStore
+from appliance.volumes.below import View
 from appliance.volumes.copied import Tell, nobody_listens
-from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
+from appliance.volumes.elsewhere import ElsewhereStore, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.kind import Kind, ProbedRoom, Traits, group_of
 from appliance.volumes.lvm_group import every_pv

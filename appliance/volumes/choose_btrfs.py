@@ -8,13 +8,14 @@ from pathlib import Path
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path
 from appliance.model.machine import InstalledSystem, LoaderKind, Machine, VolumeGroup
+from appliance.volumes.below import Disk
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_file import BlockFile, BtrfsRoom, room_in
 from appliance.volumes.btrfs_state import FILE, BtrfsHistory
 from appliance.volumes.btrfs_tags import is_name
 from appliance.volumes.copied import Tell, nobody_listens
-from appliance.volumes.elsewhere import MIB, Disk, ElsewhereStore, bytes_for, room_name
+from appliance.volumes.elsewhere import MIB, ElsewhereStore, bytes_for, room_name
 from appliance.volumes.kind import ProbedRoom, Traits, group_of
 from appliance.volumes.state import NAME, SIZE
 

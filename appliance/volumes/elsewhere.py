@@ -18,10 +18,10 @@ from appliance.host import mapper
 from appliance.host.files import sync_folder
 from appliance.host.run import Host, read, write
 from appliance.model.plan import FULL
-from appliance.probe.mappings import Mapping
 from appliance.volumes.base import Headroom, Snapshot, SnapshotRole, Use, nobody_writes
+from appliance.volumes.below import Below
 from appliance.volumes.cow import CHUNK, SECTOR, CowUse, parse_uses
-from appliance.volumes.overlay import SUFFIX, Overlay, windows
+from appliance.volumes.overlay import SUFFIX, Overlay
 from appliance.volumes.thick_room import OVERLAY_LEAST
 
 MIB = 1 << 20
@@ -93,67 +93,6 @@ class Room(Protocol):
         """CommandFailed where it is in use."""
 
     def remove(self) -> None: ...
-
-
-class Below(Protocol):
-    """What the copies of a root look through to. Both verbs may be called twice."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The device-mapper devices it is made of."""
-
-    def up(self) -> str: ...
-
-    def down(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """A partition as it lies there, for a storage that leaves it alone while a copy stands over it."""
-
-    device: str
-    names: frozenset[str] = frozenset()
-
-    def up(self) -> str:
-        return self.device
-
-    def down(self) -> None:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The installed root as it lies on its disk, read-only: the last of `mappings` shows it."""
-
-    host: Host
-    mappings: tuple[Mapping, ...]
-
-    @property
-    def device(self) -> str:
-        return self.mappings[-1].path
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(mapping.name for mapping in self.mappings)
-
-    def up(self) -> str:
-        there = mapper.names(self.host)
-        for mapping in self.mappings:
-            if mapping.name not in there:
-                mapper.create(self.host, mapping.name, mapping.table, readonly=not mapping.writable)
-        return self.device
-
-    def down(self) -> None:
-        """Nothing happens where it is down, or while an overlay looks through it."""
-        if windows(self.host, self.device):
-            return
-        there = mapper.names(self.host)
-        for mapping in reversed(self.mappings):
-            if mapping.name in there:
-                mapper.remove(self.host, mapping.name)
 
 
 @dataclass(frozen=True, slots=True)

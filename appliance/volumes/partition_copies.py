@@ -17,9 +17,10 @@ from appliance.model.machine import Partition
 from appliance.probe.mappings import Mapping, linear
 from appliance.probe.partition_ours import Record
 from appliance.volumes.base import Snapshot, SnapshotRole, Use
+from appliance.volumes.below import Below, View
+from appliance.volumes.below import Disk as AsItIs
 from appliance.volumes.disk_room import DiskPart, DiskRoom
-from appliance.volumes.elsewhere import ROLES, Below, ElsewhereStore, View, prefix_of, room_name
-from appliance.volumes.elsewhere import Disk as AsItIs
+from appliance.volumes.elsewhere import ROLES, ElsewhereStore, prefix_of, room_name
 from appliance.volumes.partition_disk import PartitionDisk
 from appliance.volumes.partition_fs import file_system
 from appliance.volumes.table import MIB, Extent

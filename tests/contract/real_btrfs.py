@@ -17,10 +17,11 @@ from typing import TypeVar
 from appliance.host import mapper
 from appliance.host.run import Host, RealHost
 from appliance.volumes.base import Snapshot, SnapshotRole, SnapshotStore
+from appliance.volumes.below import Disk
 from appliance.volumes.btrfs import COPIES, BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_tags import FOLDER, Tags
-from appliance.volumes.elsewhere import Disk, ElsewhereStore, prefix_of, room_name
+from appliance.volumes.elsewhere import ElsewhereStore, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.overlay import SUFFIX, windows
 from tests.contract import alone

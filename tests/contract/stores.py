@@ -12,7 +12,8 @@ from typing import Protocol
 from appliance.model.machine import LogicalVolume, PhysicalVolume, VolumeGroup
 from appliance.probe.mappings import Mapping
 from appliance.volumes.base import RehearsalStore, Snapshot, SnapshotRole, SnapshotStore
-from appliance.volumes.elsewhere import ElsewhereStore, View, prefix_of, room_name
+from appliance.volumes.below import View
+from appliance.volumes.elsewhere import ElsewhereStore, prefix_of, room_name
 from appliance.volumes.file_room import FileRoom, Place
 from appliance.volumes.lvm_thick import LvmThickStore
 from appliance.volumes.lvm_thin import LvmThinStore
