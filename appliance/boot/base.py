@@ -21,6 +21,9 @@ from appliance.model.plan import Write
 SETTLE = ".settle"
 """Ends the name under which a run's settling entry is filed in /boot."""
 
+SECTOR_PATH = "twinboot/env"
+"""Where the sector that decides lies in /boot."""
+
 
 class BootState(enum.Enum):
     """What the one sector says; the state names of DESIGN.md in the loader's own terms."""
@@ -148,6 +151,22 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
+class SectorPlace:
+    """Where the sector that decides lies, apart from /boot: on an EFI system partition, which GRUB can write.
+
+    Mounted at `mount`; `target` is where the installed system mounts it. `path` is the file's there, one for
+    each /boot, since several systems may share the partition.
+    """
+
+    mount: Path
+    device: str
+    fstype: str
+    fsuuid: str
+    target: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class BootPlace:
     """Where the loader's files are.
 
@@ -156,6 +175,8 @@ class BootPlace:
     system ("" where it has its own), `folder` the loader's folder in /boot ("grub"), `target` where the
     installed system itself mounts it. For systemd-boot it is the EFI system partition. `root_device` holds
     the root and others like it, by the UUID `root_fsuuid` (unnamed.py); both empty where it is the root.
+    `up` is the command that makes `device` appear, a volume of LVM. `sector` is where the sector lies that
+    GRUB can not write in /boot; None where it can.
     """
 
     mount: Path
@@ -167,6 +188,8 @@ class BootPlace:
     target: str = "/boot"
     root_device: str = ""
     root_fsuuid: str = ""
+    up: tuple[str, ...] = ()
+    sector: SectorPlace | None = None
 
     @property
     def boot(self) -> Path:
@@ -284,14 +307,39 @@ class AsNamed:
 
 
 @dataclass(frozen=True, slots=True)
+class Sector:
+    """The file whose first sector decides: `disk` writes what it lies on, `raw` reads that as the loader."""
+
+    disk: BootDisk
+    raw: RawBoot
+    path: str = SECTOR_PATH
+
+    @property
+    def folder(self) -> str:
+        return self.path.rpartition("/")[0]
+
+    def read(self) -> bytes | None:
+        """As the loader reads it; None where there is none."""
+        return self.raw.read(self.path)
+
+
+@dataclass(frozen=True, slots=True)
 class Boot:
-    """One /boot with the ways of touching it. `flip.open_boot(host, place)` makes the real one."""
+    """One /boot with the ways of touching it. `flip.open_boot(host, place)` makes the real one.
+
+    `apart` is where the sector lies that GRUB can not write in /boot; None where it can.
+    """
 
     place: BootPlace
     disk: BootDisk
     raw: RawBoot
     variables: Variables = field(default_factory=NoVariables)
     roots: Roots = field(default_factory=AsNamed)
+    apart: Sector | None = None
+
+    @property
+    def sector(self) -> Sector:
+        return self.apart or Sector(self.disk, self.raw)
 
 
 class BootLoader(Protocol):

@@ -1,20 +1,25 @@
-"""Which BootLoader a machine needs, and where its files lie: nothing else looks at the kind of loader."""
+"""Which BootLoader a machine needs, and where its files and the sector lie: nothing else looks at the kind of
+loader."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from appliance.boot.base import BootLoader, BootPlace
+from appliance.boot.base import BootLoader, BootPlace, SectorPlace
+from appliance.boot.entries import FOLDER
 from appliance.boot.grub import Grub
+from appliance.boot.laid import named_sector
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
-from appliance.model.machine import InstalledSystem, LoaderKind, Machine, Partition
+from appliance.model.machine import InstalledSystem, LoaderKind, Machine, Partition, Volume
+from appliance.probe import trouble
+from appliance.probe.fstab import ESP_TARGETS
+from appliance.probe.lvm import lvm_config
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 """The type of an extended boot loader partition (Boot Loader Specification)."""
-ESP_TARGETS = ("/efi", "/boot/efi")
 
 
 def grub_script_check(host: Host, text: str) -> None:
@@ -28,13 +33,13 @@ def grub_script_check(host: Host, text: str) -> None:
             raise BootConfigFailed(f"GRUB would not parse our entries: {error.what}") from error
 
 
-def loader_partition(system: InstalledSystem) -> Partition | None:
-    """Where the loader reads kernels and configuration; None where that is no partition of its own."""
-    return system.esp if system.loader.kind is LoaderKind.SYSTEMD_BOOT else system.boot
+def loader_partition(system: InstalledSystem) -> Partition | Volume | None:
+    """Where the loader reads kernels and configuration; None where that is no file system of its own."""
+    return system.esp if system.loader.kind is LoaderKind.SYSTEMD_BOOT else system.own_boot
 
 
-def boot_place(system: InstalledSystem, mount: Path) -> BootPlace:
-    """The place of the loader's files, to be mounted at `mount`. Raises BootConfigFailed."""
+def boot_place(machine: Machine, system: InstalledSystem, mount: Path) -> BootPlace:
+    """The place of the loader's files, to be mounted at `mount`. Raises BootConfigFailed, Refused."""
     part = loader_partition(system)
     if part is None:
         raise BootConfigFailed("This system has no partition of its own that its loader reads.")
@@ -49,7 +54,30 @@ def boot_place(system: InstalledSystem, mount: Path) -> BootPlace:
         target=_esp_target(system) if systemd else "/boot",
         root_device=system.root.device if system.root.subvolume else "",
         root_fsuuid=system.root.fsuuid if system.root.subvolume else "",
+        up=() if systemd else _activation(machine, system.boot_volume),
+        sector=None if systemd else sector_place(system, mount.with_name(f"{mount.name}-esp")),
     )
+
+
+def sector_place(system: InstalledSystem, mount: Path) -> SectorPlace | None:
+    """Where the sector lies, to be mounted at `mount`, of a system whose /boot GRUB can not write; None where
+    it can. Raises Refused where there is no such place."""
+    volume, esp, target = system.boot_volume, system.esp, _esp_target(system)
+    if volume is None:
+        return None
+    if esp is None or not target:
+        raise Refused((trouble.no_fallback(volume.path).sentence,))
+    path = f"{FOLDER}/{volume.fsuuid}/env"
+    return SectorPlace(mount, esp.path, esp.fstype, esp.fsuuid, target, path)
+
+
+def _activation(machine: Machine, volume: Volume | None) -> tuple[str, ...]:
+    """The command that makes a volume of LVM appear (lvchange(8)); none where there is no volume."""
+    if volume is None:
+        return ()
+    group = machine.vg(volume.vg)
+    pvs = tuple(pv.path for pv in group.pvs) if group else ()
+    return ("lvchange", *lvm_config(pvs), "-ay", "-K", f"{volume.vg}/{volume.lv}")
 
 
 def _esp_target(system: InstalledSystem) -> str:
@@ -65,11 +93,12 @@ def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> Boot
         if reasons := why_not_systemd_boot(machine, system):
             raise Refused(reasons)
         return SystemdBoot(system.loader.efi_path)
-    if system.boot is None or system.boot.path.startswith(("/dev/mapper/", "/dev/dm-", "/dev/md")):
+    if system.own_boot is None:
         raise Refused(
-            ("/boot is not a partition of its own: GRUB cannot write there, so no trial would end.",)
+            ("/boot is not a file system of its own: GRUB cannot write there, so no trial would end.",)
         )
-    return Grub(check=lambda text: grub_script_check(host, text))
+    place = boot_place(machine, system, Path("/"))
+    return Grub(check=lambda text: grub_script_check(host, text), sector=named_sector(place))
 
 
 def why_no_loader(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
@@ -87,7 +116,7 @@ def why_not_systemd_boot(machine: Machine, system: InstalledSystem) -> tuple[str
             "fstab mounts no EFI system partition at /efi or /boot/efi: a trial could not be kept.",
         ),
         (
-            system.boot is not None,
+            system.own_boot is not None,
             "/boot is a file system of its own beside systemd-boot: only one inside the root volume can be "
             "taken round (yet).",
         ),

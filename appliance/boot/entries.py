@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 from appliance.boot import rootname
-from appliance.boot.base import Entry, StagedSystem
+from appliance.boot.base import BootPlace, Entry, StagedSystem
 from appliance.errors import BootConfigFailed
 
 FOLDER = "twinboot"
-CUSTOM = (Path(__file__).with_name("grub-custom.cfg")).read_text()
+_CUSTOM = Path(__file__).with_name("grub-custom.cfg")
+_FIND_SECTOR = Path(__file__).with_name("grub-sector.cfg")
 _ENTRIES = Path(__file__).with_name("grub-entries.cfg")
 _SETTLE = Path(__file__).with_name("grub-settle.cfg")
+_IN_BOOT, _APART = "${tb_folder}/env", "${tb_env}"
+"""What GRUB calls the file with the sector that decides."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
 _WORD = re.compile(r"[A-Za-z0-9._=:/,+-]+\Z")
 
@@ -113,7 +116,17 @@ def settling_entry(own: Entry, base: str, id: str, fsuuid: str) -> Entry:
     )
 
 
-def entries_cfg(run: str, trial: Entry, previous: Entry) -> str:
+def custom(place: BootPlace) -> str:
+    """The text of custom.cfg."""
+    at = place.sector
+    found = _FIND_SECTOR.read_text() if at else ""
+    words = {"@UUID@": _checked(at.fsuuid, _NAME, "The UUID"), "@PATH@": at.path} if at else {}
+    return _filled(
+        _CUSTOM.read_text(), {"@FIND@\n": _filled(found, words), "@ENV@": _APART if at else _IN_BOOT}
+    )
+
+
+def entries_cfg(run: str, trial: Entry, previous: Entry, place: BootPlace) -> str:
     """The text of /boot/twinboot/<run>/entries.cfg."""
     inside = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]
     files = "".join(f' -a -s "${{tb_folder}}/{path}"' for path in inside)
@@ -127,6 +140,7 @@ def entries_cfg(run: str, trial: Entry, previous: Entry) -> str:
         "@TRIAL_INITRD@": _initrd(trial),
         "@PREVIOUS_LINUX@": _linux(previous),
         "@PREVIOUS_INITRD@": _initrd(previous),
+        "@ENV@": _APART if place.sector else _IN_BOOT,
     }
     return _filled(_ENTRIES.read_text(), words)
 
@@ -144,4 +158,4 @@ def settle_cfg(run: str, entry: Entry) -> str:
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
-    return re.sub("|".join(map(re.escape, words)), lambda m: words[m[0]], text)
+    return re.sub("|".join(map(re.escape, words)), lambda m: words[m[0]], text) if words else text

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.boot.base import Boot, BootDisk, BootPlace, Variables
+from appliance.boot.base import Boot, BootDisk, BootPlace, Sector, Variables
 from appliance.boot.efivars import EfiVariables
 from appliance.boot.raw import GrubReader
 from appliance.boot.unnamed import roots_of
 from appliance.errors import BootConfigFailed, CommandFailed
-from appliance.host.files import sync_folder
-from appliance.host.run import Host, write
+from appliance.host.files import mounted, sync_folder
+from appliance.host.run import Host, read, write
 
 SECTOR = 512
 FREEZE = Path(__file__).with_name("freeze.sh")
@@ -229,8 +229,32 @@ class RecordingDisk:
 def open_boot(host: Host, place: BootPlace, variables: Variables | None = None) -> Boot:
     """The real /boot at `place`, read back through GRUB's own file-system code; `variables` are those of the
     firmware that starts from it, this machine's where none are given."""
+    bring_up(host, place)
     raw = GrubReader(host, place.device, place.prefix)
-    return Boot(place, RealDisk(host, place.boot), raw, variables or EfiVariables(), roots_of(host, place))
+    firmware, roots = variables or EfiVariables(), roots_of(host, place)
+    return Boot(place, RealDisk(host, place.boot), raw, firmware, roots, _apart(host, place))
+
+
+def _apart(host: Host, place: BootPlace) -> Sector | None:
+    at = place.sector
+    return None if at is None else Sector(RealDisk(host, at.mount), GrubReader(host, at.device), at.path)
+
+
+def bring_up(host: Host, place: BootPlace) -> None:
+    """Make the device of a /boot on LVM appear; it stays until power-off. Writes nothing, on no disk."""
+    if place.up and not Path(place.device).exists():
+        host.run(read(*place.up, timeout=120))
+
+
+@contextlib.contextmanager
+def mounted_for(host: Host, place: BootPlace) -> Iterator[None]:
+    """What is written to at `place`, mounted for writing, for as long as one act needs it."""
+    bring_up(host, place)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mounted(host, place.device, place.fstype, place.mount))
+        if at := place.sector:
+            stack.enter_context(mounted(host, at.device, at.fstype, at.mount))
+        yield
 
 
 def replace(boot: Boot, path: str, data: bytes, keep: str) -> None:
@@ -251,13 +275,14 @@ def replace(boot: Boot, path: str, data: bytes, keep: str) -> None:
         raise BootConfigFailed(f"/boot/{path} does not read back as written.")
 
 
-def flip(boot: Boot, path: str, sector: bytes) -> None:
+def flip(boot: Boot, sector: bytes) -> None:
     """The one write that decides: a sector in place, made durable, read back as the loader."""
-    boot.disk.write_sector(path, sector)
-    boot.disk.settle()
-    found = boot.raw.read(path)
+    at = boot.sector
+    at.disk.write_sector(at.path, sector)
+    at.disk.settle()
+    found = at.read()
     if found is None or found[:SECTOR] != sector:
-        raise BootConfigFailed(f"/boot/{path} does not read back as flipped.")
+        raise BootConfigFailed(f"{at.path} does not read back as flipped.")
 
 
 def turn(boot: Boot, name: str, value: str | None) -> None:

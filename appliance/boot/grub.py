@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import entries, env
-from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, StagedSystem
+from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, Sector, StagedSystem
 from appliance.boot.flip import flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
 from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, unread
@@ -36,24 +36,30 @@ from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
 
 EITHER_BOOTS = "The old or the new system boots, whichever the sector says."
-WORDS = LoaderWords(
-    flip="one sector",
-    place="one sector of /boot/twinboot/env",
-    config="/boot/grub/grub.cfg names",
-    ours="/boot/twinboot and custom.cfg are removed",
-)
+IN_BOOT = "/boot/twinboot/env"
 
 
 @dataclass(frozen=True, slots=True)
 class Grub:
     """The BootLoader for GRUB 2.06 and later with grub-mkconfig's grub.cfg (Debian, Ubuntu).
 
-    `check` parses a script as GRUB does and raises BootConfigFailed.
+    `check` parses a script as GRUB does and raises BootConfigFailed. `sector` is what a person calls the file
+    with the sector that decides.
     """
 
     check: Callable[[str], None]
+    sector: str = IN_BOOT
     kind: LoaderKind = LoaderKind.GRUB
-    words: LoaderWords = WORDS
+
+    @property
+    def words(self) -> LoaderWords:
+        beside = "" if self.sector == IN_BOOT else f", {self.sector}"
+        return LoaderWords(
+            flip="one sector",
+            place=f"one sector of {self.sector}",
+            config="/boot/grub/grub.cfg names",
+            ours=f"/boot/twinboot{beside} and custom.cfg are removed",
+        )
 
     def view(self, boot: Boot) -> LoaderView:
         return look(boot)
@@ -65,9 +71,9 @@ class Grub:
         folder = f"/boot/twinboot/{run}/"
         return (
             Write(what=f"{folder}: the new kernel and initrd, links of the old ones", if_cut=OLD_BOOTS),
-            Write(what="/boot/twinboot/env: 1024 bytes, says what the next boot is", if_cut=OLD_BOOTS),
+            Write(what=f"{self.sector}: 1024 bytes, says what the next boot is", if_cut=OLD_BOOTS),
             Write(what="/boot/grub/custom.cfg: reads the two above", if_cut=OLD_BOOTS),
-            Write(what="/boot/twinboot/env: one sector, the next boot is the trial", if_cut=EITHER_BOOTS),
+            Write(what=f"{self.sector}: one sector, the next boot is the trial", if_cut=EITHER_BOOTS),
         )
 
     def name_root(self, boot: Boot, root: Path, home: str, device: str) -> tuple[str, ...]:
@@ -96,7 +102,7 @@ class Grub:
         if found.custom == "absent":
             _make_read(boot, found)
         elif _decides_nothing(found):
-            flip(boot, env.PATH, fresh[: env.SECTOR])
+            flip(boot, fresh[: env.SECTOR])
         after = look(boot)
         if after.custom != "ours" or not after.run:
             raise BootConfigFailed("The loader does not read the staged system as it was written.")
@@ -107,8 +113,8 @@ class Grub:
         assert found.next_boot is not None  # refused before
         now = as_it_is(boot, found.next_boot)
         trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
-        text = entries.entries_cfg(wanted.run, trial, previous)
-        self.check(entries.CUSTOM)
+        text = entries.entries_cfg(wanted.run, trial, previous, boot.place)
+        self.check(entries.custom(boot.place))
         self.check(text)
         for folder in (FOLDER, base, f"{base}/files", f"{base}/old", f"{base}/before"):
             disk.make_folder(folder)
@@ -120,9 +126,7 @@ class Grub:
             block = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
             disk.create(f"{base}/env.{state.value}", block)
         disk.create(f"{base}/entries.cfg", text.encode())
-        if found.custom == "absent" or disk.read(env.PATH) is None:
-            disk.create(env.PATH, fresh)
-        was = fresh if _decides_nothing(found) else disk.read(env.PATH) or fresh
+        was = _lay_sector(boot, found, fresh)
         manifest = Manifest(
             run=wanted.run,
             root=wanted.root,
@@ -153,7 +157,7 @@ class Grub:
     def disarm(self, boot: Boot, run: str) -> None:
         found, manifest = look(boot), needed(boot, run)
         if found.run == run and found.state is BootState.ARMED:
-            flip(boot, env.PATH, bytes.fromhex(manifest.env_before))
+            flip(boot, bytes.fromhex(manifest.env_before))
 
     def keep(self, boot: Boot, run: str) -> None:
         found, manifest = look(boot), needed(boot, run)
@@ -191,7 +195,7 @@ class Grub:
             pinned = stays and env.state_of(before) in (BootState.TRIAL, BootState.ROLLED_BACK)
             put_back(boot, manifest, owned, pinned=pinned)
         if stays:
-            flip(boot, env.PATH, was)
+            flip(boot, was)
         elif found.state is not BootState.PLAIN:
             _flip(boot, run, BootState.PLAIN)
         remove_kernels(boot, manifest, owned)
@@ -226,7 +230,7 @@ def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
     base = f"{FOLDER}/{manifest.run}"
     wrong = files_lost(boot, manifest)
     written = manifest.entries or sha256(
-        entries.entries_cfg(manifest.run, manifest.trial, manifest.previous).encode()
+        entries.entries_cfg(manifest.run, manifest.trial, manifest.previous, boot.place).encode()
     )
     if boot.raw.sha256(f"{base}/entries.cfg") != written:
         wrong.append(f"{base}/entries.cfg")
@@ -241,12 +245,12 @@ def _make_read(boot: Boot, found: LoaderView) -> None:
     if reasons := unread(boot.place, found):
         raise Refused(reasons)
     if found.custom == "absent":
-        boot.disk.create(f"{boot.place.folder}/custom.cfg", entries.CUSTOM.encode())
+        boot.disk.create(f"{boot.place.folder}/custom.cfg", entries.custom(boot.place).encode())
         boot.disk.settle()
 
 
 def _flip(boot: Boot, run: str, state: BootState, *, keep: bool = False) -> None:
-    flip(boot, env.PATH, sector(boot, run, state, keep=keep))
+    flip(boot, sector(boot, run, state, keep=keep))
 
 
 def _forget(boot: Boot, run: str, *, last: bool) -> None:
@@ -258,8 +262,31 @@ def _forget(boot: Boot, run: str, *, last: bool) -> None:
             boot.disk.settle()
         if text_of(boot.raw.read(custom)).startswith(OURS):
             raise BootConfigFailed(f"The loader still reads /boot/{custom}.")
+    if last and boot.apart:
+        _forget_sector(boot.apart)
     remove_tree(boot.disk, FOLDER if last else f"{FOLDER}/{run}")
     boot.disk.settle()
+
+
+def _lay_sector(boot: Boot, found: LoaderView, fresh: bytes) -> bytes:
+    """The file that decides, `fresh` where GRUB reads none yet; returns what is to be put back one day."""
+    at = boot.sector
+    if found.custom == "absent" or at.disk.read(at.path) is None:
+        if boot.apart:
+            at.disk.make_folder(FOLDER)
+            at.disk.make_folder(at.folder)
+        at.disk.create(at.path, fresh)
+        if boot.apart:
+            at.disk.settle()
+    return fresh if _decides_nothing(found) else at.disk.read(at.path) or fresh
+
+
+def _forget_sector(apart: Sector) -> None:
+    """Ours alone: another system's may lie beside it."""
+    remove_tree(apart.disk, apart.folder)
+    if not apart.disk.names(FOLDER):
+        apart.disk.remove_folder(FOLDER)
+    apart.disk.settle()
 
 
 def _remember(boot: Boot, base: str) -> tuple[str, ...]:

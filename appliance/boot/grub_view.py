@@ -6,7 +6,7 @@ import msgspec
 
 from appliance.boot import confirm, entries, env, grubcfg
 from appliance.boot.base import Boot, BootPlace, BootState, Entry, LoaderView, StagedSystem
-from appliance.boot.laid import SPARE, manifest_of, same, text_of
+from appliance.boot.laid import SPARE, manifest_of, named_sector, same, text_of
 from appliance.boot.rootname import is_one
 from appliance.errors import DamagedData
 
@@ -27,7 +27,7 @@ def look(boot: Boot) -> LoaderView:
     if (own := grubcfg.default_entry(config, boot.place.prefix, saved)) is not None:
         own = msgspec.structs.replace(own, root=means[own.root])
     custom = boot.raw.read(f"{folder}/custom.cfg")
-    kind = "absent" if custom is None else _kind(text_of(custom))
+    kind = "absent" if custom is None else _kind(text_of(custom), entries.custom(boot.place))
     sourced = grubcfg.sources_custom(config)
     runs = tuple(name for name in boot.raw.names(FOLDER) if not name.startswith((".", "env")))
     known = LoaderView(
@@ -39,7 +39,7 @@ def look(boot: Boot) -> LoaderView:
         sourced=sourced,
         runs=runs,
     )
-    data = boot.raw.read(env.PATH)
+    data = boot.sector.read()
     if data is None:
         return known
     values = env.values_of(data)
@@ -67,11 +67,11 @@ def _root_of(boot: Boot, run: str) -> str:
     return manifest.root if manifest is not None else ""
 
 
-def _kind(custom: str) -> str:
-    """Whose custom.cfg it is; "edited": ours by its first line, with other lines than we write."""
+def _kind(custom: str, wanted: str) -> str:
+    """Whose custom.cfg it is; "edited": ours by its first line, with other lines than those `wanted`."""
     if not custom.startswith(OURS):
         return "foreign"
-    return "ours" if _code(custom) == _code(entries.CUSTOM) else "edited"
+    return "ours" if _code(custom) == _code(wanted) else "edited"
 
 
 def _code(text: str) -> list[str]:
@@ -143,7 +143,7 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
         ),
         (
             found.state is BootState.DAMAGED,
-            "/boot/twinboot/env is damaged: start the old system and undo the last promotion.",
+            f"{named_sector(place)} is damaged: start the old system and undo the last promotion.",
         ),
         (
             found.state in (BootState.ARMED, BootState.SETTLING),

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootFile, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.base import Boot, BootFile, BootPlace, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.entries import FOLDER
 from appliance.boot.manifest import Manifest
 from appliance.errors import Refused
@@ -23,6 +23,12 @@ update-grub would take it for a kernel; systemd-boot passes over what does not e
 
 SPARE = 8 << 20
 """Bytes that keep and the machine's own next kernel update still need in /boot."""
+
+
+def named_sector(place: BootPlace) -> str:
+    """What a person calls the file with the sector that decides."""
+    at = place.sector
+    return f"{at.target}/{at.path}" if at else f"{place.target}/{env.PATH}"
 
 
 def sha256(data: bytes) -> str:

@@ -123,7 +123,7 @@ class SystemdBoot:
         if kept:  # it was, once: its entries are still the loader's own, and the old system stays pinned
             _write_book(boot, run, BootState.ROLLED_BACK)
         else:
-            flip(boot, env.PATH, bytes.fromhex(manifest.env_before))
+            flip(boot, bytes.fromhex(manifest.env_before))
         turn(boot, efivars.ONE_SHOT, None)
         if not kept and ours(boot.variables.read(efivars.DEFAULT) or "")[1] == run:
             turn(boot, efivars.DEFAULT, manifest.default_before or None)
@@ -203,7 +203,7 @@ def _write_book(boot: Boot, run: str, state: BootState, of: str = "", *, keep: b
     """Remember what the variables say by now; the stick's own menu reads it as well."""
     book = sector(boot, run, state, of, keep=keep)
     if (boot.raw.read(env.PATH) or b"")[: env.SECTOR] != book:
-        flip(boot, env.PATH, book)
+        flip(boot, book)
 
 
 def _back_from(boot: Boot, found: LoaderView, manifest: Manifest) -> None:
@@ -215,6 +215,6 @@ def _back_from(boot: Boot, found: LoaderView, manifest: Manifest) -> None:
     turn(boot, efivars.DEFAULT, manifest.default_before if pinned else None)
     was = bytes.fromhex(manifest.env_before)
     if env.values_of(was).get("tb_run") in set(found.runs) - {manifest.run}:
-        flip(boot, env.PATH, was)
+        flip(boot, was)
     else:
         _write_book(boot, manifest.run, BootState.PLAIN)

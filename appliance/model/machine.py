@@ -57,6 +57,7 @@ class Role(enum.Enum):
     SET = "volume set"
     DATA = "data"
     SWAP = "swap"
+    BOOT = "boot"
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +118,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     subvolume: str = ""
     partition: str = ""
     disk: str = ""
+
+    @property
+    def path(self) -> str:
+        """What a partition calls it."""
+        return self.device
 
     @property
     def group(self) -> str:
@@ -271,6 +277,16 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def swap(self) -> tuple[Volume, ...]:
         return tuple(v for v in self.volumes if v.role is Role.SWAP)
+
+    @property
+    def boot_volume(self) -> Volume | None:
+        """/boot, where it is a logical volume: GRUB reads one, and can not write there."""
+        return next((v for v in self.volumes if v.role is Role.BOOT), None)
+
+    @property
+    def own_boot(self) -> Partition | Volume | None:
+        """The file system that /boot has for itself; None where it is a folder of the root volume."""
+        return self.boot or self.boot_volume
 
 
 class BootEntry(msgspec.Struct, frozen=True, kw_only=True):

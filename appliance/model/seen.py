@@ -25,6 +25,9 @@ MIRRORED = frozenset({Storage.LVM_THIN})
 BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
 """Where package files may lie on a volume of their own beside a thin root. Elsewhere they are refused."""
 
+BOOT_ON_LVM = frozenset({Storage.LVM_THIN})
+"""How a root may be kept whose /boot is a linear volume beside it. Another such /boot is refused."""
+
 BESIDE_ITSELF = frozenset({"ext4", "xfs"})
 """The file system of a root on a partition, which gets a second one beside it. A root with another is only
 rehearsed."""

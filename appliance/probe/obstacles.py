@@ -14,10 +14,10 @@ from appliance.model.machine import (
     Trouble,
     VolumeGroup,
 )
-from appliance.model.seen import BENEATH, BESIDE_THE_ROOT, ENCRYPTED, MIRRORED, PATCHED_WITH
+from appliance.model.seen import BENEATH, BESIDE_THE_ROOT, BOOT_ON_LVM, ENCRYPTED, MIRRORED, PATCHED_WITH
 from appliance.probe import trouble, trouble_below
 from appliance.probe.btrfs import named_in
-from appliance.probe.fstab import Known, by_tag
+from appliance.probe.fstab import ESP_TARGETS, Known, by_tag
 from appliance.probe.ground import Ground
 from appliance.probe.loaders import Found
 from appliance.probe.luks import modules_of
@@ -141,6 +141,33 @@ def of_storage(system: InstalledSystem) -> list[Trouble]:
         elif sum(entry.target == volume.target for entry in system.fstab) > 1:
             why.append(trouble.set_twice(volume))
     return why
+
+
+def of_boot(
+    ground: Ground, firmware: Firmware, system: InstalledSystem, boot: Known | None
+) -> tuple[Trouble, ...]:
+    """What stands against a /boot that is no partition: GRUB reads more than it can write (its manual, "The
+    GRUB environment block"), so what ends a trial must lie elsewhere."""
+    if boot is None or system.boot is not None or system.loader.kind is not LoaderKind.GRUB:
+        return ()
+    esp = system.esp
+    if firmware is not Firmware.UEFI or esp is None:
+        return (trouble.no_fallback(boot.path),)
+    if not any(entry.target in ESP_TARGETS for entry in system.fstab):
+        return (trouble.no_fallback(boot.path, "/etc/fstab mounts none at /boot/efi or /efi"),)
+    if esp.fstype != "vfat" or sum(known.fsuuid == esp.fsuuid for known in ground.known) != 1:
+        return (trouble.no_fallback(boot.path, f"the one on {esp.path} can not be told from others"),)
+    if not _beside_its_root(ground, system, boot):
+        return (trouble.boot_not_partition(boot.path),)
+    return ()
+
+
+def _beside_its_root(ground: Ground, system: InstalledSystem, boot: Known) -> bool:
+    """Whether /boot is a linear volume in the root's volume group, and that on nothing but disks."""
+    group = next((g for g in ground.groups if boot.vg and g.name == boot.vg == system.root.vg), None)
+    lv = group.lv(boot.lv) if group else None
+    plain = lv is not None and lv.segtype == "linear" and not ground.under(boot)
+    return plain and system.root.storage in BOOT_ON_LVM
 
 
 def of_subvolumes(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:

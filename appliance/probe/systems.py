@@ -28,14 +28,14 @@ from appliance.model.partitions import part_name
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started, has_tools
 from appliance.probe.crypttab import CryptLine, parse_crypttab
-from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
+from appliance.probe.fstab import ESP_TARGETS, Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
 from appliance.probe.loaders import Found, efi_loader, find_loader
 from appliance.probe.roots import Root, part_of, roots_in
 from appliance.probe.tree import Tree
 
 ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
-BOOT_TARGETS = frozenset({"/boot", "/boot/efi", "/efi"})
+BOOT_TARGETS = frozenset({"/boot", *ESP_TARGETS})
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 
 
@@ -171,6 +171,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
             btrfs=held,
         )
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
+    why += obstacles.of_boot(ground, firmly.kind, system, layout.boot)
     why += obstacles.of_subvolumes(system, tree)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
 
@@ -239,6 +240,8 @@ def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
                 return None
         elif entry.target in BOOT_TARGETS:
             found |= {} if known is None else {entry.target: known}
+            if known is not None and known.lv and entry.target == "/boot":
+                volumes.append((known, _volume(ground, known, entry.target, Role.BOOT)))
             why += [trouble.device_missing(entry.spec, entry.target)] if known is None else []
         elif known is not None:
             volumes.append((known, _volume(ground, known, entry.target, role)))
@@ -333,8 +336,6 @@ def _loader_trouble(ground: Ground, firmly: Firmly, layout: Layout, found: Found
     why = obstacles.of_loader(found, has_esp=_esp(ground, firmly, layout) is not None, firmware=firmly.kind)
     if layout.boot is None and found.loader.kind is not LoaderKind.SYSTEMD_BOOT:
         why += (trouble.boot_in_root(layout.root.path),)
-    elif layout.boot is not None and ground.partition(layout.boot.path) is None:
-        why += (trouble.boot_not_partition(layout.boot.path),)
     named = grub.root_argument(found.arguments)
     target = find_device(named, ground.known, layout.root) if named else None
     if named and target is not None and target != layout.root:

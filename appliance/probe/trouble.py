@@ -213,6 +213,17 @@ def boot_not_partition(device: str) -> Trouble:
     )
 
 
+NO_ESP = "it has no EFI system partition that could take its place"
+
+
+def no_fallback(device: str, esp: str = NO_ESP) -> Trouble:
+    return refusal(
+        "no-fallback",
+        f"There is no automatic fallback on this machine: GRUB can read /boot on {device}, but not write",
+        f"there, so no trial would end by itself, and {esp}.",
+    )
+
+
 def boot_unreadable(device: str) -> Trouble:
     return refusal("boot-unreadable", f"/boot lies on {device}, which does not mount.")
 

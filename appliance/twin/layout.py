@@ -39,6 +39,7 @@ from appliance.twin.segments import (
     SwapArea,
     TwinDisk,
     TwinLayout,
+    TwinPartition,
 )
 from appliance.twin.vgtext import TwinLv, TwinPv, vg_text
 
@@ -109,7 +110,7 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         sizes=tuple(lv.extents * metadata.extent_size for lv in snapped),
         linear=tuple(sorted(linear)),
         scratch_sectors=scratch.sectors,
-        boot=twin_partition(system.boot, disks),
+        boot=_boot_place(system, disks, ground),
         esp=twin_partition(system.esp, disks),
         left_out=left_out,
         encrypted=tuple(
@@ -118,6 +119,20 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         ),
         mirrors=tuple(_mirror_place(room, layer) for room, layer in _within(rooms, layers, LayerKind.RAID1)),
     )
+
+
+def _boot_place(system: InstalledSystem, disks: tuple[Disk, ...], ground: _Ground) -> TwinPartition | None:
+    """Where /boot lies on the twin's disks. Raises Refused for a volume that does not lie in one piece."""
+    volume = system.boot_volume
+    if volume is None:
+        return twin_partition(system.boot, disks)
+    pieces = [extent for extent in ground.extents if extent.lv == volume.lv]
+    room = next((room for room in ground.rooms if room.pv == pieces[0].pv), None) if pieces else None
+    if len(pieces) != 1 or room is None or room.legs:
+        raise Refused((f"/boot ({volume.place}) can not be shown to the twin in one piece.",))
+    size = ground.metadata.extent_size
+    start = room.start + room.pe_start + pieces[0].pv_start * size
+    return TwinPartition(room.disk, 0, start, pieces[0].count * size)
 
 
 def _within(
@@ -166,7 +181,7 @@ def _shown_volumes(
     system: InstalledSystem, group: VolumeGroup, metadata: VgMetadata
 ) -> tuple[list[MetaLv], tuple[str, ...]]:
     """The LVs the twin has, in the order of their names, and the names of those left out."""
-    wanted = {v.lv for v in (*system.volume_set, *system.data, *system.swap) if v.lv and v.vg == group.name}
+    wanted = {v.lv for v in system.volumes if v.lv and v.vg == group.name}
     shown, left_out, reasons = [], [], []
     seen = (as_seen for lv in metadata.lvs if (as_seen := _as_seen(lv, metadata)) is not None)
     for lv in sorted(seen, key=lambda lv: lv.name):

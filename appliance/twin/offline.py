@@ -124,8 +124,8 @@ def _furnished(stack: contextlib.ExitStack, host: Host, root: Path) -> Offline:
 def _places(twin: Twin, system: InstalledSystem) -> list[tuple[str, str, str]]:
     """(device, file system, place) in the order of mounting: what is above comes first."""
     found = [(twin.root_device, system.root.fstype, "/")]
-    if system.boot is not None and twin.boot_device:
-        found.append((twin.boot_device, system.boot.fstype, "/boot"))
+    if system.own_boot is not None and twin.boot_device:
+        found.append((twin.boot_device, system.own_boot.fstype, "/boot"))
     if system.esp is not None and twin.esp_device:
         at = next((e.target for e in system.fstab if e.target in ("/boot/efi", "/efi")), "")
         found += [(twin.esp_device, system.esp.fstype, at)] if at else []

@@ -59,7 +59,8 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TwinPartition:
-    """A partition of the twin's disk `disk` (an index), from sector `start` on."""
+    """A partition of the twin's disk `disk` (an index), from sector `start` on; or a linear volume there,
+    whose `number` is 0."""
 
     disk: int
     number: int

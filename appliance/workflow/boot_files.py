@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from appliance.boot.base import SECTOR_PATH
 from appliance.boot.flip import open_boot
 from appliance.errors import ApplianceError
 from appliance.host.run import Host, read
@@ -32,12 +33,13 @@ def save_boot_files(host: Host, plan: Plan, work: Workplace, folder: Path) -> No
         if work.machine.firmware is Firmware.UEFI:
             said = host.run(read("efibootmgr", "-v", timeout=30)).stdout
             (folder / "efibootmgr.txt").write_text(said)
-        place = boot_place(plan.system, work.runtime)
-        raw = open_boot(host, place).raw
+        place = boot_place(work.machine, plan.system, work.runtime)
+        boot = open_boot(host, place)
+        raw = boot.raw
         paths = [f"{place.folder}/{name}" for name in ("grub.cfg", "custom.cfg", "grubenv")]
-        paths += ["twinboot/env", LOADER_CONF, *(f"{ENTRIES}/{name}" for name in raw.names(ENTRIES))]
-        for path in paths:
-            data = raw.read(path)
+        paths += [LOADER_CONF, *(f"{ENTRIES}/{name}" for name in raw.names(ENTRIES))]
+        found = {path: raw.read(path) for path in paths} | {SECTOR_PATH: boot.sector.read()}
+        for path, data in found.items():
             if data is not None and len(data) <= LARGEST:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(data)

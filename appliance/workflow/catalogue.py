@@ -260,7 +260,7 @@ def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Place
     if loader_partition(system) is None:
         return None
     loader = choose_loader(machine, system, host)
-    return loader.view(open_boot(host, boot_place(system, places.runtime)))
+    return loader.view(open_boot(host, boot_place(machine, system, places.runtime)))
 
 
 def drift(host: Host, ground: Ground) -> tuple[str, ...]:
@@ -285,7 +285,7 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
     for system in machine.systems:
         try:
             loader = choose_loader(machine, system, host)
-            seen = loader.view(open_boot(host, boot_place(system, places.runtime)))
+            seen = loader.view(open_boot(host, boot_place(machine, system, places.runtime)))
         except Refused:
             continue
         except (BootConfigFailed, CommandFailed) as error:

@@ -74,7 +74,7 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
     reasons += why_no_kvm(machine, request)
     if kind is RepairKind.FSCK and system.root.fstype not in FILE_SYSTEMS:
         reasons.append(f"The root file system is {system.root.fstype}: only ext and XFS can be mended here.")
-    if system.boot is None:
+    if system.own_boot is None:
         reasons.append("/boot lies in the root volume: such a system can not be repaired (yet).")
     if kind is RepairKind.OLDER_KERNEL and not older_kernel(system):
         reasons.append("There is only one kernel in /boot: no older one to boot.")

@@ -55,7 +55,7 @@ def keep_on_the_metal(boot: Boot) -> None:
     kernel_install(boot, NEW, NEW_ROOT, tiny_kernel(f"kernel {NEW}", 60_000), f"initrd {NEW}".encode())
     boot.disk.settle()
     turn(boot, efivars.DEFAULT, None)
-    flip(boot, env.PATH, env.block(BootState.KEPT, "tb1")[: env.SECTOR])
+    flip(boot, env.block(BootState.KEPT, "tb1")[: env.SECTOR])
     boot.disk.remove("loader/entries/twinboot-new-tb1.conf")
     boot.disk.settle()
 
@@ -65,7 +65,7 @@ def keep_the_same_kernel(boot: Boot) -> None:
     kernel_install(boot, OLD, NEW_ROOT, tiny_kernel(f"kernel {OLD}"), f"initrd {OLD}-b".encode())
     boot.disk.settle()
     turn(boot, efivars.DEFAULT, None)
-    flip(boot, env.PATH, env.block(BootState.KEPT, "tb1")[: env.SECTOR])
+    flip(boot, env.block(BootState.KEPT, "tb1")[: env.SECTOR])
 
 
 def after(tmp: Path, *acts: Act) -> ModelDisk:

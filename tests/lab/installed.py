@@ -37,6 +37,7 @@ PARTITIONS = (
     ("lvm", "V", 642, 0),
 )
 BOOT, LVM = PARTITIONS[2:]
+BOOT_NUMBER = 3
 ROOT, SWAP = 4, 5
 """Their numbers where there is no LVM: root and swap are partitions, and the rest of the disk is free."""
 WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
@@ -45,6 +46,8 @@ LEG = ("raid", "R", LVM[2], 0)
 SECOND_LEG = "/dev/vdc2"
 """In the installation VM, where the root file system to be copied is the second disk."""
 """With systemd-boot kernels lie on the ESP, and /boot is a folder of the root volume, as Debian has it."""
+BOOT_DEVICE = "/dev/mapper/vg0-boot"
+"""That of a /boot on LVM, in the installed system."""
 GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
 
 THIN, THICK, PARTITION = "thin", "thick", "partition"
@@ -69,7 +72,7 @@ class SystemSpec:
     `root_fs` is the file system of the root; with `by_default` a btrfs root is what a mount takes unasked,
     named neither in fstab nor for the kernel, as SUSE does it. `luks`: the volume group lies inside LUKS,
     which asks for a passphrase at every start. `mirror`: it lies on MD RAID 1, whose second leg is on
-    a second disk.
+    a second disk. `boot_lv`: /boot is a linear volume beside the root, and has no partition.
     """
 
     firmware: str = BIOS
@@ -86,6 +89,7 @@ class SystemSpec:
     second: int = 0
     luks: bool = False
     mirror: bool = False
+    boot_lv: bool = False
     by_default: bool = False
     suite: Suite = BOOKWORM
 
@@ -100,7 +104,7 @@ class SystemSpec:
             )
         if self.mirror:
             return (*PARTITIONS[:3], LEG)
-        return PARTITIONS if self.loader == GRUB else WITHOUT_BOOT
+        return PARTITIONS if self.loader == GRUB and not self.boot_lv else WITHOUT_BOOT
 
     @property
     def beneath(self) -> str:
@@ -123,6 +127,8 @@ class SystemSpec:
             raise LabError(f"{self.suite} has not been made {self.beneath} yet.")
         if self.luks and self.mirror:
             raise LabError("LUKS on a mirror has not been made yet.")
+        if self.boot_lv and (self.beneath or self.second or self.storage == PARTITION):
+            raise LabError("/boot on a volume beside anything unusual has not been made yet.")
 
     def __str__(self) -> str:
         sizes = f"{self.disk}-{self.pool}-{self.root}-{self.srv}-{self.swap}"
@@ -135,7 +141,12 @@ class SystemSpec:
         loader = "" if self.loader == GRUB else f"-{self.loader}"
         beside = "".join(f"-{name}" for name in ("var", "usr", "second") if getattr(self, name))
         fs = "" if self.root_fs == EXT4 else f"-{self.root_fs}"
-        marks = (("-default", self.by_default), ("-luks", self.luks), ("-mirror", self.mirror))
+        marks = (
+            ("-default", self.by_default),
+            ("-luks", self.luks),
+            ("-mirror", self.mirror),
+            ("-bootlv", self.boot_lv),
+        )
         last = "".join(mark for mark, has in marks if has)
         return loader + fs + beside + last + self.suite.unusual
 
@@ -158,6 +169,10 @@ ENCRYPTED = SystemSpec(luks=True)
 
 MIRRORED = SystemSpec(mirror=True)
 """As Debian's installer makes it of two disks: /boot on the first, a mirror of both with everything else."""
+
+
+BOOT_ON_LVM = SystemSpec(firmware=UEFI, boot_lv=True)
+"""/boot is a linear volume beside a thin root: GRUB reads it and can not write there."""
 
 
 PLAIN = SystemSpec(storage=PARTITION, disk=6144, pool=0, root=2048, srv=0)
@@ -244,6 +259,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                     _root_of(tree, spec)
                 if spec.storage == PARTITION:
                     _by_uuid(tree)
+                if spec.boot_lv:
+                    _on_lvm(tree)
                 _beside(tree, spec)
                 _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
@@ -274,6 +291,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "second_leg": SECOND_LEG if spec.mirror else "",
                 "array_uuid": mirrored.UUID,
                 "array_name": mirrored.NAME,
+                "boot_dev": BOOT_DEVICE if spec.boot_lv else f"/dev/vda{BOOT_NUMBER}",
+                "boot": BOOT[3] if spec.boot_lv else 0,
             }
             variables = folder / "vars.fd" if spec.firmware == UEFI else None
             raw = [disk, root]
@@ -282,7 +301,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 run("truncate", "-s", f"{spec.second or spec.disk}M", raw[-1])
             if spec.mirror:
                 _table(raw[-1], (PARTITIONS[0], LEG))
-            log = install(kernel, initrd, tuple(raw), variables, settings, scratch)
+            given = (*raw, scratch / "boot.raw") if spec.boot_lv else tuple(raw)
+            log = install(kernel, initrd, given, variables, settings, scratch)
             (folder / "install.log").write_text(log)
         with stage(f"{spec.firmware} system (disk image)"):
             for image in (disk, *raw[2:]):
@@ -351,6 +371,14 @@ def _beside(tree: Path, spec: SystemSpec) -> None:
         fstab.writelines(lines)
 
 
+def _on_lvm(tree: Path) -> None:
+    """/boot named as Debian's installer names a volume."""
+    fstab = tree / "etc/fstab"
+    text = fstab.read_text()
+    assert text.count(f"UUID={BOOT_UUID}") == 1
+    fstab.write_text(text.replace(f"UUID={BOOT_UUID}", BOOT_DEVICE))
+
+
 def _by_uuid(tree: Path) -> None:
     """Root and swap named as Debian's installer does without LVM.
 
@@ -370,7 +398,8 @@ def _by_uuid(tree: Path) -> None:
 
 
 def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:
-    """Make the ESP (empty) and, where it has a partition, /boot (moved out of the tree)."""
+    """Make the ESP (empty) and, where it is one of its own, /boot (moved out of the tree): in its partition,
+    or waiting for its volume."""
     boot, esp = scratch / "boot.raw", scratch / "esp.raw"
     _, _, start, size = spec.partitions[1]
     run("mkfs.vfat", "-C", "-F", "32", "-i", ESP_ID, esp, str(size * 1024))
@@ -382,7 +411,8 @@ def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:
     run("chown", "-R", "0:0", content)
     run("truncate", "-s", f"{BOOT[3]}M", boot)
     run("mkfs.ext4", "-q", "-U", BOOT_UUID, "-d", content, boot)
-    _write(boot, disk, BOOT[2])
+    if not spec.boot_lv:
+        _write(boot, disk, BOOT[2])
 
 
 def _write(image: Path, disk: Path, start: int) -> None:

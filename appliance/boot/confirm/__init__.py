@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.boot.base import SECTOR_PATH, SectorPlace
 from appliance.boot.confirm.limits import DEADLINE, MKCONFIG
 from appliance.boot.entries import FOLDER
 from appliance.errors import BootConfigFailed
@@ -44,7 +45,8 @@ class Trial:
     keep to a person; `folder`, `prefix` and `boot` (its target) are the loader's, as in BootPlace, `loader`
     its kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
     kernel-install. `default` is the id of the default subvolume of the machine so far, where its starts name
-    none: the trial's is made the default one at keep; else 0."""
+    none: the trial's is made the default one at keep; else 0. `sector` is where the sector lies that decides,
+    where that is not `boot`."""
 
     run: str
     root: str
@@ -58,6 +60,13 @@ class Trial:
     manual: bool = False
     tries: int = 4
     default: int = 0
+    sector: SectorPlace | None = None
+
+    @property
+    def env(self) -> str:
+        """The file with the sector that decides."""
+        at = self.sector
+        return f"{at.target}/{at.path}" if at else f"{self.boot}/{SECTOR_PATH}"
 
 
 def parts() -> tuple[str, ...]:
@@ -93,6 +102,7 @@ def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str
         "@OLD_ROOT@": trial.old_root,
         "@FOLDER@": trial.folder,
         "@BOOT@": trial.boot,
+        "@ENV@": trial.env,
         "@DEFAULT@": BY_DEFAULT.format(id=trial.default) if trial.default else "",
         "@FILES@": "\n".join(f"  /{path}" for path in (*files(trial.run), "etc/fstab (one line)")),
     }
@@ -133,6 +143,8 @@ def _conf(trial: Trial) -> str:
         "boot": trial.boot,
         "default": str(trial.default),
     }
+    if trial.sector:
+        pairs |= {"sector": trial.sector.target, "env": trial.env}
     return "".join(f"{key} {value}\n" for key, value in pairs.items())
 
 

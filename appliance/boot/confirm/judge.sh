@@ -2,6 +2,8 @@
 # before this text, the dispatch after it. POSIX sh; commands of a minimal Debian (coreutils, util-linux, mawk).
 CONFIRM_HOME=/var/lib/twinboot
 CONFIRM_BOOT=/boot
+CONFIRM_SECTOR=$CONFIRM_BOOT # where the file is mounted whose first sector decides
+CONFIRM_ENV=$CONFIRM_BOOT/twinboot/env
 CONFIRM_RUN=/run/twinboot
 CONFIRM_CMDLINE=/proc/cmdline
 CONFIRM_CONSOLE=/dev/console
@@ -58,36 +60,44 @@ confirm_env() {
     confirm_found=
     while IFS='=' read -r confirm_key confirm_rest; do
         [ "$confirm_key" != "$1" ] || confirm_found=$confirm_rest
-    done <"$CONFIRM_BOOT/twinboot/env"
+    done <"$CONFIRM_ENV"
     echo "$confirm_found"
 }
 
 # Whether systemd-boot started the trial of $1; the loader's files are where the installed system mounts them.
 confirm_loader() {
     CONFIRM_BOOT=$(confirm_value "$CONFIRM_HOME/$1/conf" boot "$CONFIRM_BOOT")
+    CONFIRM_SECTOR=$(confirm_value "$CONFIRM_HOME/$1/conf" sector "$CONFIRM_BOOT")
+    CONFIRM_ENV=$(confirm_value "$CONFIRM_HOME/$1/conf" env "$CONFIRM_BOOT/twinboot/env")
     [ "$(confirm_value "$CONFIRM_HOME/$1/conf" loader GRUB)" = systemd-boot ]
 }
 
-# Freeze and thaw of /boot: GRUB replays no journal. A watchdog thaws where we are killed in between. A FAT has
-# no journal: all that is dirty goes to its place.
+# Freeze and thaw of $1, else of /boot: GRUB replays no journal. A watchdog thaws where we are killed in between.
+# A FAT has no journal: all that is dirty goes to its place.
 confirm_settle() {
-    if [ "$(stat -f -c %T "$CONFIRM_BOOT" 2>/dev/null)" = msdos ]; then
-        sync -f "$CONFIRM_BOOT"
+    confirm_at=${1:-$CONFIRM_BOOT}
+    if [ "$(stat -f -c %T "$confirm_at" 2>/dev/null)" = msdos ]; then
+        sync -f "$confirm_at"
         return
     fi
     # shellcheck disable=SC2016 # the inner shell expands it
-    setsid sh -c 'sleep 30; fsfreeze --unfreeze "$1"' watchdog "$CONFIRM_BOOT" </dev/null >/dev/null 2>&1 9>&- &
+    setsid sh -c 'sleep 30; fsfreeze --unfreeze "$1"' watchdog "$confirm_at" </dev/null >/dev/null 2>&1 9>&- &
     confirm_dog=$!
     confirm_status=0
-    fsfreeze --freeze "$CONFIRM_BOOT" || confirm_status=1
-    fsfreeze --unfreeze "$CONFIRM_BOOT" || confirm_status=1
+    fsfreeze --freeze "$confirm_at" || confirm_status=1
+    fsfreeze --unfreeze "$confirm_at" || confirm_status=1
     kill "$confirm_dog" 2>/dev/null || true
     return "$confirm_status"
 }
 
-# Makes $CONFIRM_BOOT a writable mount.
+# Makes $CONFIRM_BOOT a writable mount, and where the sector lies.
 confirm_boot_ready() {
     mountpoint -q "$CONFIRM_BOOT" || mount "$CONFIRM_BOOT" || return 1
+    if [ "$CONFIRM_SECTOR" != "$CONFIRM_BOOT" ]; then
+        mountpoint -q "$CONFIRM_SECTOR" || mount "$CONFIRM_SECTOR" || return 1
+        [ -w "$CONFIRM_ENV" ] || mount -o remount,rw "$CONFIRM_SECTOR" || return 1
+        [ -w "$CONFIRM_ENV" ] || return 1
+    fi
     [ -d "$CONFIRM_BOOT/twinboot/$1" ] || return 1
     touch "$CONFIRM_BOOT/twinboot/$1/result.new" 2>/dev/null && return 0
     mount -o remount,rw "$CONFIRM_BOOT" && touch "$CONFIRM_BOOT/twinboot/$1/result.new"

@@ -148,13 +148,19 @@ keep_config() {
     keep_raw "$keep_config"
 }
 
-# Whether GRUB reads the file $1 of /boot as this system does; true where there is no grub-fstest to ask.
+# Whether GRUB reads the file $1 of /boot, or the one that decides, as this system does; true where there is no grub-fstest to ask.
 keep_raw() {
     command -v grub-fstest >/dev/null 2>&1 || return 0
-    keep_device=$(awk -v at="$CONFIRM_BOOT" '$2 == at { d = $1 } END { print d }' /proc/self/mounts)
+    keep_at=$CONFIRM_BOOT
+    keep_prefix=$(confirm_value "$keep_conf" prefix '')
+    if [ "$1" = "$CONFIRM_ENV" ] && [ "$CONFIRM_SECTOR" != "$CONFIRM_BOOT" ]; then
+        keep_at=$CONFIRM_SECTOR
+        keep_prefix=
+    fi
+    keep_device=$(awk -v at="$keep_at" '$2 == at { d = $1 } END { print d }' /proc/self/mounts)
     [ -b "$keep_device" ] || return 0
     blockdev --flushbufs "$keep_device" 2>/dev/null
-    keep_path=$(confirm_value "$keep_conf" prefix '')${1#"$CONFIRM_BOOT"}
+    keep_path=$keep_prefix${1#"$keep_at"}
     rm -f "$CONFIRM_RUN/raw"
     timeout 120 grub-fstest "$keep_device" cp "$keep_path" "$CONFIRM_RUN/raw" 2>/dev/null || return 1
     cmp -s "$CONFIRM_RUN/raw" "$1"
@@ -162,14 +168,14 @@ keep_raw() {
 
 # The sector that says kept, prepared when this run was staged.
 keep_sector() {
-    dd if="$keep_folder/env.kept" of="$CONFIRM_BOOT/twinboot/env" bs=512 count=1 conv=notrunc,fsync 2>/dev/null
+    dd if="$keep_folder/env.kept" of="$CONFIRM_ENV" bs=512 count=1 conv=notrunc,fsync 2>/dev/null
 }
 
 # (c) The flip: that one sector.
 keep_flip() {
     keep_sector || return 1
-    confirm_settle
-    keep_raw "$CONFIRM_BOOT/twinboot/env" && [ "$(confirm_env tb_state)" = kept ]
+    confirm_settle "$CONFIRM_SECTOR"
+    keep_raw "$CONFIRM_ENV" && [ "$(confirm_env tb_state)" = kept ]
 }
 
 # Kernels of the old system that this one has removed in the twin: out of /boot, so that update-grub does not
@@ -222,11 +228,11 @@ keep_alone() {
         sdboot_keep "$1" "$keep_folder" "$keep_root" "$keep_limit"
         return
     fi
-    [ "$(confirm_env tb_run)" = "$1" ] || { keep_fail "/boot/twinboot/env names another run"; return 1; }
+    [ "$(confirm_env tb_run)" = "$1" ] || { keep_fail "$CONFIRM_ENV names another run"; return 1; }
     case $(confirm_env tb_state) in
     kept) return 0 ;;
     trial) ;;
-    *) keep_fail "/boot/twinboot/env does not say trial"; return 1 ;;
+    *) keep_fail "$CONFIRM_ENV does not say trial"; return 1 ;;
     esac
     : >"$CONFIRM_RUN/keeping"
     keep_files || { keep_fail "its files could not be put into /boot"; return 1; }

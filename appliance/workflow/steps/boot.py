@@ -11,9 +11,9 @@ from appliance.boot.artifacts import find_artifacts
 from appliance.boot.base import Boot, BootLoader, BootState, StagedSystem
 from appliance.boot.choose import choose_loader
 from appliance.boot.efi import grub_path
-from appliance.boot.flip import open_boot
+from appliance.boot.flip import mounted_for, open_boot
 from appliance.errors import Refused
-from appliance.host.files import mounted, mounted_readonly
+from appliance.host.files import mounted_readonly
 from appliance.host.run import Host
 from appliance.model.events import Line, StateChanged
 from appliance.model.lineage import State
@@ -31,14 +31,14 @@ KEPT_FILES = "var/lib/twinboot/boot"
 
 def boot_files_in(ground: Ground, root: Path) -> Path:
     """Where the trial volume mounted at `root` has them: a /boot inside the root volume is there itself."""
-    return root / (KEPT_FILES if ground.system.boot is not None else "boot")
+    return root / (KEPT_FILES if ground.system.own_boot is not None else "boot")
 
 
 @contextlib.contextmanager
 def machine_boot(host: Host, ground: Ground) -> Iterator[Boot]:
     """The machine's own /boot, mounted for writing, for as long as one act needs it."""
     place = ground.boot_place()
-    with mounted(host, place.device, place.fstype, place.mount):
+    with mounted_for(host, place):
         yield open_boot(host, place)
 
 

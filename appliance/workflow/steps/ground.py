@@ -37,9 +37,9 @@ PASSPHRASES = "passphrases"
 """Where among what dies with the process they are."""
 
 
-def boot_place(system: InstalledSystem, runtime: Path) -> BootPlace:
-    """Where the machine's own loader reads. Raises BootConfigFailed where that is no partition of its own."""
-    return choose.boot_place(system, runtime / "boot")
+def boot_place(machine: Machine, system: InstalledSystem, runtime: Path) -> BootPlace:
+    """Where the machine's own loader reads. Raises BootConfigFailed where that has no file system."""
+    return choose.boot_place(machine, system, runtime / "boot")
 
 
 def standing_on(system: InstalledSystem, others: Mapping[str, str]) -> InstalledSystem:
@@ -251,7 +251,7 @@ class Ground:
         return source.endswith(f"[/{subvolume_path(self.names.trial)}]")
 
     def boot_place(self) -> BootPlace:
-        return boot_place(self.system, self.work.runtime)
+        return boot_place(self.machine, self.system, self.work.runtime)
 
 
 @dataclass(frozen=True, slots=True)

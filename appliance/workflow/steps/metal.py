@@ -11,6 +11,7 @@ from appliance.boot.artifacts import modules_folder
 from appliance.boot.base import Artifacts
 from appliance.boot.choose import loader_partition
 from appliance.boot.drivers import LVM_MODULES, RootStack, not_in_initrd, root_stack
+from appliance.boot.flip import bring_up
 from appliance.boot.initrd import initrd_files, initrd_names
 from appliance.boot.initrd_maker import INITRAMFS_TOOLS, maker_of
 from appliance.errors import BootConfigFailed
@@ -101,6 +102,7 @@ def why_not_booted(host: Host, ground: Ground) -> tuple[str, ...]:
             root = enter(mounted_readonly(host, device, system.root.fstype, here / "installed"))
             part, boot = loader_partition(system), root / "boot"
             if part is not None:
+                bring_up(host, ground.boot_place())
                 boot = enter(mounted_readonly(host, part.path, part.fstype, here / "installed-boot"))
             found = (_why_not_by(host, kernel, needed, root, boot) for kernel in system.kernels)
             return tuple(sentence for sentences in found for sentence in sentences)

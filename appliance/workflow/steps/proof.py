@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from appliance.boot import confirm
 from appliance.boot.base import BootPlace
 from appliance.boot.confirm.limits import deadline, mkconfig
-from appliance.boot.flip import open_boot
+from appliance.boot.flip import mounted_for, open_boot
 from appliance.checks.facts import parse
 from appliance.errors import ApplianceError, Cancelled, TwinFailed
-from appliance.host.files import mounted, mounted_readonly
+from appliance.host.files import mounted_readonly
 from appliance.model.events import Line
 from appliance.model.machine import mapper_path
 from appliance.model.verdict import Facts
@@ -85,7 +85,7 @@ class ProofBoot(OnGround):
         loader = loader_of(self.ground, ctx.host)
         with trial_root(ctx.host, self.ground) as root:
             wanted = staged_system(self.ground, root, "twinboot.proof")
-            with mounted(ctx.host, place.device, place.fstype, place.mount):
+            with mounted_for(ctx.host, place):
                 boot = open_boot(ctx.host, place, twin.variables)
                 loader.stage(boot, wanted)
                 loader.arm(boot, self.ground.names.run)
@@ -95,7 +95,9 @@ class ProofBoot(OnGround):
         place, esp = self.ground.boot_place(), self.ground.system.esp
         on_esp = esp is not None and esp.path == place.device
         device = twin.esp_device if on_esp else twin.boot_device
-        return replace(place, device=device, mount=self.ground.work.scratch / "proof-boot")
+        here = self.ground.work.scratch
+        sector = place.sector and replace(place.sector, device=twin.esp_device, mount=here / "proof-esp")
+        return replace(place, device=device, mount=here / "proof-boot", up=(), sector=sector)
 
     def _look(self, ctx: Context, twin: Twin) -> str:
         """A sentence on what is wrong; empty when the trial came up and its confirm unit was content."""

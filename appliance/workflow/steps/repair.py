@@ -99,7 +99,7 @@ class ChooseOlderKernel(OnGround):
         ground, twin = self.ground, twin_of(ctx, self.ground, WORK)
         twin.stop()
         version = older_kernel(ground.system)
-        boot, here = ground.system.boot, ground.work.scratch
+        boot, here = ground.system.own_boot, ground.work.scratch
         assert boot is not None  # refused while planning
         with mounted(ctx.host, twin.boot_device, boot.fstype, here / "twin-boot") as place:
             folder = place / (ground.system.loader.folder or "grub")

@@ -101,7 +101,7 @@ class StopTwin(OnGround):
         The sealed volume may be the very one under the twin's disk, which nobody else can mount meanwhile.
         """
         ground = self.ground
-        here, boot = ground.work.scratch, ground.system.boot
+        here, boot = ground.work.scratch, ground.system.own_boot
         if boot is None:
             return  # they lie in the root volume, and are sealed with it
         fstype = ground.system.root.fstype
@@ -173,7 +173,7 @@ class MakeTrial(OnGround):
         return {"/": self.ground.trial_called} | {v.target: mapper_path(s.vg, s.lv) for v, s in beside}
 
     def _boot_files(self, root: Path) -> tuple[str, ...]:
-        if self.ground.system.boot is None:
+        if self.ground.system.own_boot is None:
             return ()
         shutil.copytree(boot_files(self.ground), root / KEPT_FILES, dirs_exist_ok=True)
         return (f"{KEPT_FILES}/",)
@@ -210,6 +210,7 @@ class MakeTrial(OnGround):
             prefix=place.prefix,
             loader=ground.system.loader.kind.value,
             boot=place.target,
+            sector=place.sector,
             deadline=deadline(patched.boot_seconds),
             mkconfig=mkconfig(patched.boot_seconds),
             manual=not ground.whole.request.auto_keep,

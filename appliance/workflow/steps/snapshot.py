@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.boot.flip import bring_up
 from appliance.errors import ApplianceError, OutOfSpace, Refused
 from appliance.host.run import Host, read
 from appliance.model.events import Line, StateChanged
@@ -49,7 +50,9 @@ def take_evidence(host: Host, ground: Ground) -> dict[str, str]:
     """Hash /boot, the ESP, the disk's head, the header of an encrypted one and the boot variables (P1)."""
     found: dict[str, str] = {}
     system = ground.system
-    for part in (system.boot, system.esp):
+    if system.boot_volume is not None:
+        bring_up(host, ground.boot_place())
+    for part in (system.own_boot, system.esp):
         if part is not None:
             found[part.path] = sha256_of(Path(part.path), part.size)
     for disk in ground.machine.disks:

@@ -75,6 +75,10 @@ if [ "$lab_storage" != partition ]; then
             [ "$size" = 0 ] || in_stage lvcreate -y -V "${size}m" --thinpool vg0/pool -n "$beside"
         done
     fi
+    if [ "$lab_boot" != 0 ]; then
+        in_stage lvcreate -y -L "${lab_boot}m" -n boot vg0
+        dd if=/dev/vdc "of=$lab_boot_dev" bs=1M conv=sparse,fsync
+    fi
     if [ "$lab_swap" = 0 ]; then
         in_stage lvcreate -y -l 100%FREE -n swap vg0
     else
@@ -129,7 +133,7 @@ for beside in var usr; do
 done
 # The links by UUID, which the loader's tools look for.
 in_stage udevadm settle
-[ "$lab_loader" != grub ] || mount /dev/vda3 /target/boot
+[ "$lab_loader" != grub ] || mount "$lab_boot_dev" /target/boot
 mkdir -p /target/boot/efi
 mount -t vfat /dev/vda2 /target/boot/efi
 [ "$lab_srv" = 0 ] || mount /dev/mapper/vg0-srv /target/srv

@@ -122,7 +122,7 @@ def test_a_freeze_that_fails_is_thawed_and_said(tmp_path: Path) -> None:
 def test_what_does_not_read_back_is_said(disk: RealDisk) -> None:
     disk.create("env", b"#" * 1024)
     with pytest.raises(BootConfigFailed, match="read back"):
-        flip(boot_of(disk, lie=b"#" * 1024), "env", b"x" * 512)
+        flip(boot_of(disk, lie=b"#" * 1024), b"x" * 512)
     disk.create("grub.cfg", b"old")
     with pytest.raises(BootConfigFailed, match="untouched"):
         replace(boot_of(disk, lie=b"old"), "grub.cfg", b"new", "kept")
