@@ -55,7 +55,7 @@ def boot_place(machine: Machine, system: InstalledSystem, mount: Path) -> BootPl
         root_device=system.root.device if system.root.subvolume else "",
         root_fsuuid=system.root.fsuuid if system.root.subvolume else "",
         up=() if systemd else _activation(machine, system.boot_volume),
-        sector=None if systemd else sector_place(system, mount.with_name(f"{mount.name}-esp")),
+        sector=None if systemd else sector_place(system, mount.parent / f"{mount.name}-esp"),
     )
 
 

@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import choose
+from appliance.boot.base import SectorPlace
 from appliance.boot.choose import boot_place, choose_loader, loader_partition, why_no_loader
 from appliance.boot.grub import Grub
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import Refused
 from appliance.host.run import RealHost
-from appliance.model.machine import InstalledSystem, Loader, LoaderKind, Machine
+from appliance.model.machine import InstalledSystem, Loader, LoaderKind, Machine, Role
 from tests.fixtures.machines.derive import load
 
 BINARY = "\\EFI\\systemd\\systemd-bootx64.efi"
@@ -30,11 +31,12 @@ def on_systemd_boot(system: InstalledSystem) -> InstalledSystem:
 
 
 def test_grub_reads_its_own_boot_and_systemd_boot_the_esp() -> None:
-    _, system = uefi()
+    machine, system = uefi()
     assert loader_partition(system) == system.boot
-    assert boot_place(system, Path("/m")).target == "/boot"
+    own = boot_place(machine, system, Path("/m"))
+    assert (own.target, own.sector, own.up) == ("/boot", None, ())
     other = on_systemd_boot(system)
-    place = boot_place(other, Path("/m"))
+    place = boot_place(machine, other, Path("/m"))
     assert loader_partition(other) == system.esp and system.esp is not None
     assert (place.device, place.target, place.prefix, place.folder) == (
         system.esp.path,
@@ -42,6 +44,44 @@ def test_grub_reads_its_own_boot_and_systemd_boot_the_esp() -> None:
         "",
         "loader",
     )
+
+
+def on_lvm(system: InstalledSystem) -> InstalledSystem:
+    boot = replace(
+        system.root, role=Role.BOOT, target="/boot", lv="boot", device="/dev/mapper/vg0-boot", fsuuid="b007"
+    )
+    return replace(system, boot=None, volumes=(*system.volumes, boot))
+
+
+def test_the_sector_of_a_boot_on_lvm_lies_on_the_esp_in_a_folder_of_its_own() -> None:
+    machine, system = uefi()
+    mine = on_lvm(system)
+    place = boot_place(machine, mine, Path("/run/boot"))
+    assert (place.device, place.target, place.folder) == ("/dev/mapper/vg0-boot", "/boot", "grub")
+    assert place.up[0] == "lvchange" and place.up[-3:] == ("-ay", "-K", "vg0/boot")
+    assert machine.volume_groups[0].pvs[0].path in place.up[2].replace("\\", "")
+    assert system.esp is not None and place.sector == SectorPlace(
+        mount=Path("/run/boot-esp"),
+        device=system.esp.path,
+        fstype="vfat",
+        fsuuid=system.esp.fsuuid,
+        target="/boot/efi",
+        path="twinboot/b007/env",
+    )
+    loader = choose_loader(machine, mine, HOST)
+    assert loader.words.place == "one sector of /boot/efi/twinboot/b007/env"
+    said = [write.what for write in loader.writes("tb1")]
+    assert said[-1] == "/boot/efi/twinboot/b007/env: one sector, the next boot is the trial"
+
+
+@pytest.mark.parametrize("lost", [{"esp": None}, {"fstab": ()}])
+def test_without_a_place_for_the_sector_nothing_is_armed(lost: dict[str, object]) -> None:
+    machine, system = uefi()
+    without = replace(on_lvm(system), **lost)
+    with pytest.raises(Refused, match="no automatic fallback on this machine"):
+        choose_loader(machine, without, HOST)
+    with pytest.raises(Refused, match="no automatic fallback on this machine"):
+        boot_place(machine, without, Path("/m"))
 
 
 def test_grub_is_taken_and_what_is_not_known_is_not() -> None:
@@ -58,6 +98,7 @@ def test_debian_s_layout_of_systemd_boot_is_taken_and_others_are_not() -> None:
     assert choose_loader(machine, mine, HOST) == SystemdBoot(BINARY) and why_no_loader(machine, mine) == ()
     for wrong, why in (
         (replace(mine, boot=system.boot), "/boot is a file system of its own"),
+        (on_lvm(mine), "/boot is a file system of its own"),
         (replace(mine, fstab=()), "fstab mounts no EFI system partition"),
         (replace(mine, esp=None), "was not found"),
     ):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot.base import Boot, BootPlace
+from appliance.boot.base import SECTOR_PATH, Boot, BootPlace
 from appliance.boot.flip import RealDisk, RecordingDisk, flip, remove_tree, replace
 from appliance.errors import BootConfigFailed, CommandFailed
 from appliance.host.run import Command, Output
@@ -120,7 +120,8 @@ def test_a_freeze_that_fails_is_thawed_and_said(tmp_path: Path) -> None:
 
 
 def test_what_does_not_read_back_is_said(disk: RealDisk) -> None:
-    disk.create("env", b"#" * 1024)
+    disk.make_folder("twinboot")
+    disk.create(SECTOR_PATH, b"#" * 1024)
     with pytest.raises(BootConfigFailed, match="read back"):
         flip(boot_of(disk, lie=b"#" * 1024), b"x" * 512)
     disk.create("grub.cfg", b"old")
