@@ -31,9 +31,10 @@ class Epoch:
 
 @dataclass
 class Recorder:
-    """Watches the /boot of `disk`; call `mark` after each write."""
+    """Watches the /boot of `disk`, `sectors` of it and what lies behind; call `mark` after each write."""
 
     disk: Path
+    sectors: int = SECTORS
     epochs: list[Epoch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class Recorder:
     def _read(self) -> bytes:
         with self.disk.open("rb") as data:
             data.seek(START * SECTOR)
-            return data.read(SECTORS * SECTOR)
+            return data.read(self.sectors * SECTOR)
 
     def mark(self, label: str) -> None:
         seen = self._read()

@@ -24,6 +24,26 @@ def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work / "disk.img"
 
 
+@pytest.fixture(scope="session")
+def installed_on_lvm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likewise one with /boot on LVM."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: loop devices and mounts")
+    if lost := grubmachine.missing_tools("lvcreate", "mkfs.vfat", "mshowfat"):
+        pytest.skip(f"needs {', '.join(lost)}")
+    work = tmp_path_factory.mktemp("grub-lvm")
+    grubmachine.build(work / "disk.img", work, on_lvm=True)
+    return work / "disk.img"
+
+
+@pytest.fixture
+def lvm_disk(installed_on_lvm: Path, tmp_path: Path) -> Iterator[Path]:
+    copy = tmp_path / "disk.img"
+    shutil.copy(installed_on_lvm, copy)
+    yield copy
+    copy.unlink()
+
+
 @pytest.fixture
 def disk(installed_disk: Path, tmp_path: Path) -> Iterator[Path]:
     copy = tmp_path / "disk.img"

@@ -1,6 +1,7 @@
 """A machine of a disk and GRUB only: real SeaBIOS, real GRUB 2, a generated Debian grub.cfg, tiny kernels.
 
-The disk is GPT with a BIOS boot partition and an ext4 /boot. Boots take about half a second, emulated.
+The disk is GPT with a BIOS boot partition and an ext4 /boot. Boots take about half a second, emulated. With
+/boot on LVM it lies in the same place, in the one linear volume of a group, and an ESP stands behind it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.probe.lvm import lvm_config
 from tests.crash.tinykernel import tiny_kernel
 
 UUID = "5c2ad7a4-3f6e-4b9e-8f6c-0f3c4e3c9f11"
@@ -24,6 +26,10 @@ OLD = "6.1.0-13-amd64"
 START = 4096  # first sector of /boot
 SECTORS = 40 << 11
 CORE = 2048  # first sector of the BIOS boot partition
+PV = 2048  # first sector of a physical volume whose first extent is START
+CORE_BEFORE_PV = 64
+ESP_START, ESP_SECTORS = START + SECTORS, 4 << 11
+ESP = "7A3B-91C4"
 _SAID = re.compile(rb"<<([^|>]*)\|([^|>]*)\|([^|>]*)>>")
 
 
@@ -44,7 +50,7 @@ def run(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True)
 
 
-def missing_tools() -> list[str]:
+def missing_tools(*more: str) -> list[str]:
     tools = (
         "qemu-system-x86_64",
         "grub-mkimage",
@@ -53,19 +59,26 @@ def missing_tools() -> list[str]:
         "mkfs.ext4",
         "losetup",
         "fsfreeze",
+        *more,
     )
     lost = [tool for tool in tools if shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") is None]
     return lost + ([] if PLATFORM.is_dir() else ["grub-pc-bin"])
 
 
-def build(disk: Path, work: Path) -> None:
+def build(disk: Path, work: Path, *, on_lvm: bool = False) -> None:
     """A disk as Debian's installer leaves it, with kernels that say which they are."""
     with disk.open("wb") as out:
-        out.truncate((START + SECTORS + 2048) * 512)
-    table = f"label: gpt\nstart={CORE}, size=2048, type=21686148-6449-6E6F-744E-656564454649\n"
-    table += f"start={START}, size={SECTORS}\n"
+        out.truncate((START + SECTORS + (ESP_SECTORS if on_lvm else 0) + 2048) * 512)
+    core, first = (CORE_BEFORE_PV, PV) if on_lvm else (CORE, START)
+    table = f"label: gpt\nfirst-lba: {core}\n"
+    table += f"start={core}, size={first - core}, type=21686148-6449-6E6F-744E-656564454649\n"
+    table += f"start={first}, size={START + SECTORS - first}{', type=V' if on_lvm else ''}\n"
+    table += f"start={ESP_START}, size={ESP_SECTORS}, type=U\n" if on_lvm else ""
     subprocess.run(["sfdisk", "-q", str(disk)], input=table.encode(), check=True, capture_output=True)
-    _install_grub(disk, work)
+    _install_grub(disk, work, core, on_lvm)
+    if on_lvm:
+        _make_volume(disk)
+        _make_esp(disk, work)
     boot = work / "boot.img"
     with boot.open("wb") as out:
         out.truncate(SECTORS * 512)
@@ -89,20 +102,52 @@ def build(disk: Path, work: Path) -> None:
             (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
 
 
-def _install_grub(disk: Path, work: Path) -> None:
+def _make_volume(disk: Path) -> None:
+    """A volume group whose one linear volume begins at START. LVM needs no device-mapper for that."""
+    with looped(disk, PV, START + SECTORS - PV) as loop:
+        config = lvm_config((loop,))
+        run("pvcreate", *config, "-q", "--dataalignment", "1m", loop)
+        run("vgcreate", *config, "-q", "-s", "1m", "vg0", loop)
+        run(
+            "lvcreate",
+            *config,
+            "-q",
+            "--driverloaded",
+            "n",
+            "-an",
+            "-Zn",
+            "-Wn",
+            "-l",
+            str(SECTORS >> 11),
+            "-n",
+            "boot",
+            "vg0",
+        )
+
+
+def _make_esp(disk: Path, work: Path) -> None:
+    image = work / "esp.img"
+    run("mkfs.vfat", "-C", "-i", ESP.replace("-", ""), "-s", "1", str(image), str(ESP_SECTORS // 2))
+    with disk.open("r+b") as out:
+        out.seek(ESP_START * 512)
+        out.write(image.read_bytes())
+
+
+def _install_grub(disk: Path, work: Path, at: int, on_lvm: bool) -> None:
     """What grub-bios-setup does for a BIOS boot partition (util/setup.c: the two block lists)."""
     core = work / "core.img"
-    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", "(,gpt2)/grub", "-o", str(core),
-        "biosdisk", "part_gpt", "ext2")  # fmt: skip
+    home, more = ("(lvm/vg0-boot)/grub", ("lvm",)) if on_lvm else ("(,gpt2)/grub", ())
+    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", home, "-o", str(core),
+        "biosdisk", "part_gpt", "ext2", *more)  # fmt: skip
     image = bytearray(core.read_bytes().ljust(-(-core.stat().st_size // 512) * 512, b"\0"))
-    struct.pack_into("<QHH", image, 0x1F4, CORE + 1, len(image) // 512 - 1, 0x820)
+    struct.pack_into("<QHH", image, 0x1F4, at + 1, len(image) // 512 - 1, 0x820)
     mbr = bytearray((PLATFORM / "boot.img").read_bytes()[:440])
-    struct.pack_into("<Q", mbr, 0x5C, CORE)
+    struct.pack_into("<Q", mbr, 0x5C, at)
     mbr[0x64] = 0xFF
     mbr[0x66:0x68] = b"\x90\x90"
     with disk.open("r+b") as out:
         out.write(mbr)
-        out.seek(CORE * 512)
+        out.seek(at * 512)
         out.write(image)
 
 
@@ -133,14 +178,22 @@ def _unmount(at: Path) -> None:
 def mounted(disk: Path, at: Path) -> Iterator[tuple[Path, str]]:
     """/boot of the disk, mounted; yields the mount point and the loop device."""
     at.mkdir(exist_ok=True)
-    argv = ["losetup", "-f", "--show", "-o", str(START * 512), "--sizelimit", str(SECTORS * 512), str(disk)]
-    loop = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-    try:
+    with looped(disk, START, SECTORS) as loop:
         run("mount", "-t", "ext4", loop, str(at))
         try:
             yield at, loop
         finally:
             _unmount(at)
+
+
+@contextlib.contextmanager
+def looped(disk: Path, start: int, sectors: int) -> Iterator[str]:
+    """A part of the disk as a loop device."""
+    window = ("-o", str(start * 512), "--sizelimit", str(sectors * 512))
+    argv = ["losetup", "-f", "--show", *window, str(disk)]
+    loop = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield loop
     finally:
         run("losetup", "-d", loop)
 

@@ -5,14 +5,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
-from appliance.boot.base import Artifacts, Boot, BootFile, BootPlace, StagedSystem
+from appliance.boot.base import (
+    Artifacts,
+    Boot,
+    BootDisk,
+    BootFile,
+    BootPlace,
+    Sector,
+    SectorPlace,
+    StagedSystem,
+)
 from appliance.boot.choose import grub_script_check
 from appliance.boot.flip import open_boot
 from appliance.boot.grub import Grub
+from appliance.boot.raw import GrubReader
 from appliance.host.run import RealHost
 from tests.crash import grubmachine
+from tests.crash.fatdisk import FatDisk
 from tests.crash.tinykernel import tiny_kernel
 
 NEW = "6.1.0-40-amd64"
@@ -51,6 +64,22 @@ def wanted(folder: Path, run: str = "tb1", version: str = NEW, tag: str = "") ->
         machine_esp="7A11-0C3D",
         efi_loader="/EFI/debian/grubx64.efi",
     )
+
+
+SECTOR = f"twinboot/{grubmachine.UUID}/env"
+"""Where the sector lies on the ESP of a machine with /boot on LVM."""
+
+
+@contextlib.contextmanager
+def opened_apart(disk: Path, work: Path) -> Iterator[Boot]:
+    """A machine with /boot on LVM: GRUB can not write there, so the sector lies on the ESP."""
+    with (
+        opened(disk, work) as boot,
+        grubmachine.looped(disk, grubmachine.ESP_START, grubmachine.ESP_SECTORS) as esp,
+    ):
+        sector = SectorPlace(Path("/nowhere"), esp, "vfat", grubmachine.ESP, "/boot/efi", SECTOR)
+        apart = Sector(cast("BootDisk", FatDisk(disk)), GrubReader(HOST, esp), SECTOR)
+        yield replace(boot, place=replace(boot.place, sector=sector), apart=apart)
 
 
 @contextlib.contextmanager
