@@ -148,7 +148,7 @@ def of_boot(
 ) -> tuple[Trouble, ...]:
     """What stands against a /boot that is no partition: GRUB reads more than it can write (its manual, "The
     GRUB environment block"), so what ends a trial must lie elsewhere."""
-    if boot is None or system.boot is not None or system.loader.kind is not LoaderKind.GRUB:
+    if boot is None or system.boot is not None or system.loader.kind is LoaderKind.SYSTEMD_BOOT:
         return ()
     esp = system.esp
     if firmware is not Firmware.UEFI or esp is None:

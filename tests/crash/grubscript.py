@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 Reader = Callable[[str], "bytes | None"]
 SIGNATURE = b"# GRUB Environment Block\n"
 _IGNORED = {
-    "insmod", "echo", "export", "terminal_output", "load_video", "gfxmode", "search", "savedefault", "true"
+    "insmod", "echo", "export", "terminal_output", "load_video", "gfxmode", "savedefault", "true"
 }  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
 
@@ -41,10 +41,14 @@ class Loaded:
 
 @dataclass
 class Grub:
-    """One start of GRUB. `read` gives files by path relative to /boot; `writes` collects save_env."""
+    """One start of GRUB. `read` gives files by path relative to /boot; `writes` collects save_env.
+
+    `disks` are file systems that a search finds, by UUID: what lies on one begins with its name and a slash.
+    """
 
     read: Reader
     writable: bool = True
+    disks: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     menu: list[Choice] = field(default_factory=list)
     writes: dict[str, bytes] = field(default_factory=dict)
@@ -79,18 +83,18 @@ class Grub:
         return self._default()
 
     def _file(self, path: str) -> bytes | None:
-        plain = re.sub(r"^\([^)]*\)", "", path)
-        parts: list[str] = []
+        name = self._name(path)
+        return self.writes.get(name, self.read(name))
+
+    def _name(self, path: str) -> str:
+        device, _, plain = path.removeprefix("(").partition(")") if path.startswith("(") else ("", "", path)
+        parts = [device] if device in self.disks.values() else []
         for part in plain.split("/"):
             if part == "..":
                 parts.pop()
             elif part:
                 parts.append(part)
-        name = "/".join(parts)
-        return self.writes.get(name, self.read(name))
-
-    def _name(self, path: str) -> str:
-        return re.sub(r"^\([^)]*\)/", "", path).replace("grub/../", "")
+        return "/".join(parts)
 
     def _expanded(self, text: str) -> str:
         return _VARIABLE.sub(lambda m: self.variables.get(m[1] or m[2], ""), text)
@@ -168,7 +172,7 @@ class Grub:
             key, _, value = (arguments[0] if name == "set" else name).partition("=")
             self.variables[key] = value
             return True
-        if name in ("load_env", "save_env", "source", "linux", "initrd"):
+        if name in ("load_env", "save_env", "search", "source", "linux", "initrd"):
             return bool(getattr(self, f"_{name}")(arguments))
         if name == "loadfont":
             return False
@@ -219,6 +223,15 @@ class Grub:
             lines.insert(len(lines) - 1, f"{name}={self.variables.get(name, '')}")
         self.writes[self._name(path)] = "\n".join(lines).encode("latin-1").ljust(len(data), b"#")
         return True
+
+    def _search(self, words: list[str]) -> bool:
+        """The root is where /boot is, whatever the search for it says."""
+        variable = next(word.removeprefix("--set=") for word in words if word.startswith("--set="))
+        if variable == "root":
+            return True
+        found = self.disks.get(words[-1])
+        self.variables[variable] = found or ""
+        return found is not None
 
     def _source(self, words: list[str]) -> bool:
         data = self._file(words[0])

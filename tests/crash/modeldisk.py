@@ -210,7 +210,7 @@ class ModelDisk:
         return None if path in self.folders else self.live.read(path)
 
     def names(self, path: str) -> tuple[str, ...]:
-        return _children(self.live.names, path)
+        return children(self.live.names, path)
 
     def is_file(self, path: str) -> bool:
         return path in self.live.names and path not in self.folders
@@ -268,14 +268,14 @@ class ModelRaw:
         return None if path in self.disk.folders else self._seen().read(path)
 
     def names(self, path: str) -> tuple[str, ...]:
-        return _children(self._seen().names, path)
+        return children(self._seen().names, path)
 
     def sha256(self, path: str) -> str | None:
         data = self.read(path)
         return None if data is None else hashlib.sha256(data).hexdigest()
 
 
-def _children(names: dict[str, int], path: str) -> tuple[str, ...]:
+def children(names: dict[str, int], path: str) -> tuple[str, ...]:
     start = f"{path}/" if path else ""
     inner = (name[len(start) :] for name in names if name.startswith(start))
     return tuple(sorted(name for name in inner if name and "/" not in name))

@@ -10,7 +10,7 @@ from appliance.boot.systemd_boot import SystemdBoot
 from tests.crash.grubmachine import OLD
 from tests.crash.grubscript import Loaded
 from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT
-from tests.crash.modeldisk import ModelDisk, ModelRaw, ModelVariables, Place, _children
+from tests.crash.modeldisk import ModelDisk, ModelRaw, ModelVariables, Place, children
 from tests.crash.sdboot import SdBoot
 from tests.crash.tinykernel import tiny_kernel
 
@@ -87,7 +87,7 @@ def starts(place: Place, variables: dict[str, str], times: int = 3, locked: bool
     """What an unattended machine starts, one start after the other; what the loader writes carries over."""
     out, now = [], dict(variables)
     for _ in range(times):
-        loader = SdBoot(place.read, lambda path: _children(place.names, path), now, locked)
+        loader = SdBoot(place.read, lambda path: children(place.names, path), now, locked)
         out.append(what(loader.start()))
         assert not loader.renames, "the loader writes to the ESP"
     return tuple(out)

@@ -7,14 +7,16 @@ reached their place (a bit mask).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from appliance.boot import entries, env, flip
-from appliance.boot.base import Boot, BootPlace, BootState
+from appliance.boot.base import Boot, BootPlace, BootState, Sector, SectorPlace
 from appliance.boot.grub import Grub
+from tests.crash.espdisk import ESP, EspDisk, EspRaw, WithEsp
+from tests.crash.grubmachine import ESP as ESP_UUID
 from tests.crash.grubmachine import GRUB_CFG, OLD
 from tests.crash.grubscript import Grub as Script
 from tests.crash.grubscript import Loaded
@@ -40,11 +42,23 @@ def installed() -> Place:
     return place
 
 
+def installed_on_lvm() -> Place:
+    """The same with a /boot that GRUB can not write, and an ESP."""
+    place = installed()
+    place.names[ESP] = 0
+    return place
+
+
 def boot_on(place: Place, cut: int = -1, **mutant: bool) -> tuple[Boot, ModelDisk]:
-    disk = ModelDisk(place.after(()), cut, **mutant)
+    """The machine's /boot, and its ESP where it has one."""
+    disk = (WithEsp if ESP in place.names else ModelDisk)(place.after(()), cut, **mutant)
     disk.folders = {n for n in place.names if any(m.startswith(f"{n}/") for m in place.names)} | {"grub"}
     at = BootPlace(mount=Path("/nowhere"), device="", fstype="ext4", fsuuid="")
-    return Boot(at, disk, ModelRaw(disk)), disk
+    if not isinstance(disk, WithEsp):
+        return Boot(at, disk, ModelRaw(disk)), disk
+    sector = SectorPlace(Path("/nowhere"), "", "vfat", ESP_UUID, "/boot/efi", "twinboot/5c2a/env")
+    apart = Sector(EspDisk(disk), EspRaw(disk), sector.path)
+    return Boot(replace(at, sector=sector), disk, ModelRaw(disk), apart=apart), disk
 
 
 def what(loaded: Loaded) -> str:
@@ -66,7 +80,7 @@ def boots(place: Place, times: int = 3) -> tuple[str, ...]:
     """What an unattended machine starts, one start after the other; GRUB's own writes carry over."""
     out: list[str] = []
     for _ in range(times):
-        grub = Script(place.read)
+        grub = Script(place.read, disks={ESP_UUID: ESP})
         out.append(what(grub.start()))
         place = place.after(())
         for path, data in grub.writes.items():
@@ -125,14 +139,14 @@ TRIAL_ONCE = ("trial", "old", "old")
 NEW_ALWAYS = ("new", "new", "new")
 
 
-def staged(tmp: Path) -> Place:
-    boot, disk = boot_on(installed())
+def staged(tmp: Path, first: Place | None = None) -> Place:
+    boot, disk = boot_on(first or installed())
     LOADER.stage(boot, wanted(tmp / "new"))
     return disk.live
 
 
-def after(tmp: Path, *acts: Act) -> Place:
-    place = staged(tmp)
+def after(tmp: Path, *acts: Act, first: Place | None = None) -> Place:
+    place = staged(tmp, first)
     for act in acts:
         boot, disk = boot_on(place)
         act(boot)
@@ -145,7 +159,7 @@ def arm(boot: Boot) -> None:
 
 
 def set_state(state: BootState) -> Act:
-    return lambda boot: boot.disk.write_sector(env.PATH, env.block(state, "tb1")[: env.SECTOR])
+    return lambda boot: boot.sector.disk.write_sector(boot.sector.path, env.block(state, "tb1")[: env.SECTOR])
 
 
 def keep_on_the_metal(boot: Boot) -> None:
@@ -155,8 +169,8 @@ def keep_on_the_metal(boot: Boot) -> None:
     boot.disk.settle()
     text = (boot.disk.read("grub/grub.cfg") or b"").decode().replace(OLD, NEW).replace(OLD_ROOT, NEW_ROOT)
     flip.replace(boot, "grub/grub.cfg", text.encode(), "twinboot/tb1/before/grub.cfg.kept")
-    boot.disk.write_sector(env.PATH, env.block(BootState.KEPT, "tb1")[: env.SECTOR])
-    boot.disk.settle()
+    set_state(BootState.KEPT)(boot)
+    boot.sector.disk.settle()
 
 
 def test_stage(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from appliance.boot.flip import flip, turn
 from appliance.errors import BootConfigFailed, Refused
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, wanted
-from tests.crash.modeldisk import ModelDisk, PowerCut, _children
+from tests.crash.modeldisk import ModelDisk, PowerCut, children
 from tests.crash.sdboot import SdBoot
 from tests.crash.sdmachine import (
     ID,
@@ -341,7 +341,7 @@ def test_a_counted_trial_on_an_esp_the_loader_cannot_write_would_start_for_ever(
     files[f"{ID}/{NEW}/initrd.img-{NEW}"] = f"initrd {NEW}".encode()
     counted = place_of(files)
     for _ in range(3):
-        loader = SdBoot(counted.read, lambda path: _children(counted.names, path), {})
+        loader = SdBoot(counted.read, lambda path: children(counted.names, path), {})
         assert f"kernel {NEW}".encode() in loader.start().kernel
         assert loader.renames  # and the firmware does not do it
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from appliance.boot.base import Boot, BootLoader
 from tests.crash import sdmachine, test_cuts, test_systemd_cuts
-from tests.crash.modeldisk import ModelDisk, Moment
+from tests.crash.modeldisk import ModelDisk, Moment, Place
 
 
 class Bench(Protocol):
@@ -42,8 +42,9 @@ class GrubBench:
 
     loader: BootLoader = test_cuts.LOADER
 
-    def __init__(self) -> None:
-        self.boot, self.disk = test_cuts.boot_on(test_cuts.installed())
+    def __init__(self, first: Callable[[], Place] = test_cuts.installed) -> None:
+        self.first = first
+        self.boot, self.disk = test_cuts.boot_on(first())
 
     def begin(self, cut: int = -1) -> None:
         self.boot, self.disk = test_cuts.boot_on(self.disk.live, cut)
@@ -62,7 +63,7 @@ class GrubBench:
         test_cuts.keep_on_the_metal(self.boot)
 
     def as_installed(self) -> bool:
-        first = test_cuts.installed()
+        first = self.first()
         names = self.disk.live.names
         return {p: self.disk.live.read(p) for p in names} == {p: first.read(p) for p in first.names}
 
@@ -95,4 +96,13 @@ class SystemdBootBench:
         return test_systemd_cuts.is_as_installed(self.disk) and self.disk.variables == {}
 
 
-BENCHES: dict[str, Callable[[], Bench]] = {"GRUB": GrubBench, "systemd-boot": SystemdBootBench}
+def grub_beside_the_esp() -> Bench:
+    """GRUB over a /boot that it only reads."""
+    return GrubBench(test_cuts.installed_on_lvm)
+
+
+BENCHES: dict[str, Callable[[], Bench]] = {
+    "GRUB": GrubBench,
+    "GRUB, sector on the ESP": grub_beside_the_esp,
+    "systemd-boot": SystemdBootBench,
+}

@@ -437,3 +437,33 @@ def test_luks_on_a_mirror_is_refused() -> None:
     deep = msgspec.structs.replace(machine, layers=(array, inner), volume_groups=(held,))
     (sentence,) = why_no_layout(deep, deep.systems[0])
     assert sentence == "vg0 lies on LUKS (ledger:0): the twin can not show that."
+
+
+def with_boot_volume(machine: Machine) -> Machine:
+    """Its volume called "boot" is where /boot lies."""
+    (system,) = machine.systems
+    volumes = tuple(
+        msgspec.structs.replace(v, role=Role.BOOT, target="/boot") if v.lv == "boot" else v
+        for v in system.volumes
+    )
+    return msgspec.structs.replace(
+        machine, systems=(msgspec.structs.replace(system, boot=None, volumes=volumes),)
+    )
+
+
+def test_a_boot_on_lvm_is_throw_away_and_found_where_the_twins_lvm_has_it() -> None:
+    machine = with_boot_volume(made({"a": 7, "root": 40}, {"boot": 5}, {"swap": 3}, [30, 60]))
+    layout = plan_layout(machine, machine.systems[0])
+    assert "boot" in layout.linear and "boot" not in layout.volumes
+    assert layout.boot is not None and layout.boot.length == 5 * EXTENT_SECTORS
+    twin = parse(layout.vg_text)
+    pv_name, extent = _extent_place(twin, "boot", 0)
+    pv = next(p for p in layout.pvs if p.name == pv_name)
+    assert layout.boot.disk == pv.disk
+    assert layout.boot.start == pv.start + twin.pv(pv_name).pe_start + extent * twin.extent_size
+
+
+def test_a_boot_on_lvm_that_the_twin_has_in_two_pieces_is_refused() -> None:
+    machine = with_boot_volume(made({"a": 28, "root": 40}, {"boot": 5}, {}, [30, 60]))
+    (why,) = why_no_layout(machine, machine.systems[0])
+    assert why == "/boot (vg0/boot) can not be shown to the twin in one piece."
