@@ -80,7 +80,10 @@ grep -qx "${2##*/}" "@WORK@/owned"
 
 @dataclass
 class Metal:
-    """One trial boot of the metal over the /boot mounted at `boot`."""
+    """One trial boot of the metal over the /boot mounted at `boot`.
+
+    `sector` is where what decides is mounted, `env` its file, where that is elsewhere.
+    """
 
     work: Path
     boot: Path
@@ -98,6 +101,8 @@ class Metal:
     runs: str = "6.1.0-40-amd64"
     default: int = 0
     mounted: str = "/"
+    sector: str = ""
+    env: str = ""
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -154,6 +159,7 @@ class Metal:
             "loader": self.loader,
             "default": str(self.default),
         }
+        conf |= {"sector": self.sector, "env": self.env} if self.sector else {}
         home = self.work / "home" / self.run
         home.mkdir(parents=True, exist_ok=True)
         (home / "conf").write_text("".join(f"{k} {v}\n" for k, v in conf.items()))

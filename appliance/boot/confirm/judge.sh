@@ -72,10 +72,10 @@ confirm_loader() {
     [ "$(confirm_value "$CONFIRM_HOME/$1/conf" loader GRUB)" = systemd-boot ]
 }
 
-# Freeze and thaw of $1, else of /boot: GRUB replays no journal. A watchdog thaws where we are killed in between.
-# A FAT has no journal: all that is dirty goes to its place.
+# Freeze and thaw of the file system mounted at $1: GRUB replays no journal. A watchdog thaws where we are killed
+# in between. A FAT has no journal: all that is dirty goes to its place.
 confirm_settle() {
-    confirm_at=${1:-$CONFIRM_BOOT}
+    confirm_at=$1
     if [ "$(stat -f -c %T "$confirm_at" 2>/dev/null)" = msdos ]; then
         sync -f "$confirm_at"
         return
@@ -114,7 +114,7 @@ confirm_result() {
         [ ! -s "$4" ] || cat "$4"
     } >"$confirm_file.new" 2>/dev/null || return 0
     sync "$confirm_file.new" 2>/dev/null
-    mv -f "$confirm_file.new" "$confirm_file" && confirm_settle
+    mv -f "$confirm_file.new" "$confirm_file" && confirm_settle "$CONFIRM_BOOT"
     cp "$confirm_file" "$CONFIRM_HOME/$1/result" 2>/dev/null || true
 }
 

@@ -20,7 +20,7 @@ keep_files() {
             ln "$keep_file" "$CONFIRM_BOOT/$keep_name" || return 1
         fi
     done
-    confirm_settle
+    confirm_settle "$CONFIRM_BOOT"
 }
 
 # Where a start names no subvolume (conf: default, the id of the old one's), the file system says which one it
@@ -140,11 +140,11 @@ keep_config() {
     keep_why="its grub.cfg could not be put in place as GRUB reads it"
     sync "$keep_new" || return 1
     ln -f "$keep_config" "$keep_folder/before/grub.cfg.kept" || return 1
-    confirm_settle || return 1
+    confirm_settle "$CONFIRM_BOOT" || return 1
     keep_raw "$keep_new" || return 1
     ln -f "$keep_new" "$keep_folder/grub.cfg.made" || return 1
     mv -fT "$keep_new" "$keep_config" || return 1
-    confirm_settle || return 1
+    confirm_settle "$CONFIRM_BOOT" || return 1
     keep_raw "$keep_config"
 }
 
