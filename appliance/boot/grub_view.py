@@ -13,6 +13,8 @@ from appliance.errors import DamagedData
 OURS = "# twinboot"
 FOLDER = entries.FOLDER
 WRITABLE = ("ext2", "ext3", "ext4")
+SECTOR_ROOM = 128 << 10
+"""Bytes: two folders and a file take a cluster each, and one of FAT32 has up to 32 KiB."""
 
 
 def look(boot: Boot) -> LoaderView:
@@ -186,6 +188,8 @@ def no_room(boot: Boot, wanted: StagedSystem, found: LoaderView) -> tuple[str, .
         return (f"The kernel of GRUB's default entry, /boot/{now.kernel if now else '?'}, is not there.",)
     needed = SPARE + sum(file.size for file in wanted.artifacts.files if not same(boot, file))
     free = boot.disk.free()
+    if boot.apart and boot.apart.disk.free() < SECTOR_ROOM:
+        return ("The EFI system partition is full: what decides the next boot must lie there.",)
     if needed > free:
         return (f"/boot has {free >> 20} MiB free, the new kernel and initrd need {needed >> 20} MiB.",)
     return ()

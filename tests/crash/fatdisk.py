@@ -70,6 +70,9 @@ class FatDisk:
         listed = self._run("mdir", "-b", f"::/{path}/").stdout.decode().split()
         return tuple(sorted(line.rstrip("/").rpartition("/")[2] for line in listed))
 
+    def free(self) -> int:
+        return 1 << 20
+
     def is_file(self, path: str) -> bool:
         return self.read(path) is not None
 

@@ -8,7 +8,9 @@ import pytest
 
 from appliance.boot import env
 from appliance.boot.base import BootState
+from appliance.errors import Refused
 from appliance.workflow.steps.undo import is_clear
+from tests.crash.espdisk import EspDisk
 from tests.crash.lab import NEW, NEW_ROOT, wanted
 from tests.crash.modeldisk import Place, PowerCut
 from tests.crash.test_cuts import (
@@ -58,6 +60,16 @@ def test_nothing_of_it_lies_in_boot(tmp_path: Path) -> None:
     boot, disk = boot_on(staged(tmp_path, installed_on_lvm()))
     assert "esp/twinboot/5c2a/env" in disk.live.names and env.PATH not in disk.live.names
     assert LOADER.view(boot).state is BootState.STAGED
+
+
+def test_an_esp_without_room_is_refused_before_any_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot, disk = boot_on(installed_on_lvm())
+    monkeypatch.setattr(EspDisk, "free", lambda _: 4096)
+    with pytest.raises(Refused, match="The EFI system partition is full"):
+        LOADER.stage(boot, wanted(tmp_path / "new"))
+    assert len(disk.moments) == 1
 
 
 def test_stage(tmp_path: Path) -> None:

@@ -148,7 +148,8 @@ keep_config() {
     keep_raw "$keep_config"
 }
 
-# Whether GRUB reads the file $1 of /boot, or the one that decides, as this system does; true where there is no grub-fstest to ask.
+# Whether GRUB reads the file $1 as this system does, which lies in /boot or is the one that decides; true where
+# there is no grub-fstest to ask.
 keep_raw() {
     command -v grub-fstest >/dev/null 2>&1 || return 0
     keep_at=$CONFIRM_BOOT

@@ -77,7 +77,7 @@ if [ "$lab_storage" != partition ]; then
     fi
     if [ "$lab_boot" != 0 ]; then
         in_stage lvcreate -y -L "${lab_boot}m" -n boot vg0
-        dd if=/dev/vdc "of=$lab_boot_dev" bs=1M conv=sparse,fsync
+        in_stage dd if=/dev/vdc "of=$lab_boot_dev" bs=1M conv=sparse,fsync status=none
     fi
     if [ "$lab_swap" = 0 ]; then
         in_stage lvcreate -y -l 100%FREE -n swap vg0
