@@ -69,11 +69,12 @@ def boot_sentence(system: InstalledSystem, width: int) -> str:
     Of the version only upstream's part, of devices the name.
     """
     loader = " ".join(filter(None, (system.loader.name, system.loader.version.partition("-")[0])))
-    boot = system.boot
+    boot = system.own_boot
+    where = f"{boot.path.removeprefix('/dev/').removeprefix('mapper/')} {boot.fstype}" if boot else ""
     parts = [
         loader,
         count(len(system.kernels), "kernel"),
-        f"/boot {boot.path.removeprefix('/dev/')} {boot.fstype}" if boot else "/boot inside the root volume",
+        f"/boot {where or 'inside the root volume'}",
         f"ESP {system.esp.path.removeprefix('/dev/')}" if system.esp else "",
         count(len(system.loader.entries), "entry", "entries") if system.loader.entries else "",
     ]

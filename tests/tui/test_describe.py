@@ -1,0 +1,19 @@
+"""What Home says of where a system boots from."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from appliance.model.machine import Role
+from tests.fixtures.machines.derive import load
+from tui.describe import boot_sentence
+
+
+def test_boot_is_called_by_where_it_lies() -> None:
+    (system,) = load("thin-uefi").systems
+    assert "/boot vda3 ext4, ESP vda2" in boot_sentence(system, 100)
+    inside = replace(system, boot=None)
+    assert "/boot inside the root volume" in boot_sentence(inside, 100)
+    volume = replace(system.root, role=Role.BOOT, target="/boot", lv="boot", device="/dev/mapper/vg0-boot")
+    beside = replace(inside, volumes=(*system.volumes, volume))
+    assert "/boot vg0-boot ext4, ESP vda2" in boot_sentence(beside, 100)
