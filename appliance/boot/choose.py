@@ -10,7 +10,8 @@ from appliance.boot.grub import Grub
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
-from appliance.model.machine import InstalledSystem, LoaderKind, Machine, Partition
+from appliance.model.machine import Firmware, InstalledSystem, LoaderKind, Machine, Partition, Volume
+from appliance.model.seen import BOOT_INSIDE
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 """The type of an extended boot loader partition (Boot Loader Specification)."""
@@ -35,13 +36,13 @@ def loader_partition(system: InstalledSystem) -> Partition | None:
 
 def boot_place(system: InstalledSystem, mount: Path) -> BootPlace:
     """The place of the loader's files, to be mounted at `mount`. Raises BootConfigFailed."""
-    part = loader_partition(system)
+    part = system.root if system.boot_inside else loader_partition(system)
     if part is None:
         raise BootConfigFailed("This system has no partition of its own that its loader reads.")
     systemd = system.loader.kind is LoaderKind.SYSTEMD_BOOT
     return BootPlace(
         mount=mount,
-        device=part.path,
+        device=part.device if isinstance(part, Volume) else part.path,
         fstype=part.fstype,
         fsuuid=part.fsuuid,
         prefix="" if systemd else system.loader.boot_prefix,
@@ -65,11 +66,25 @@ def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> Boot
         if reasons := why_not_systemd_boot(machine, system):
             raise Refused(reasons)
         return SystemdBoot(system.loader.efi_path)
-    if system.boot is None or system.boot.path.startswith(("/dev/mapper/", "/dev/dm-", "/dev/md")):
+    if system.boot is None:
+        if reasons := why_not_inside(machine, system):
+            raise Refused(reasons)
+    elif system.boot.path.startswith(("/dev/mapper/", "/dev/dm-", "/dev/md")):
         raise Refused(
             ("/boot is not a partition of its own: GRUB cannot write there, so no trial would end.",)
         )
     return Grub(check=lambda text: grub_script_check(host, text))
+
+
+def why_not_inside(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Sentences on a /boot inside the root that GRUB could not write, or does not read. Pure."""
+    root = system.root
+    copies = {copy.name for disk in machine.disks for copy in disk.copies}
+    if root.partition and root.partition in copies:
+        return (f"GRUB's own files lie in the root that {root.partition} was made of, not in that.",)
+    if not root.partition or root.fstype not in BOOT_INSIDE or machine.firmware is not Firmware.BIOS:
+        return ("/boot is not a partition of its own: GRUB cannot write there, so no trial would end.",)
+    return ()
 
 
 def why_no_loader(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:

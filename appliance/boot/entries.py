@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import rootname
@@ -12,6 +13,8 @@ from appliance.errors import BootConfigFailed
 FOLDER = "twinboot"
 CUSTOM = (Path(__file__).with_name("grub-custom.cfg")).read_text()
 _ENTRIES = Path(__file__).with_name("grub-entries.cfg")
+_KEPT = Path(__file__).with_name("grub-kept.cfg")
+_KEPT_CUSTOM = Path(__file__).with_name("grub-kept-custom.cfg")
 _SETTLE = Path(__file__).with_name("grub-settle.cfg")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*\Z")
 _WORD = re.compile(r"[A-Za-z0-9._=:/,+-]+\Z")
@@ -113,10 +116,31 @@ def settling_entry(own: Entry, base: str, id: str, fsuuid: str) -> Entry:
     )
 
 
-def entries_cfg(run: str, trial: Entry, previous: Entry) -> str:
-    """The text of /boot/twinboot/<run>/entries.cfg."""
-    inside = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]
-    files = "".join(f' -a -s "${{tb_folder}}/{path}"' for path in inside)
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Two roots with a /boot inside each: the file systems of `new` and `old` by their UUIDs, `prefix` and
+    `folder` as in BootPlace."""
+
+    new: str
+    old: str
+    prefix: str
+    folder: str
+
+    def words(self) -> dict[str, str]:
+        new, old = (_checked(uuid, _NAME, "The UUID") for uuid in (self.new, self.old))
+        return {"@NEW@": new, "@OLD@": old, "@PREFIX@": self.prefix, "@FOLDER@": self.folder}
+
+
+def kept_custom_cfg(run: str, inside: Inside) -> str:
+    """The text of custom.cfg in the new root's own /boot, once that is kept."""
+    return _filled(_KEPT_CUSTOM.read_text(), {"@RUN@": _checked(run, _NAME, "The run"), **inside.words()})
+
+
+def entries_cfg(run: str, trial: Entry, previous: Entry, inside: Inside | None = None) -> str:
+    """The text of /boot/twinboot/<run>/entries.cfg. Where /boot lies `inside` each root, the kept one's own
+    grub.cfg is gone on with."""
+    loaded = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]
+    files = "".join(f' -a -s "${{tb_folder}}/{path}"' for path in loaded)
     words = {
         "@RUN@": _checked(run, _NAME, "The run"),
         "@TRIAL_TITLE@": trial.title,
@@ -127,6 +151,7 @@ def entries_cfg(run: str, trial: Entry, previous: Entry) -> str:
         "@TRIAL_INITRD@": _initrd(trial),
         "@PREVIOUS_LINUX@": _linux(previous),
         "@PREVIOUS_INITRD@": _initrd(previous),
+        "@KEPT@": _filled(_KEPT.read_text(), inside.words()) if inside else "",
     }
     return _filled(_ENTRIES.read_text(), words)
 

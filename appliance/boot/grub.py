@@ -35,6 +35,9 @@ from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
 
+CUSTOM_KEPT = "custom.kept"
+"""In the run's folder, where /boot lies inside the root: custom.cfg of the new root's own /boot (keep.sh)."""
+
 EITHER_BOOTS = "The old or the new system boots, whichever the sector says."
 WORDS = LoaderWords(
     flip="one sector",
@@ -107,7 +110,8 @@ class Grub:
         assert found.next_boot is not None  # refused before
         now = as_it_is(boot, found.next_boot)
         trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
-        text = entries.entries_cfg(wanted.run, trial, previous)
+        inside = _inside(boot, wanted)
+        text = entries.entries_cfg(wanted.run, trial, previous, inside)
         self.check(entries.CUSTOM)
         self.check(text)
         for folder in (FOLDER, base, f"{base}/files", f"{base}/old", f"{base}/before"):
@@ -120,6 +124,10 @@ class Grub:
             block = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
             disk.create(f"{base}/env.{state.value}", block)
         disk.create(f"{base}/entries.cfg", text.encode())
+        if inside:
+            kept = entries.kept_custom_cfg(wanted.run, inside)
+            self.check(kept)
+            disk.create(f"{base}/{CUSTOM_KEPT}", kept.encode())
         if found.custom == "absent" or disk.read(env.PATH) is None:
             disk.create(env.PATH, fresh)
         was = fresh if _decides_nothing(found) else disk.read(env.PATH) or fresh
@@ -214,6 +222,15 @@ class Grub:
         elif not done:
             in_state(found, f"{run}{SETTLE}", BootState.PLAIN)
         _forget(boot, f"{run}{SETTLE}", last=True)
+
+
+def _inside(boot: Boot, wanted: StagedSystem) -> entries.Inside | None:
+    """The two roots where each has its own /boot; None where /boot is the same for both."""
+    place = boot.place
+    if not place.inside:
+        return None
+    new, old = (root.removeprefix("UUID=") for root in (wanted.root, wanted.old_root))
+    return entries.Inside(new, old, place.prefix, place.folder)
 
 
 def _decides_nothing(found: LoaderView) -> bool:

@@ -29,6 +29,10 @@ BESIDE_ITSELF = frozenset({"ext4", "xfs"})
 """The file system of a root on a partition, which gets a second one beside it. A root with another is only
 rehearsed."""
 
+BOOT_INSIDE = frozenset({"ext4"})
+"""The file system of a root on a partition that may have /boot inside, where a BIOS starts GRUB. With a /boot
+inside any other root GRUB's is only rehearsed."""
+
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How a root may be kept whose copy lies elsewhere (a stick, a USB disk, memory), for a rehearsal alone. The
 way of it is the same for each."""

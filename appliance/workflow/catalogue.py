@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.boot.base import BootState, LoaderView
-from appliance.boot.choose import choose_loader, loader_partition
+from appliance.boot.choose import choose_loader, loader_partition, why_not_inside
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
 from appliance.errors import (
@@ -257,7 +257,7 @@ def view(host: Host, ground: Ground) -> LoaderView | None:
 
 
 def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Places) -> LoaderView | None:
-    if loader_partition(system) is None:
+    if loader_partition(system) is None and (not system.boot_inside or why_not_inside(machine, system)):
         return None
     loader = choose_loader(machine, system, host)
     return loader.view(open_boot(host, boot_place(system, places.runtime)))

@@ -30,3 +30,23 @@ def disk(installed_disk: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copy(installed_disk, copy)
     yield copy
     copy.unlink()
+
+
+@pytest.fixture(scope="session")
+def installed_inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with /boot inside the root, and room for a second one."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: loop devices and mounts")
+    if lost := grubmachine.missing_tools():
+        pytest.skip(f"needs {', '.join(lost)}")
+    work = tmp_path_factory.mktemp("inside")
+    grubmachine.build_inside(work / "disk.img", work)
+    return work / "disk.img"
+
+
+@pytest.fixture
+def inside(installed_inside: Path, tmp_path: Path) -> Iterator[Path]:
+    copy = tmp_path / "disk.img"
+    shutil.copy(installed_inside, copy)
+    yield copy
+    copy.unlink()

@@ -1,6 +1,7 @@
 """A machine of a disk and GRUB only: real SeaBIOS, real GRUB 2, a generated Debian grub.cfg, tiny kernels.
 
-The disk is GPT with a BIOS boot partition and an ext4 /boot. Boots take about half a second, emulated.
+The disk is GPT with a BIOS boot partition and an ext4 /boot; or with two roots that have one inside each, of
+which GRUB reads the first. Boots take about half a second, emulated.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ PLATFORM = Path("/usr/lib/grub/i386-pc")
 OLD = "6.1.0-13-amd64"
 START = 4096  # first sector of /boot
 SECTORS = 40 << 11
+UUID_2 = "a1c7e9b2-6d04-4f3a-8e5b-2b9d7c1f0e36"
+START_2 = START + SECTORS  # first sector of the second root, where there is one
+INSIDE = "/boot"  # the path of /boot in each
 CORE = 2048  # first sector of the BIOS boot partition
 _SAID = re.compile(rb"<<([^|>]*)\|([^|>]*)\|([^|>]*)>>")
 
@@ -60,39 +64,74 @@ def missing_tools() -> list[str]:
 
 def build(disk: Path, work: Path) -> None:
     """A disk as Debian's installer leaves it, with kernels that say which they are."""
+    _lay_out(disk, (START,))
+    install_grub(disk, work, "(,gpt2)/grub")
+    _make_file_system(disk, work, START, UUID)
+    with mounted(disk, work / "m") as (at, _):
+        _fill(at, GRUB_CFG.read_text())
+
+
+def build_inside(disk: Path, work: Path) -> None:
+    """Two roots with /boot inside: the one GRUB reads, and an empty one. Entries name roots by UUID."""
+    _lay_out(disk, (START, START_2))
+    install_grub(disk, work, f"(,gpt2){INSIDE}/grub")
+    for start, uuid in ((START, UUID), (START_2, UUID_2)):
+        _make_file_system(disk, work, start, uuid)
+    with mounted(disk, work / "m") as (at, _):
+        _fill(at / INSIDE.strip("/"), config_inside(UUID))
+
+
+def config_inside(uuid: str, version: str = OLD) -> str:
+    """The grub.cfg of a root with that UUID and /boot inside, which starts that kernel by default."""
+    text = GRUB_CFG.read_text().replace("/dev/mapper/vg0-root", f"UUID={uuid}").replace(UUID, uuid)
+    for word in ("vmlinuz", "initrd.img"):
+        text = text.replace(f"\t/{word}-", f"\t{INSIDE}/{word}-")
+    return text.replace(OLD, version)
+
+
+def _lay_out(disk: Path, starts: tuple[int, ...]) -> None:
     with disk.open("wb") as out:
-        out.truncate((START + SECTORS + 2048) * 512)
+        out.truncate((starts[-1] + SECTORS + 2048) * 512)
     table = f"label: gpt\nstart={CORE}, size=2048, type=21686148-6449-6E6F-744E-656564454649\n"
-    table += f"start={START}, size={SECTORS}\n"
+    table += "".join(f"start={start}, size={SECTORS}\n" for start in starts)
     subprocess.run(["sfdisk", "-q", str(disk)], input=table.encode(), check=True, capture_output=True)
-    _install_grub(disk, work)
+
+
+def _make_file_system(disk: Path, work: Path, start: int, uuid: str) -> None:
     boot = work / "boot.img"
     with boot.open("wb") as out:
         out.truncate(SECTORS * 512)
     run(
-        "mkfs.ext4", "-q", "-F", "-b", "4096", "-U", UUID, "-O", "^metadata_csum_seed,^orphan_file", str(boot)
+        "mkfs.ext4", "-q", "-F", "-b", "4096", "-U", uuid, "-O", "^metadata_csum_seed,^orphan_file", str(boot)
     )
     with disk.open("r+b") as out:
-        out.seek(START * 512)
+        out.seek(start * 512)
         out.write(boot.read_bytes())
-    with mounted(disk, work / "m") as (at, _):
-        folder = at / "grub/i386-pc"
-        folder.mkdir(parents=True)
-        for module in PLATFORM.glob("*.mod"):
-            shutil.copy(module, folder)
-        for listing in PLATFORM.glob("*.lst"):
-            shutil.copy(listing, folder)
-        (at / "grub/grub.cfg").write_text(GRUB_CFG.read_text().replace("set timeout=5", "set timeout=0"))
-        (at / "grub/grubenv").write_bytes(b"# GRUB Environment Block\n".ljust(1024, b"#"))
-        for version in (OLD, "6.1.0-12-amd64"):
-            (at / f"vmlinuz-{version}").write_bytes(tiny_kernel(f"kernel {version}", 60_000))
-            (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
 
 
-def _install_grub(disk: Path, work: Path) -> None:
+def _fill(at: Path, config: str) -> None:
+    """/boot as Debian's packages and grub-install leave it."""
+    fill_grub(at, config)
+    for version in (OLD, "6.1.0-12-amd64"):
+        (at / f"vmlinuz-{version}").write_bytes(tiny_kernel(f"kernel {version}", 60_000))
+        (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
+
+
+def fill_grub(at: Path, config: str) -> None:
+    folder = at / "grub/i386-pc"
+    folder.mkdir(parents=True)
+    for module in PLATFORM.glob("*.mod"):
+        shutil.copy(module, folder)
+    for listing in PLATFORM.glob("*.lst"):
+        shutil.copy(listing, folder)
+    (at / "grub/grub.cfg").write_text(config.replace("set timeout=5", "set timeout=0"))
+    (at / "grub/grubenv").write_bytes(b"# GRUB Environment Block\n".ljust(1024, b"#"))
+
+
+def install_grub(disk: Path, work: Path, prefix: str) -> None:
     """What grub-bios-setup does for a BIOS boot partition (util/setup.c: the two block lists)."""
     core = work / "core.img"
-    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", "(,gpt2)/grub", "-o", str(core),
+    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", prefix, "-o", str(core),
         "biosdisk", "part_gpt", "ext2")  # fmt: skip
     image = bytearray(core.read_bytes().ljust(-(-core.stat().st_size // 512) * 512, b"\0"))
     struct.pack_into("<QHH", image, 0x1F4, CORE + 1, len(image) // 512 - 1, 0x820)
@@ -130,10 +169,10 @@ def _unmount(at: Path) -> None:
 
 
 @contextlib.contextmanager
-def mounted(disk: Path, at: Path) -> Iterator[tuple[Path, str]]:
-    """/boot of the disk, mounted; yields the mount point and the loop device."""
+def mounted(disk: Path, at: Path, start: int = START) -> Iterator[tuple[Path, str]]:
+    """/boot of the disk, mounted, or a root; yields the mount point and the loop device."""
     at.mkdir(exist_ok=True)
-    argv = ["losetup", "-f", "--show", "-o", str(START * 512), "--sizelimit", str(SECTORS * 512), str(disk)]
+    argv = ["losetup", "-f", "--show", "-o", str(start * 512), "--sizelimit", str(SECTORS * 512), str(disk)]
     loop = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     try:
         run("mount", "-t", "ext4", loop, str(at))
