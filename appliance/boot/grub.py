@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.boot import entries, env
 from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, StagedSystem
-from appliance.boot.flip import flip, remove_tree
+from appliance.boot.flip import RealDisk, flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
 from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, unread
 from appliance.boot.laid import (
@@ -31,6 +31,7 @@ from appliance.boot.laid import (
 )
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
+from appliance.host.run import Host
 from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
@@ -277,6 +278,20 @@ def _forget(boot: Boot, run: str, *, last: bool) -> None:
             raise BootConfigFailed(f"The loader still reads /boot/{custom}.")
     remove_tree(boot.disk, FOLDER if last else f"{FOLDER}/{run}")
     boot.disk.settle()
+
+
+def forget_copied(host: Host, boot: Path, folder: str) -> tuple[str, ...]:
+    """Take what an earlier run left in the old root's /boot out of its copy mounted at `boot`, which has a
+    /boot of its own: paths removed, relative to its root."""
+    disk, gone = RealDisk(host, boot), []
+    custom = f"{folder}/custom.cfg"
+    if text_of(disk.read(custom)).startswith(OURS):
+        disk.remove(custom)
+        gone.append(f"boot/{custom}")
+    if disk.is_folder(FOLDER):
+        remove_tree(disk, FOLDER)
+        gone.append(f"boot/{FOLDER}/")
+    return tuple(gone)
 
 
 def _remember(boot: Boot, base: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from appliance.boot.flip import open_boot
 from tests.crash import grubmachine
 from tests.crash.grubmachine import INSIDE, START_2, UUID, UUID_2, config_inside, fill_grub
 from tests.crash.lab import HOST, NEW, wanted
+from tests.crash.metal import Metal
 
 OLD_CALLED, NEW_CALLED = f"UUID={UUID}", f"UUID={UUID_2}"
 
@@ -49,3 +50,9 @@ def install_second(roots: Roots, work: Path, config: str = "") -> None:
 def own_config() -> str:
     """What the kept system's own grub-mkconfig makes."""
     return config_inside(UUID_2, NEW)
+
+
+def metal_of(roots: Roots, work: Path) -> Metal:
+    """The trial's own part, with the old root brought up already."""
+    old, new = roots.boot.place.boot, roots.new
+    return Metal(work / "metal", old, root=NEW_CALLED, own=new, old_fs=UUID, mounted=str(new))

@@ -1,4 +1,4 @@
-"""/boot inside the root: sector and files in the old root's, and the kept root's own grub.cfg from then on."""
+"""/boot inside the root: sector and files in the old root's, and from keep on the kept one's own grub.cfg."""
 
 from __future__ import annotations
 

@@ -27,6 +27,8 @@ NOTES = {
     LoaderKind.SYSTEMD_BOOT.value: "TWINBOOT-systemd-boot.txt",
 }
 """The way back without the stick, in each loader's words."""
+NOTE_INSIDE = "TWINBOOT-inside.txt"
+"""The same where /boot lies inside the root."""
 BY_DEFAULT = """
   This machine starts its file system's default subvolume: from keep on, this system's. On the old system, for
   good: btrfs subvolume set-default {id} /"""
@@ -44,7 +46,8 @@ class Trial:
     keep to a person; `folder`, `prefix` and `boot` (its target) are the loader's, as in BootPlace, `loader`
     its kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
     kernel-install. `default` is the id of the default subvolume of the machine so far, where its starts name
-    none: the trial's is made the default one at keep; else 0."""
+    none: the trial's is made the default one at keep; else 0. `old_fs` is the UUID of the old root's file
+    system where the loader's own files lie in that; else empty."""
 
     run: str
     root: str
@@ -58,6 +61,11 @@ class Trial:
     manual: bool = False
     tries: int = 4
     default: int = 0
+    old_fs: str = ""
+
+    @property
+    def note(self) -> str:
+        return NOTE_INSIDE if self.old_fs else NOTES.get(self.loader, NOTES[LoaderKind.GRUB.value])
 
 
 def parts() -> tuple[str, ...]:
@@ -103,7 +111,7 @@ def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str
         _link(root, f"{_SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
     _put(root, f"{home(trial.run)}/expected", expected.encode())
     _put(root, f"{home(trial.run)}/conf", _conf(trial).encode())
-    _put(root, NOTE, _filled(NOTES.get(trial.loader, NOTES[LoaderKind.GRUB.value]), words))
+    _put(root, NOTE, _filled(trial.note, words))
     return files(trial.run)
 
 
@@ -132,6 +140,7 @@ def _conf(trial: Trial) -> str:
         "loader": trial.loader,
         "boot": trial.boot,
         "default": str(trial.default),
+        "oldfs": trial.old_fs,
     }
     return "".join(f"{key} {value}\n" for key, value in pairs.items())
 

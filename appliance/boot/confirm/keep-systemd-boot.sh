@@ -56,7 +56,7 @@ sdboot_entry() {
     [ "$keep_made" != 124 ] || keep_why="kernel-install did not end within $keep_limit s"
     [ "$keep_made" = 0 ] || return 1
     keep_why="the ESP could not be written to its end"
-    confirm_settle
+    confirm_settle "$CONFIRM_BOOT"
 }
 
 # The value of key $2 in the entry $1.
@@ -120,7 +120,7 @@ sdboot_keep() {
     : >"$CONFIRM_RUN/decided"
     confirm_say "trial $1: kept"
     # The book follows the variable.
-    { keep_sector && confirm_settle; } || confirm_say "keep: twinboot/env could not be written"
+    { keep_sector && confirm_settle "$CONFIRM_BOOT"; } || confirm_say "keep: twinboot/env could not be written"
     rm -f "$CONFIRM_BOOT/loader/entries/twinboot-new-$1.conf"
     confirm_result "$1" good yes "$CONFIRM_RUN/sentences"
 }

@@ -36,9 +36,23 @@ def boot_files_in(ground: Ground, root: Path) -> Path:
 
 @contextlib.contextmanager
 def machine_boot(host: Host, ground: Ground) -> Iterator[Boot]:
-    """The machine's own /boot, mounted for writing, for as long as one act needs it."""
+    """The machine's own /boot, mounted for writing, for as long as one act needs it.
+
+    Inside the root that is the origin: what is written to it is ours, and no sign that the old system ran.
+    """
     place = ground.boot_place()
-    with mounted(host, place.device, place.fstype, place.mount):
+    with contextlib.ExitStack() as stack:
+        if place.inside:
+            stack.enter_context(ground.store(host).our_writes(ground.system.root.name))
+        stack.enter_context(mounted(host, place.device, place.fstype, place.mount))
+        yield open_boot(host, place)
+
+
+@contextlib.contextmanager
+def machine_boot_to_read(host: Host, ground: Ground) -> Iterator[Boot]:
+    """The same to look at: not one sector of it is written."""
+    place = ground.boot_place()
+    with mounted_readonly(host, place.device, place.fstype, place.mount):
         yield open_boot(host, place)
 
 
@@ -97,7 +111,7 @@ class CheckMetal(OnGround):
             wanted = staged_system(self.ground, root)
             reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
             reasons += why_not_kept(self.ground, root)
-            with machine_boot(ctx.host, self.ground) as boot:
+            with machine_boot_to_read(ctx.host, self.ground) as boot:
                 reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
         if reasons:
             raise Refused(reasons)

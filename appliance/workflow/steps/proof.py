@@ -95,6 +95,8 @@ class ProofBoot(OnGround):
         place, esp = self.ground.boot_place(), self.ground.system.esp
         on_esp = esp is not None and esp.path == place.device
         device = twin.esp_device if on_esp else twin.boot_device
+        if place.inside:
+            device = twin.root_device  # the copy of the trial volume stands in the old root's place
         return replace(place, device=device, mount=self.ground.work.scratch / "proof-boot")
 
     def _look(self, ctx: Context, twin: Twin) -> str:
@@ -149,7 +151,7 @@ class ProofBoot(OnGround):
         """The same once the twin is off: one that gives its trial back restarts at once."""
         place = self._place(twin)
         with mounted_readonly(ctx.host, place.device, place.fstype, place.mount) as boot:
-            file = boot / self._result
+            file = boot / place.prefix.strip("/") / self._result
             return file.read_text(errors="replace").strip() if file.is_file() else ""
 
     @property

@@ -41,8 +41,9 @@ class Unstage(OnGround):
         ground = self.ground
         refuse_what_is_needed(ctx, ground)
         store, loader = ground.store(ctx.host), loader_of(ground, ctx.host)
+        owned = owned_by_installed(ctx.host, ground)
         with machine_boot(ctx.host, ground) as boot:
-            loader.restore(boot, ground.names.run, owned_by_installed(ctx.host, ground))
+            loader.restore(boot, ground.names.run, owned)
         store.release()
 
 
