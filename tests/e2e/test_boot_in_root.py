@@ -1,4 +1,4 @@
-"""The circle where /boot is a folder of the root: a plain partition of ext4, as the simplest installs have it.
+"""The circle where /boot is a folder of the root: a partition of ext4, as the simplest installs have it.
 
 GRUB goes on reading the old root's /boot; from keep on that leads to the kept root's own grub.cfg.
 """

@@ -20,6 +20,7 @@ from appliance.model.lineage import State
 from appliance.model.plan import PlannedStep, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context, Step
+from appliance.workflow.steps.core import read_from_a_copy, why_not_read
 from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.metal import why_not_kept, why_not_on_the_metal
@@ -110,7 +111,7 @@ class CheckMetal(OnGround):
         with trial_root(ctx.host, self.ground) as root:
             wanted = staged_system(self.ground, root)
             reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
-            reasons += why_not_kept(self.ground, root)
+            reasons += (*why_not_kept(self.ground, root), *why_not_read(self.ground))
             with machine_boot_to_read(ctx.host, self.ground) as boot:
                 reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
         if reasons:
@@ -159,12 +160,14 @@ class Hide(OnGround):
     """Rolled back, they stay down again: the old system shall not find its own UUIDs a second time.
 
     Where the loader's own default entry starts them, as it does from a keep on, they stay up: that entry is
-    what the machine boots should the sector be lost.
+    what the machine boots should the sector be lost. And so they do where GRUB itself lies in one.
     """
 
     def done(self, ctx: Context) -> bool:
         store, trials = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.TRIAL)
         if not any(store.exists(trial) and store.shown(trial) for trial in trials):
+            return True
+        if read_from_a_copy(self.ground):
             return True
         boot = open_boot(ctx.host, self.ground.boot_place())
         own = loader_of(self.ground, ctx.host).view(boot).own
