@@ -99,6 +99,8 @@ def seen(system: InstalledSystem) -> Seen:
     known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
     beside = all(volume.target in BESIDE_THE_ROOT for volume in system.beside_root)
     alone = system.root.storage is not Storage.PARTITION or system.root.fstype in BESIDE_ITSELF
+    if system.boot_inside:
+        alone = system.root.storage is Storage.PARTITION and system.root.fstype in BOOT_INSIDE
     booted = mine in known and beside and alone and not system.loader.bls
     return Seen.BOOTED if booted else Seen.RECOGNISED
 
