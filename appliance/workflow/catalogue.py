@@ -271,6 +271,12 @@ def drift(host: Host, ground: Ground) -> tuple[str, ...]:
     written = sum(changed.bytes for _, changed in ground.changed(host))
     if not written:
         return ()
+    if ground.system.boot_inside:
+        return (
+            f"The old root has been written to since the snapshot (at least {written >> 10} KiB differ), by "
+            "the old system, or by a trial or an act of ours that was cut off: rehearse again, or what the "
+            "old system did since would be lost.",
+        )
     whose = "volumes" if len(bases) > 1 else "volume"
     return (
         f"The old system has run since the snapshot (at least {written >> 10} KiB of its {whose} differ): "
