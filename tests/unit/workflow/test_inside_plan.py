@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.base import BootState, Entry, LoaderView
 from appliance.boot.choose import boot_place, choose_loader, loader_partition
 from appliance.boot.grub import Grub
 from appliance.errors import Refused
@@ -19,6 +19,7 @@ from appliance.model.verdict import Result, Verdict
 from appliance.workflow import promote, undoing
 from appliance.workflow.catalogue import view_of
 from appliance.workflow.places import Places
+from appliance.workflow.standing import choices
 from tests.unit.workflow.plans import decided, planned
 from tests.unit.workflow.test_partition_plan import GROUP, NEW, OLD
 from tests.unit.workflow.test_partition_plan import machine as beside
@@ -95,6 +96,13 @@ def test_once_kept_the_old_root_is_not_retired_and_rolled_back_the_run_is() -> N
     made = act(Verb.RETIRE, machine("trial"), State.KEPT, seen(BootState.ROLLED_BACK))
     assert [s.id for s in made.steps] == ["confirm", "unstage", "delete"]
     assert "part4" not in made.doomed
+
+
+def test_what_a_kept_root_s_own_grub_cfg_starts_is_called_so() -> None:
+    own = Entry(id="gnulinux-simple-new", title="Debian GNU/Linux", kernel="vmlinuz-7", root=NEW)
+    first, *others = choices(replace(seen(BootState.KEPT), next_boot=own))
+    assert (first.root, first.boots_next, first.state) == (NEW, True, "the kept system's own default")
+    assert not any(other.boots_next for other in others)
 
 
 def test_undo_of_a_kept_run_names_the_one_way_there_is() -> None:
