@@ -195,6 +195,11 @@ class BootPlace:
     def boot(self) -> Path:
         return self.mount / self.prefix.strip("/")
 
+    @property
+    def inside(self) -> bool:
+        """Whether /boot is a folder of a root: then each root has one, and the loader reads this one's."""
+        return bool(self.prefix)
+
 
 class BootDisk(Protocol):
     """The only hand that writes /boot. Paths are relative to /boot; every call is durable when it returns,
@@ -306,6 +311,20 @@ class AsNamed:
         return root
 
 
+class OtherRoots(Protocol):
+    """Roots with a /boot inside, beside the one whose /boot the loader reads first."""
+
+    def raw(self, fsuuid: str) -> RawBoot | None:
+        """The /boot of the root whose file system has that UUID; None where no device has it."""
+
+
+class NoOtherRoots:
+    """Where /boot is the same for every root."""
+
+    def raw(self, fsuuid: str) -> RawBoot | None:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Sector:
     """The file whose first sector decides: `disk` writes what it lies on, `raw` reads that as the loader."""
@@ -335,6 +354,7 @@ class Boot:
     raw: RawBoot
     variables: Variables = field(default_factory=NoVariables)
     roots: Roots = field(default_factory=AsNamed)
+    others: OtherRoots = field(default_factory=NoOtherRoots)
     apart: Sector | None = None
 
     @property

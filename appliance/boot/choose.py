@@ -13,7 +13,8 @@ from appliance.boot.laid import named_sector
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
-from appliance.model.machine import InstalledSystem, LoaderKind, Machine, Partition, Volume
+from appliance.model.machine import Firmware, InstalledSystem, LoaderKind, Machine, Partition, Volume
+from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import trouble
 from appliance.probe.fstab import ESP_TARGETS
 from appliance.probe.lvm import lvm_config
@@ -40,13 +41,13 @@ def loader_partition(system: InstalledSystem) -> Partition | Volume | None:
 
 def boot_place(machine: Machine, system: InstalledSystem, mount: Path) -> BootPlace:
     """The place of the loader's files, to be mounted at `mount`. Raises BootConfigFailed, Refused."""
-    part = loader_partition(system)
+    part = system.root if system.boot_inside else loader_partition(system)
     if part is None:
         raise BootConfigFailed("This system has no partition of its own that its loader reads.")
     systemd = system.loader.kind is LoaderKind.SYSTEMD_BOOT
     return BootPlace(
         mount=mount,
-        device=part.path,
+        device=part.device if isinstance(part, Volume) else part.path,
         fstype=part.fstype,
         fsuuid=part.fsuuid,
         prefix="" if systemd else system.loader.boot_prefix,
@@ -93,12 +94,21 @@ def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> Boot
         if reasons := why_not_systemd_boot(machine, system):
             raise Refused(reasons)
         return SystemdBoot(system.loader.efi_path)
-    if system.own_boot is None:
-        raise Refused(
-            ("/boot is not a file system of its own: GRUB cannot write there, so no trial would end.",)
-        )
+    if system.own_boot is None and (reasons := why_not_inside(machine, system)):
+        raise Refused(reasons)
     place = boot_place(machine, system, Path("/"))
     return Grub(check=lambda text: grub_script_check(host, text), sector=named_sector(place))
+
+
+def why_not_inside(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
+    """Sentences on a /boot inside the root that GRUB could not write, or does not read. Pure."""
+    root = system.root
+    copies = {copy.name for disk in machine.disks for copy in disk.copies}
+    if root.partition and root.partition in copies:
+        return (f"GRUB's own files lie in the root that {root.partition} was made of, not in that.",)
+    if not root.partition or root.fstype not in BOOT_INSIDE or machine.firmware is not Firmware.BIOS:
+        return ("/boot is not a partition of its own: GRUB cannot write there, so no trial would end.",)
+    return ()
 
 
 def why_no_loader(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import rootname
@@ -13,6 +14,8 @@ FOLDER = "twinboot"
 _CUSTOM = Path(__file__).with_name("grub-custom.cfg")
 _FIND_SECTOR = Path(__file__).with_name("grub-sector.cfg")
 _ENTRIES = Path(__file__).with_name("grub-entries.cfg")
+_KEPT = Path(__file__).with_name("grub-kept.cfg")
+_KEPT_CUSTOM = Path(__file__).with_name("grub-kept-custom.cfg")
 _SETTLE = Path(__file__).with_name("grub-settle.cfg")
 _IN_BOOT, _APART = "${tb_folder}/env", "${tb_env}"
 """What GRUB calls the file with the sector that decides."""
@@ -126,10 +129,33 @@ def custom(place: BootPlace) -> str:
     )
 
 
-def entries_cfg(run: str, trial: Entry, previous: Entry, place: BootPlace) -> str:
-    """The text of /boot/twinboot/<run>/entries.cfg."""
-    inside = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]
-    files = "".join(f' -a -s "${{tb_folder}}/{path}"' for path in inside)
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Two roots with a /boot inside each: the file systems of `new` and `old` by their UUIDs, `prefix` and
+    `folder` as in BootPlace."""
+
+    new: str
+    old: str
+    prefix: str
+    folder: str
+
+    def words(self) -> dict[str, str]:
+        new, old = (_checked(uuid, _NAME, "The UUID") for uuid in (self.new, self.old))
+        return {"@NEW@": new, "@OLD@": old, "@PREFIX@": self.prefix, "@FOLDER@": self.folder}
+
+
+def kept_custom_cfg(run: str, inside: Inside) -> str:
+    """The text of custom.cfg in the new root's own /boot, once that is kept."""
+    return _filled(_KEPT_CUSTOM.read_text(), {"@RUN@": _checked(run, _NAME, "The run"), **inside.words()})
+
+
+def entries_cfg(
+    run: str, trial: Entry, previous: Entry, place: BootPlace, inside: Inside | None = None
+) -> str:
+    """The text of /boot/twinboot/<run>/entries.cfg. Where /boot lies `inside` each root, the kept one's own
+    grub.cfg is gone on with."""
+    loaded = [path.removeprefix(FOLDER + "/") for path in (trial.kernel, *trial.initrds)]
+    files = "".join(f' -a -s "${{tb_folder}}/{path}"' for path in loaded)
     words = {
         "@RUN@": _checked(run, _NAME, "The run"),
         "@TRIAL_TITLE@": trial.title,
@@ -141,6 +167,7 @@ def entries_cfg(run: str, trial: Entry, previous: Entry, place: BootPlace) -> st
         "@PREVIOUS_LINUX@": _linux(previous),
         "@PREVIOUS_INITRD@": _initrd(previous),
         "@ENV@": _APART if place.sector else _IN_BOOT,
+        "@KEPT@": _filled(_KEPT.read_text(), inside.words()) if inside else "",
     }
     return _filled(_ENTRIES.read_text(), words)
 

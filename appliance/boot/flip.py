@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.boot.base import Boot, BootDisk, BootPlace, Sector, Variables
+from appliance.boot.base import Boot, BootDisk, BootPlace, NoOtherRoots, Sector, Variables
 from appliance.boot.efivars import EfiVariables
-from appliance.boot.raw import GrubReader
+from appliance.boot.raw import GrubReader, RawRoots
 from appliance.boot.unnamed import roots_of
 from appliance.errors import BootConfigFailed, CommandFailed
 from appliance.host.files import mounted, sync_folder
@@ -49,6 +49,8 @@ class RealDisk:
         if not parts or Path(path).is_absolute() or ".." in parts:
             raise ValueError(f"not a path inside /boot: {path!r}")
         folder = self.boot
+        if folder.is_symlink():
+            raise BootConfigFailed("/boot itself is a symbolic link; nothing is written there.")
         for part in parts[:-1]:
             folder = folder / part
             if folder.is_symlink():
@@ -231,8 +233,9 @@ def open_boot(host: Host, place: BootPlace, variables: Variables | None = None) 
     firmware that starts from it, this machine's where none are given."""
     bring_up(host, place)
     raw = GrubReader(host, place.device, place.prefix)
-    firmware, roots = variables or EfiVariables(), roots_of(host, place)
-    return Boot(place, RealDisk(host, place.boot), raw, firmware, roots, _apart(host, place))
+    others = RawRoots(host, place.prefix) if place.inside else NoOtherRoots()
+    firmware, disk, roots = variables or EfiVariables(), RealDisk(host, place.boot), roots_of(host, place)
+    return Boot(place, disk, raw, firmware, roots, others, _apart(host, place))
 
 
 def _apart(host: Host, place: BootPlace) -> Sector | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.boot import entries, env
 from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, Sector, StagedSystem
-from appliance.boot.flip import flip, remove_tree
+from appliance.boot.flip import RealDisk, flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
 from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, unread
 from appliance.boot.laid import (
@@ -31,9 +31,13 @@ from appliance.boot.laid import (
 )
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
+from appliance.host.run import Host
 from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
+
+CUSTOM_KEPT = "custom.kept"
+"""In the run's folder, where /boot lies inside the root: custom.cfg of the new root's own /boot (keep.sh)."""
 
 EITHER_BOOTS = "The old or the new system boots, whichever the sector says."
 IN_BOOT = "/boot/twinboot/env"
@@ -113,7 +117,8 @@ class Grub:
         assert found.next_boot is not None  # refused before
         now = as_it_is(boot, found.next_boot)
         trial, previous = entries.trial_entry(wanted, now), entries.previous_entry(wanted, now)
-        text = entries.entries_cfg(wanted.run, trial, previous, boot.place)
+        inside = _inside(boot, wanted)
+        text = entries.entries_cfg(wanted.run, trial, previous, boot.place, inside)
         self.check(entries.custom(boot.place))
         self.check(text)
         for folder in (FOLDER, base, f"{base}/files", f"{base}/old", f"{base}/before"):
@@ -126,6 +131,10 @@ class Grub:
             block = env.block(state, wanted.run, wanted.machine_esp, wanted.efi_loader)
             disk.create(f"{base}/env.{state.value}", block)
         disk.create(f"{base}/entries.cfg", text.encode())
+        if inside:
+            kept = entries.kept_custom_cfg(wanted.run, inside)
+            self.check(kept)
+            disk.create(f"{base}/{CUSTOM_KEPT}", kept.encode())
         was = _lay_sector(boot, found, fresh)
         manifest = Manifest(
             run=wanted.run,
@@ -220,6 +229,15 @@ class Grub:
         _forget(boot, f"{run}{SETTLE}", last=True)
 
 
+def _inside(boot: Boot, wanted: StagedSystem) -> entries.Inside | None:
+    """The two roots where each has its own /boot; None where /boot is the same for both."""
+    place = boot.place
+    if not place.inside:
+        return None
+    new, old = (root.removeprefix("UUID=") for root in (wanted.root, wanted.old_root))
+    return entries.Inside(new, old, place.prefix, place.folder)
+
+
 def _decides_nothing(found: LoaderView) -> bool:
     """The sector is a leftover that leaves GRUB's own default alone: it may be rewritten."""
     return found.state in (BootState.ABSENT, BootState.STAGED, BootState.PLAIN)
@@ -287,6 +305,20 @@ def _forget_sector(apart: Sector) -> None:
     if not apart.disk.names(FOLDER):
         apart.disk.remove_folder(FOLDER)
     apart.disk.settle()
+
+
+def forget_copied(host: Host, boot: Path, folder: str) -> tuple[str, ...]:
+    """Take what an earlier run left in the old root's /boot out of its copy mounted at `boot`, which has a
+    /boot of its own: paths removed, relative to its root."""
+    disk, gone = RealDisk(host, boot), []
+    custom = f"{folder}/custom.cfg"
+    if text_of(disk.read(custom)).startswith(OURS):
+        disk.remove(custom)
+        gone.append(f"boot/{custom}")
+    if disk.is_folder(FOLDER):
+        remove_tree(disk, FOLDER)
+        gone.append(f"boot/{FOLDER}/")
+    return tuple(gone)
 
 
 def _remember(boot: Boot, base: str) -> tuple[str, ...]:

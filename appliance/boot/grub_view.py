@@ -100,7 +100,25 @@ def _with_env(boot: Boot, known: LoaderView, values: dict[str, str]) -> LoaderVi
         missing=_missing(boot, ours),
         result=text_of(result),
     )
+    if found.state is BootState.KEPT and boot.place.inside and _acts(found):
+        return msgspec.structs.replace(found, next_boot=_of_the_kept(boot, found))
     return msgspec.structs.replace(found, next_boot=_next(found))
+
+
+def _of_the_kept(boot: Boot, found: LoaderView) -> Entry | None:
+    """What the kept root's own grub.cfg starts; the previous system where there is none (grub-kept.cfg)."""
+    root = _root_of(boot, found.run)
+    raw, folder = boot.others.raw(root.removeprefix("UUID=")), boot.place.folder
+    config = text_of(raw.read(f"{folder}/grub.cfg")) if raw is not None else ""
+    if raw is None or not config:
+        return found.fallback
+    saved = env.values_of(raw.read(f"{folder}/grubenv")).get("saved_entry", "")
+    return grubcfg.default_entry(config, boot.place.prefix, saved)
+
+
+def _acts(found: LoaderView) -> bool:
+    """Whether GRUB comes to what our entries decide."""
+    return found.custom == "ours" and found.sourced and bool(found.entries)
 
 
 def _by_id(ours: tuple[Entry, ...], wanted: str) -> Entry | None:
@@ -109,7 +127,7 @@ def _by_id(ours: tuple[Entry, ...], wanted: str) -> Entry | None:
 
 def _next(found: LoaderView) -> Entry | None:
     """The same decisions as grub-entries.cfg and grub-settle.cfg make (tests hold the two together)."""
-    if found.custom != "ours" or not found.sourced or not found.entries:
+    if not _acts(found):
         return found.own
     if found.state is BootState.ARMED:
         trial = _by_id(found.entries, f"twinboot-trial-{found.run}")

@@ -14,6 +14,20 @@ ANY = frozenset(range(256))
 
 
 @dataclass(frozen=True, slots=True)
+class RawRoots:
+    """Roots by the UUIDs of their file systems, as GRUB's search finds them; `prefix` leads to /boot."""
+
+    host: Host
+    prefix: str
+
+    def raw(self, fsuuid: str) -> GrubReader | None:
+        # 2: no device has it (blkid(8)). What it noted of devices before is not asked.
+        words = ("-c", "/dev/null", "-l", "-o", "device", "-t", f"UUID={fsuuid}")
+        found = self.host.run(read("blkid", *words, timeout=120, ok=frozenset({0, 2}))).stdout.strip()
+        return GrubReader(self.host, found, self.prefix) if found else None
+
+
+@dataclass(frozen=True, slots=True)
 class GrubReader:
     """Reads by `grub-fstest` (Debian: grub-common). `prefix` is the path of /boot in its file system."""
 

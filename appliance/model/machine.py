@@ -243,6 +243,11 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     trouble: tuple[Trouble, ...] = ()
 
     @property
+    def boot_inside(self) -> bool:
+        """Whether GRUB's own files and the kernels it starts lie in the root volume."""
+        return self.own_boot is None and self.loader.kind is LoaderKind.GRUB
+
+    @property
     def root_part(self) -> tuple[str, ...]:
         """Mount options that show the root alone, where its volume holds more: a subvolume (btrfs(5))."""
         return (f"subvolid={self.btrfs.root}",) if self.btrfs else ()

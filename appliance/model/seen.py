@@ -32,6 +32,10 @@ BESIDE_ITSELF = frozenset({"ext4", "xfs"})
 """The file system of a root on a partition, which gets a second one beside it. A root with another is only
 rehearsed."""
 
+BOOT_INSIDE = frozenset({"ext4"})
+"""The file system of a root on a partition that may have /boot inside, where a BIOS starts GRUB. With a /boot
+inside any other root GRUB's is only rehearsed."""
+
 ELSEWHERE = frozenset({Storage.LVM_THICK, Storage.BTRFS, Storage.PARTITION})
 """How a root may be kept whose copy lies elsewhere (a stick, a USB disk, memory), for a rehearsal alone. The
 way of it is the same for each."""
@@ -98,6 +102,8 @@ def seen(system: InstalledSystem) -> Seen:
     known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
     beside = all(volume.target in BESIDE_THE_ROOT for volume in system.beside_root)
     alone = system.root.storage is not Storage.PARTITION or system.root.fstype in BESIDE_ITSELF
+    if system.boot_inside:
+        alone = system.root.storage is Storage.PARTITION and system.root.fstype in BOOT_INSIDE
     booted = mine in known and beside and alone and not system.loader.bls
     return Seen.BOOTED if booted else Seen.RECOGNISED
 

@@ -25,6 +25,7 @@ from appliance.model.machine import (
     Volume,
 )
 from appliance.model.partitions import part_name
+from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started, has_tools
 from appliance.probe.crypttab import CryptLine, parse_crypttab
@@ -331,11 +332,21 @@ def _esp_tree(stack: contextlib.ExitStack, ground: Ground, esp: Partition | None
     return None if known is None or not known.shown else _enter(stack, ground, known)
 
 
+def _boot_inside(ground: Ground, firmly: Firmly, root: Known, found: Found) -> tuple[Trouble, ...]:
+    """What is wrong with a /boot inside `root`, whose file system GRUB itself must be able to write."""
+    plain = ground.partition(root.path) is not None and root.fstype in BOOT_INSIDE
+    if not plain or firmly.kind is not Firmware.BIOS or found.loader.bls:
+        return (trouble.boot_in_root(root.path),)
+    name, _ = _on_partition(ground, root)
+    ours = {copy.name for disk in ground.disks for copy in disk.copies}
+    return (trouble.boot_in_another(root.path, name),) if name in ours else ()
+
+
 def _loader_trouble(ground: Ground, firmly: Firmly, layout: Layout, found: Found) -> tuple[Trouble, ...]:
     """What is wrong with where the system boots from."""
     why = obstacles.of_loader(found, has_esp=_esp(ground, firmly, layout) is not None, firmware=firmly.kind)
     if layout.boot is None and found.loader.kind is not LoaderKind.SYSTEMD_BOOT:
-        why += (trouble.boot_in_root(layout.root.path),)
+        why += _boot_inside(ground, firmly, layout.root, found)
     named = grub.root_argument(found.arguments)
     target = find_device(named, ground.known, layout.root) if named else None
     if named and target is not None and target != layout.root:

@@ -231,8 +231,16 @@ def boot_unreadable(device: str) -> Trouble:
 def boot_in_root(device: str) -> Trouble:
     return refusal(
         "boot-in-root",
-        f"/boot lies inside the root volume {device}: GRUB could not write",
-        "its one-shot entry there (yet).",
+        f"/boot lies inside the root volume {device}: that goes with a root of ext4 on a partition",
+        "which GRUB starts by a BIOS and without BLS, and not with this one (yet).",
+    )
+
+
+def boot_in_another(device: str, copy: str) -> Trouble:
+    return refusal(
+        "boot-in-root",
+        f"/boot lies inside the root {device}, which is {copy}, and GRUB's own files lie in the root it was",
+        "made of: another run of it can not be promoted (yet).",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -187,6 +188,15 @@ class EveryStartNamesOne:
         return None
 
 
+class WrittenByNobodyHere:
+    """The part of a store whose origins hold no file of a boot loader."""
+
+    __slots__ = ()
+
+    def our_writes(self, origin: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class RehearsalStore(Protocol):
     """What a rehearsal needs of a store, whether anything of it is kept or not.
 
@@ -272,6 +282,10 @@ class SnapshotStore(RehearsalStore, Protocol):
 
         It may be more than is said, never less, where `base` has no room for all of it.
         """
+
+    def our_writes(self, origin: str) -> AbstractContextManager[None]:
+        """While it is entered we write to `origin`, and nobody else does: what was unchanged since a base
+        before is so afterwards. Cut short, it has changed."""
 
     def adopt(self, lv: str, run: str) -> Snapshot:
         """Tag the installed root volume as PREVIOUS, so that `delete` may take it.

@@ -31,6 +31,7 @@ from appliance.volumes.base import (
     Snapshot,
     SnapshotRole,
     Use,
+    WrittenByNobodyHere,
     nobody_writes,
 )
 from appliance.volumes.btrfs_disk import BLOCK, Mounted
@@ -45,7 +46,7 @@ COPIES = frozenset({SnapshotRole.WORK, SnapshotRole.PROOF, SnapshotRole.SCRATCH}
 
 
 @dataclass(frozen=True, slots=True)
-class BtrfsStore(Subvolumes):
+class BtrfsStore(Subvolumes, WrittenByNobodyHere):
     """SnapshotStore on `disk`, whose root is the subvolume at the path `root`.
 
     `copies` is where the run's twins have their volumes: over the same device, with a spare part as large as

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from appliance.errors import CommandFailed, OutOfSpace, TwinFailed
 from appliance.host.run import Host, read, write
 from appliance.model.machine import Machine, VolumeGroup, mapper_path
-from appliance.volumes.base import VALUED, EveryStartNamesOne, Snapshot, SnapshotRole
+from appliance.volumes.base import (
+    VALUED,
+    EveryStartNamesOne,
+    Snapshot,
+    SnapshotRole,
+    WrittenByNobodyHere,
+)
 from appliance.volumes.lvm_report import COLUMNS, Row, parse_rows
 from appliance.volumes.tags import OURS, add_tags, is_ours, read_tags, tags_of
 
@@ -20,7 +26,7 @@ def every_pv(machine: Machine) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class LvmGroup(EveryStartNamesOne):
+class LvmGroup(EveryStartNamesOne, WrittenByNobodyHere):
     """The volumes of `group`.
 
     `config` is probe.lvm.lvm_config of the machine's own PVs: LVM sees nothing else.

@@ -12,7 +12,8 @@ what the kernel has written to it; later, what its file system notes of its last
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -124,6 +125,15 @@ class PartitionStore(CopyOut, EveryStartNamesOne):
         same = file_system(self.host, self.root.path).witness() == said
         # How much it is, only a look at every block would tell.
         return Difference(0 if same else BLOCK, BLOCK)
+
+    @contextlib.contextmanager
+    def our_writes(self, origin: str) -> Iterator[None]:
+        same = [s for s in self.ours() if s.role is SnapshotRole.BASE and not self.changed_since(origin, s)]
+        try:
+            yield
+        finally:
+            for base in same:
+                self._witness_again(base)
 
     # What changes something.
 
@@ -277,6 +287,13 @@ class PartitionStore(CopyOut, EveryStartNamesOne):
                 self.part(record).down()
 
     # Parts.
+
+    def _witness_again(self, base: Snapshot) -> None:
+        record = self._witnessed(base)
+        if record is not None:
+            self.put(replace(record, witness=file_system(self.host, self.root.path).witness()))
+        if self.mark_of(base) is not None:
+            self.note(base)
 
     def _origin_was(self, run: str) -> tuple[str, str]:
         """The witness of the run: its name and what it says. Raises TwinFailed where the origin changed."""

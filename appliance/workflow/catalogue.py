@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.boot.base import BootState, LoaderView
-from appliance.boot.choose import choose_loader, loader_partition
+from appliance.boot.choose import choose_loader, loader_partition, why_not_inside
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
 from appliance.errors import (
@@ -257,7 +257,7 @@ def view(host: Host, ground: Ground) -> LoaderView | None:
 
 
 def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Places) -> LoaderView | None:
-    if loader_partition(system) is None:
+    if loader_partition(system) is None and (not system.boot_inside or why_not_inside(machine, system)):
         return None
     loader = choose_loader(machine, system, host)
     return loader.view(open_boot(host, boot_place(machine, system, places.runtime)))
@@ -271,6 +271,12 @@ def drift(host: Host, ground: Ground) -> tuple[str, ...]:
     written = sum(changed.bytes for _, changed in ground.changed(host))
     if not written:
         return ()
+    if ground.system.boot_inside:
+        return (
+            f"The old root has been written to since the snapshot (at least {written >> 10} KiB differ), by "
+            "the old system, or by a trial or an act of ours that was cut off: rehearse again, or what the "
+            "old system did since would be lost.",
+        )
     whose = "volumes" if len(bases) > 1 else "volume"
     return (
         f"The old system has run since the snapshot (at least {written >> 10} KiB of its {whose} differ): "

@@ -34,6 +34,16 @@ ENCRYPTED = {
 }
 """What is said before a start that nobody can leave alone."""
 
+INTO_THE_ROOT = (
+    "/boot lies in the old root volume {device}: /boot/twinboot and /boot/{folder}/custom.cfg are written "
+    "into it, and the trial mounts it to write down what came of it. Nothing else in it is changed."
+)
+STAYS = (
+    "GRUB's own files lie in the old root volume {device}, so that can not be retired once {run} is kept "
+    "(yet): it stays beside the kept system, as the way back."
+)
+"""Where /boot is a folder of the root."""
+
 NOT_TAKEN_BACK = "going back takes that back only with the data; a dated safety snapshot is kept for that."
 
 
@@ -88,8 +98,10 @@ def warnings(
     request: Request, verdict: Verdict | None, rehearsed: Plan, group: VolumeGroup, going: Retirement
 ) -> tuple[str, ...]:
     """What must be read before confirming: migrations above all, and what a way back costs."""
+    inside = rehearsed.system.boot_inside
+    words = {"device": rehearsed.system.root.device, "run": request.run}
     if request.verb is Verb.KEEP:
-        return (_held_by_the_old(rehearsed, group),)
+        return (STAYS.format(**words) if inside else _held_by_the_old(rehearsed, group),)
     if request.verb is Verb.RETIRE:
         return ("There is no way back from this: what is deleted is gone.", *_data_that_goes(group, going))
     if request.verb not in (Verb.PROMOTE, Verb.ROLLBACK) or verdict is None:
@@ -100,6 +112,9 @@ def warnings(
         for w in verdict.data_writes
     ]
     found += _not_applied(verdict.not_applied)
+    if inside and request.verb is Verb.PROMOTE:
+        folder = rehearsed.system.loader.folder or "grub"
+        found += [INTO_THE_ROOT.format(folder=folder, **words), STAYS.format(**words)]
     if traits(rehearsed.system).shares_blocks and request.verb is Verb.PROMOTE:
         found.append(
             f"Until {request.run} is retired, old and new system share one volume by a snapshot of LVM: what "

@@ -9,6 +9,7 @@ from appliance.model.lineage import Node, State
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request, Verb
 from appliance.model.verdict import Result, Verdict
+from appliance.workflow.retirement import is_kept
 from appliance.workflow.retirement import why_not as why_not_retire
 
 
@@ -47,6 +48,12 @@ def refusals(
 
 def _why_not_retire(machine: Machine, rehearsed: Plan, view: LoaderView | None) -> tuple[str, ...]:
     group = machine.group(rehearsed.names.vg)
+    if rehearsed.system.boot_inside and is_kept(rehearsed.names, view):
+        old, run = rehearsed.system.root.device, rehearsed.names.run
+        return (
+            f"GRUB's own files lie in the /boot of the old root {old}, which the kept system needs to start: "
+            f"that can not be deleted (yet). Leave both as they are, or roll {run} back and retire it then.",
+        )
     return why_not_retire(group, rehearsed.names, view) if group is not None else ()
 
 

@@ -108,7 +108,10 @@ def _state(view: LoaderView, entry: Entry, ours: bool) -> str:
         }.get(view.state, "not used")
     if ours:
         return "the old system" if entry.id == "twinboot-previous" else "ours"
-    return "the loader's default" if entry == view.own else "left alone"
+    if entry == view.own:
+        return "the loader's default"
+    # Where each root has a /boot inside, the kept one's own grub.cfg says what starts.
+    return "the kept system's own default" if entry == view.next_boot else "left alone"
 
 
 def rates(machine: Machine, samples: Iterable[PoolSample], at: float | None = None) -> tuple[PoolRate, ...]:

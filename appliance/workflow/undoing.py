@@ -59,7 +59,7 @@ def build_plan(machine: Machine, request: Request, lineage: Lineage, view: Loade
     """Everything of ours goes, nothing else. Raises Refused with every reason at once."""
     group = group_of(machine)
     system, going = system_of(machine, group), doomed(group)
-    reasons = why_not(group, view)
+    reasons = why_not(group, view, inside=system.boot_inside)
     warned = warnings(group, view)
     if reasons:
         raise Refused(reasons, warned)
@@ -78,14 +78,16 @@ def build_plan(machine: Machine, request: Request, lineage: Lineage, view: Loade
     )
 
 
-def why_not(group: VolumeGroup, view: LoaderView | None) -> tuple[str, ...]:
-    """Sentences on why the machine would not be what it was: it boots, for good, from a volume of ours."""
+def why_not(group: VolumeGroup, view: LoaderView | None, *, inside: bool = False) -> tuple[str, ...]:
+    """Sentences on why the machine would not be what it was: it boots, for good, from a volume of ours.
+
+    `inside`: /boot is a folder of the old root, which can not be retired.
+    """
     if view is None:
         return ()
     if view.state in (BootState.KEPT, BootState.SETTLING):
-        return (
-            f"{view.whose} is kept, so this machine boots from it: roll it back, or retire the old system.",
-        )
+        way = "roll it back" if inside else "roll it back, or retire the old system"
+        return (f"{view.whose} is kept, so this machine boots from it: {way}.",)
     decided = view.state in (BootState.ARMED, BootState.TRIAL, BootState.ROLLED_BACK)
     after = view.fallback if decided else view.own
     for lv in group.lvs:

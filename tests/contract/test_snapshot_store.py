@@ -112,6 +112,15 @@ def test_what_the_old_system_wrote_is_seen(bench: Bench) -> None:
     assert twice.bytes == (2 if bench.counts else 1) * changed.block
 
 
+def test_what_others_wrote_is_seen_whether_we_write_beside_it_or_not(bench: Bench) -> None:
+    bench.store.create(_base(bench))
+    for written in (False, True):
+        with bench.store.our_writes("root"):
+            pass
+        assert bool(bench.store.changed_since("root", _base(bench))) is written
+        bench.write("root", 1)
+
+
 def test_changed_since_can_be_asked_again_after_being_cut_short(bench: Bench) -> None:
     bench.store.create(_base(bench))
     bench.store.changed_since("root", _base(bench))

@@ -31,14 +31,14 @@ class Epoch:
 
 @dataclass
 class Recorder:
-    """Watches the /boot of `disk`, `sectors` of it and what lies behind; call `mark` after each write."""
+    """Watches `sectors` from the first of /boot on, of `disk`; call `mark` after each write."""
 
     disk: Path
     sectors: int = SECTORS
     epochs: list[Epoch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.journal = journal_blocks(self.disk)
+        self.journal = {block for root in range(self.roots) for block in journal_blocks(self.disk, root)}
         self.first = self._read()
         self.now = self.first
 
@@ -70,11 +70,12 @@ def _changed(old: bytes, new: bytes, step: int = 1 << 20) -> Iterator[int]:
             yield from range(at, min(at + step, len(new)), BLOCK)
 
 
-def journal_blocks(disk: Path) -> set[int]:
-    part = f"{disk}?offset={START * SECTOR}"
+def journal_blocks(disk: Path, root: int = 0) -> set[int]:
+    """Of the file system number `root`, by number from the start of the first."""
+    part = f"{disk}?offset={(START + root * SECTORS) * SECTOR}"
     argv = ["debugfs", "-R", "blocks <8>", part]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    return {int(word) for word in done.stdout.split()}
+    return {int(word) + root * SECTORS * SECTOR // BLOCK for word in done.stdout.split()}
 
 
 class WatchedDisk:

@@ -32,7 +32,7 @@ def installed_on_lvm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if lost := grubmachine.missing_tools("lvcreate", "mkfs.vfat", "mshowfat"):
         pytest.skip(f"needs {', '.join(lost)}")
     work = tmp_path_factory.mktemp("grub-lvm")
-    grubmachine.build(work / "disk.img", work, on_lvm=True)
+    grubmachine.build_on_lvm(work / "disk.img", work)
     return work / "disk.img"
 
 
@@ -48,5 +48,25 @@ def lvm_disk(installed_on_lvm: Path, tmp_path: Path) -> Iterator[Path]:
 def disk(installed_disk: Path, tmp_path: Path) -> Iterator[Path]:
     copy = tmp_path / "disk.img"
     shutil.copy(installed_disk, copy)
+    yield copy
+    copy.unlink()
+
+
+@pytest.fixture(scope="session")
+def installed_inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with /boot inside the root, and room for a second one."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: loop devices and mounts")
+    if lost := grubmachine.missing_tools():
+        pytest.skip(f"needs {', '.join(lost)}")
+    work = tmp_path_factory.mktemp("inside")
+    grubmachine.build_inside(work / "disk.img", work)
+    return work / "disk.img"
+
+
+@pytest.fixture
+def inside(installed_inside: Path, tmp_path: Path) -> Iterator[Path]:
+    copy = tmp_path / "disk.img"
+    shutil.copy(installed_inside, copy)
     yield copy
     copy.unlink()

@@ -1,7 +1,8 @@
 """A machine of a disk and GRUB only: real SeaBIOS, real GRUB 2, a generated Debian grub.cfg, tiny kernels.
 
-The disk is GPT with a BIOS boot partition and an ext4 /boot. Boots take about half a second, emulated. With
-/boot on LVM it lies in the same place, in the one linear volume of a group, and an ESP stands behind it.
+The disk is GPT with a BIOS boot partition and an ext4 /boot; or with two roots that have one inside each, of
+which GRUB reads the first. Boots take about half a second, emulated. With /boot on LVM it lies in the same
+place, in the one linear volume of a group, and an ESP stands behind it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ PLATFORM = Path("/usr/lib/grub/i386-pc")
 OLD = "6.1.0-13-amd64"
 START = 4096  # first sector of /boot
 SECTORS = 40 << 11
+UUID_2 = "a1c7e9b2-6d04-4f3a-8e5b-2b9d7c1f0e36"
+START_2 = START + SECTORS  # first sector of the second root, where there is one
+INSIDE = "/boot"  # the path of /boot in each
 CORE = 2048  # first sector of the BIOS boot partition
 PV = 2048  # first sector of a physical volume whose first extent is START
 CORE_BEFORE_PV = 64
@@ -65,41 +69,73 @@ def missing_tools(*more: str) -> list[str]:
     return lost + ([] if PLATFORM.is_dir() else ["grub-pc-bin"])
 
 
-def build(disk: Path, work: Path, *, on_lvm: bool = False) -> None:
+def build(disk: Path, work: Path) -> None:
     """A disk as Debian's installer leaves it, with kernels that say which they are."""
+    _lay_out(disk, (START,))
+    install_grub(disk, work, "(,gpt2)/grub")
+    _make_file_system(disk, work, START, UUID)
+    with mounted(disk, work / "m") as (at, _):
+        _fill(at, GRUB_CFG.read_text())
+
+
+def build_on_lvm(disk: Path, work: Path) -> None:
+    """The same with /boot on LVM, which GRUB can only read."""
+    _lay_out_lvm(disk)
+    install_grub(disk, work, "(lvm/vg0-boot)/grub", CORE_BEFORE_PV, ("lvm",))
+    _make_volume(disk)
+    _make_esp(disk, work)
+    _make_file_system(disk, work, START, UUID)
+    with mounted(disk, work / "m") as (at, _):
+        _fill(at, GRUB_CFG.read_text())
+
+
+def build_inside(disk: Path, work: Path) -> None:
+    """Two roots with /boot inside: the one GRUB reads, and an empty one. Entries name roots by UUID."""
+    _lay_out(disk, (START, START_2))
+    install_grub(disk, work, f"(,gpt2){INSIDE}/grub")
+    for start, uuid in ((START, UUID), (START_2, UUID_2)):
+        _make_file_system(disk, work, start, uuid)
+    with mounted(disk, work / "m") as (at, _):
+        _fill(at / INSIDE.strip("/"), config_inside(UUID))
+
+
+def config_inside(uuid: str, version: str = OLD) -> str:
+    """The grub.cfg of a root with that UUID and /boot inside, which starts that kernel by default."""
+    text = GRUB_CFG.read_text().replace("/dev/mapper/vg0-root", f"UUID={uuid}").replace(UUID, uuid)
+    for word in ("vmlinuz", "initrd.img"):
+        text = text.replace(f"\t/{word}-", f"\t{INSIDE}/{word}-")
+    return text.replace(OLD, version)
+
+
+def _lay_out(disk: Path, starts: tuple[int, ...]) -> None:
     with disk.open("wb") as out:
-        out.truncate((START + SECTORS + (ESP_SECTORS if on_lvm else 0) + 2048) * 512)
-    core, first = (CORE_BEFORE_PV, PV) if on_lvm else (CORE, START)
-    table = f"label: gpt\nfirst-lba: {core}\n"
-    table += f"start={core}, size={first - core}, type=21686148-6449-6E6F-744E-656564454649\n"
-    table += f"start={first}, size={START + SECTORS - first}{', type=V' if on_lvm else ''}\n"
-    table += f"start={ESP_START}, size={ESP_SECTORS}, type=U\n" if on_lvm else ""
+        out.truncate((starts[-1] + SECTORS + 2048) * 512)
+    table = f"label: gpt\nstart={CORE}, size=2048, type=21686148-6449-6E6F-744E-656564454649\n"
+    table += "".join(f"start={start}, size={SECTORS}\n" for start in starts)
     subprocess.run(["sfdisk", "-q", str(disk)], input=table.encode(), check=True, capture_output=True)
-    _install_grub(disk, work, core, on_lvm)
-    if on_lvm:
-        _make_volume(disk)
-        _make_esp(disk, work)
+
+
+def _lay_out_lvm(disk: Path) -> None:
+    with disk.open("wb") as out:
+        out.truncate((ESP_START + ESP_SECTORS + 2048) * 512)
+    core = CORE_BEFORE_PV
+    table = f"label: gpt\nfirst-lba: {core}\n"
+    table += f"start={core}, size={PV - core}, type=21686148-6449-6E6F-744E-656564454649\n"
+    table += f"start={PV}, size={START + SECTORS - PV}, type=V\n"
+    table += f"start={ESP_START}, size={ESP_SECTORS}, type=U\n"
+    subprocess.run(["sfdisk", "-q", str(disk)], input=table.encode(), check=True, capture_output=True)
+
+
+def _make_file_system(disk: Path, work: Path, start: int, uuid: str) -> None:
     boot = work / "boot.img"
     with boot.open("wb") as out:
         out.truncate(SECTORS * 512)
     run(
-        "mkfs.ext4", "-q", "-F", "-b", "4096", "-U", UUID, "-O", "^metadata_csum_seed,^orphan_file", str(boot)
+        "mkfs.ext4", "-q", "-F", "-b", "4096", "-U", uuid, "-O", "^metadata_csum_seed,^orphan_file", str(boot)
     )
     with disk.open("r+b") as out:
-        out.seek(START * 512)
+        out.seek(start * 512)
         out.write(boot.read_bytes())
-    with mounted(disk, work / "m") as (at, _):
-        folder = at / "grub/i386-pc"
-        folder.mkdir(parents=True)
-        for module in PLATFORM.glob("*.mod"):
-            shutil.copy(module, folder)
-        for listing in PLATFORM.glob("*.lst"):
-            shutil.copy(listing, folder)
-        (at / "grub/grub.cfg").write_text(GRUB_CFG.read_text().replace("set timeout=5", "set timeout=0"))
-        (at / "grub/grubenv").write_bytes(b"# GRUB Environment Block\n".ljust(1024, b"#"))
-        for version in (OLD, "6.1.0-12-amd64"):
-            (at / f"vmlinuz-{version}").write_bytes(tiny_kernel(f"kernel {version}", 60_000))
-            (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
 
 
 def _make_volume(disk: Path) -> None:
@@ -133,11 +169,30 @@ def _make_esp(disk: Path, work: Path) -> None:
         out.write(image.read_bytes())
 
 
-def _install_grub(disk: Path, work: Path, at: int, on_lvm: bool) -> None:
-    """What grub-bios-setup does for a BIOS boot partition (util/setup.c: the two block lists)."""
+def _fill(at: Path, config: str) -> None:
+    """/boot as Debian's packages and grub-install leave it."""
+    fill_grub(at, config)
+    for version in (OLD, "6.1.0-12-amd64"):
+        (at / f"vmlinuz-{version}").write_bytes(tiny_kernel(f"kernel {version}", 60_000))
+        (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
+
+
+def fill_grub(at: Path, config: str) -> None:
+    folder = at / "grub/i386-pc"
+    folder.mkdir(parents=True)
+    for module in PLATFORM.glob("*.mod"):
+        shutil.copy(module, folder)
+    for listing in PLATFORM.glob("*.lst"):
+        shutil.copy(listing, folder)
+    (at / "grub/grub.cfg").write_text(config.replace("set timeout=5", "set timeout=0"))
+    (at / "grub/grubenv").write_bytes(b"# GRUB Environment Block\n".ljust(1024, b"#"))
+
+
+def install_grub(disk: Path, work: Path, prefix: str, at: int = CORE, more: tuple[str, ...] = ()) -> None:
+    """What grub-bios-setup does for a BIOS boot partition (util/setup.c: the two block lists), which
+    begins at sector `at`; `more` modules are in the core image."""
     core = work / "core.img"
-    home, more = ("(lvm/vg0-boot)/grub", ("lvm",)) if on_lvm else ("(,gpt2)/grub", ())
-    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", home, "-o", str(core),
+    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", prefix, "-o", str(core),
         "biosdisk", "part_gpt", "ext2", *more)  # fmt: skip
     image = bytearray(core.read_bytes().ljust(-(-core.stat().st_size // 512) * 512, b"\0"))
     struct.pack_into("<QHH", image, 0x1F4, at + 1, len(image) // 512 - 1, 0x820)
@@ -175,10 +230,10 @@ def _unmount(at: Path) -> None:
 
 
 @contextlib.contextmanager
-def mounted(disk: Path, at: Path) -> Iterator[tuple[Path, str]]:
-    """/boot of the disk, mounted; yields the mount point and the loop device."""
+def mounted(disk: Path, at: Path, start: int = START) -> Iterator[tuple[Path, str]]:
+    """/boot of the disk, mounted, or a root; yields the mount point and the loop device."""
     at.mkdir(exist_ok=True)
-    with looped(disk, START, SECTORS) as loop:
+    with looped(disk, start, SECTORS) as loop:
         run("mount", "-t", "ext4", loop, str(at))
         try:
             yield at, loop

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.boot import confirm
 from appliance.checks.health import script
+from tests.crash.grubmachine import INSIDE
 
 TAB = "\t"
 
@@ -24,9 +25,12 @@ root=$(cat "@WORK@/mkconfig.root")
         v=${f##*/vmlinuz-}
         printf "menuentry 'Debian GNU/Linux %s' --class os \$menuentry_id_option 'gnulinux-%s' {\n" "$v" "$v"
         printf '\tload_video\n\tinsmod gzio\n\tinsmod part_gpt\n\tinsmod ext2\n'
-        printf '\tsearch --no-floppy --fs-uuid --set=root 5c2ad7a4-3f6e-4b9e-8f6c-0f3c4e3c9f11\n'
-        printf '\tlinux\t/vmlinuz-%s root=%s ro  quiet\n' "$v" "$root"
-        [ ! -e "@BOOT@/initrd.img-$v" ] || printf '\tinitrd\t/initrd.img-%s\n' "$v"
+        case $root in
+        UUID=*) printf '\tsearch --no-floppy --fs-uuid --set=root %s\n' "${root#UUID=}" ;;
+        *) printf '\tsearch --no-floppy --fs-uuid --set=root 5c2ad7a4-3f6e-4b9e-8f6c-0f3c4e3c9f11\n' ;;
+        esac
+        printf '\tlinux\t@PREFIX@/vmlinuz-%s root=%s ro  quiet\n' "$v" "$root"
+        [ ! -e "@BOOT@/initrd.img-$v" ] || printf '\tinitrd\t@PREFIX@/initrd.img-%s\n' "$v"
         printf '}\n'
     done
     [ -e "@WORK@/mkconfig.plain" ] || sed -n '/END .*10_linux/,$p' "@FIXTURE@"
@@ -71,6 +75,11 @@ UNAME = """#!/bin/sh
 cat "@WORK@/release"
 """
 
+# What the test has mounted stays so.
+UMOUNT = """#!/bin/sh
+echo "$@" >>"@WORK@/umount"
+"""
+
 # dpkg-query -S: a path is owned when its name is listed.
 DPKG = """#!/bin/sh
 [ "$1" = -S ] || exit 0
@@ -103,6 +112,13 @@ class Metal:
     mounted: str = "/"
     sector: str = ""
     env: str = ""
+    own: Path | None = None  # this system's own /boot, where that is a folder of the root
+    old_fs: str = ""
+
+    @property
+    def home(self) -> Path:
+        """/var/lib/twinboot, in the file system of its root."""
+        return (self.own.parent if self.own else self.work) / "home"
 
     def __post_init__(self) -> None:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -122,8 +138,10 @@ class Metal:
     def _script(self) -> str:
         text = script(*confirm.parts()).decode()
         places = {
-            "CONFIRM_HOME=/var/lib/twinboot": f"CONFIRM_HOME={self.work}/home",
+            "CONFIRM_HOME=/var/lib/twinboot": f"CONFIRM_HOME={self.home}",
             "CONFIRM_BOOT=/boot": f"CONFIRM_BOOT={self.boot}",
+            "CONFIRM_OLD=/run/twinboot/old": f"CONFIRM_OLD={self.boot.parent if self.own else '/none'}",
+            "KEEP_BOOT=/boot": f"KEEP_BOOT={self.own or '/none'}",
             "KEEP_ROOT=/\n": f"KEEP_ROOT={self.mounted}\n",
             "CONFIRM_RUN=/run/twinboot": f"CONFIRM_RUN={self.work}/run",
             "CONFIRM_CMDLINE=/proc/cmdline": f"CONFIRM_CMDLINE={self.work}/cmdline",
@@ -153,14 +171,15 @@ class Metal:
         conf = {"root": self.root, "mode": "manual" if self.manual else "auto", "tries": str(self.tries)}
         conf |= {
             "folder": "grub",
-            "prefix": "",
+            "prefix": INSIDE if self.own else "",
+            "oldfs": self.old_fs,
             "deadline": str(self.deadline),
             "mkconfig": str(self.mkconfig),
             "loader": self.loader,
             "default": str(self.default),
         }
         conf |= {"sector": self.sector, "env": self.env} if self.sector else {}
-        home = self.work / "home" / self.run
+        home = self.home / self.run
         home.mkdir(parents=True, exist_ok=True)
         (home / "conf").write_text("".join(f"{k} {v}\n" for k, v in conf.items()))
         if self.expected:
@@ -176,7 +195,10 @@ class Metal:
                 "tail": TAIL,
                 "mountpoint": "#!/bin/sh\n",
             }
-        marks = {"@WORK@": self.work, "@BOOT@": self.boot, "@FIXTURE@": fixture, "@ID@": self.machine_id}
+        if self.own:
+            programs["umount"] = UMOUNT
+        marks = {"@WORK@": self.work, "@BOOT@": self.own or self.boot, "@FIXTURE@": fixture}
+        marks |= {"@ID@": self.machine_id, "@PREFIX@": INSIDE if self.own else ""}
         for name, text in programs.items():
             for mark, value in marks.items():
                 text = text.replace(mark, str(value))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from appliance.boot import env, flip
-from appliance.boot.base import Boot, BootState
+from appliance.boot.base import Boot, BootDisk, BootState
 from tests.crash.blockcuts import Recorder, WatchedDisk, cut_disks
-from tests.crash.grubmachine import OLD, Started, start
+from tests.crash.grubmachine import OLD, SECTORS, Started, start
 from tests.crash.lab import LOADER, NEW, NEW_ROOT, OLD_ROOT, opened, wanted
 from tests.crash.metal import Metal
 
@@ -32,9 +34,9 @@ def what(started: Started) -> str:
     return str(started)
 
 
-def watched(boot: Boot, disk: Path) -> tuple[Boot, Recorder]:
-    recorder = Recorder(disk)
-    return Boot(boot.place, WatchedDisk(boot.disk, recorder), boot.raw), recorder  # type: ignore[arg-type]
+def watched(boot: Boot, disk: Path, roots: int = 1) -> tuple[Boot, Recorder]:
+    recorder = Recorder(disk, roots * SECTORS)
+    return replace(boot, disk=cast(BootDisk, WatchedDisk(boot.disk, recorder))), recorder
 
 
 def started_from(recorder: Recorder, disk: Path, spare: int = SPARE) -> dict[str, str]:
@@ -86,16 +88,17 @@ exit $status
 """
 
 
-def keep_recorded(disk: Path, tmp_path: Path, real: Boot) -> Recorder:
+def keep_recorded(metal: Metal, recorder: Recorder) -> Recorder:
     """The metal's own sh keeps; after each of its commands that write, the disk is looked at."""
-    shims, work = tmp_path / "shims", tmp_path / "metal"
+    work = metal.work
+    shims = work.parent / "shims"
     shims.mkdir()
-    for name in ("ln", "mv", "dd", "fsfreeze", "sync", "rm"):
+    for name in ("ln", "mv", "cp", "dd", "fsfreeze", "sync", "rm"):
         text = SHIM.replace("@NAME@", name).replace("@WORK@", str(work))
         (shims / name).write_text(text)
         (shims / name).chmod(0o755)
-    metal = Metal(work, real.place.boot, path=f"{shims}:")
-    recorder, ended, turn = Recorder(disk), threading.Event(), work / "turn"
+    metal.path = f"{shims}:"
+    ended, turn = threading.Event(), work / "turn"
     statuses: list[int] = []
 
     def keep() -> None:
@@ -108,7 +111,7 @@ def keep_recorded(disk: Path, tmp_path: Path, real: Boot) -> Recorder:
     runner.start()
     while not ended.is_set():
         if turn.exists() and (text := turn.read_text()):
-            recorder.mark(text.replace(str(real.place.boot), "").strip())
+            recorder.mark(text.replace(str(metal.boot), "").strip())
             turn.unlink()
         time.sleep(0.005)
     runner.join()
@@ -122,7 +125,7 @@ def test_keep_on_the_metal(disk: Path, tmp_path: Path) -> None:
         LOADER.arm(real, "tb1")
         real.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
         real.disk.settle()
-        recorder = keep_recorded(disk, tmp_path, real)
+        recorder = keep_recorded(Metal(tmp_path / "metal", real.place.boot), Recorder(disk))
     labels = [epoch.label for epoch in recorder.epochs]
     assert any(":mv" in x and "grub.cfg" in x for x in labels) and any(":dd" in x for x in labels)
     found = started_from(recorder, disk)

@@ -28,6 +28,8 @@ NOTES = {
     LoaderKind.SYSTEMD_BOOT.value: "TWINBOOT-systemd-boot.txt",
 }
 """The way back without the stick, in each loader's words."""
+NOTE_INSIDE = "TWINBOOT-inside.txt"
+"""The same where /boot lies inside the root."""
 BY_DEFAULT = """
   This machine starts its file system's default subvolume: from keep on, this system's. On the old system, for
   good: btrfs subvolume set-default {id} /"""
@@ -46,7 +48,8 @@ class Trial:
     its kind in its own words; `tries` looks, 15 s apart; `mkconfig` seconds are given to grub-mkconfig or
     kernel-install. `default` is the id of the default subvolume of the machine so far, where its starts name
     none: the trial's is made the default one at keep; else 0. `sector` is where the sector lies that decides,
-    where that is not `boot`."""
+    where that is not `boot`. `old_fs` is the UUID of the old root's file system where the loader's own files
+    lie in that; else empty."""
 
     run: str
     root: str
@@ -62,11 +65,17 @@ class Trial:
     default: int = 0
     sector: SectorPlace | None = None
 
+    old_fs: str = ""
+
     @property
     def env(self) -> str:
         """The file with the sector that decides."""
         at = self.sector
         return f"{at.target}/{at.path}" if at else f"{self.boot}/{SECTOR_PATH}"
+
+    @property
+    def note(self) -> str:
+        return NOTE_INSIDE if self.old_fs else NOTES.get(self.loader, NOTES[LoaderKind.GRUB.value])
 
 
 def parts() -> tuple[str, ...]:
@@ -113,7 +122,7 @@ def install(root: Path, trial: Trial, script: bytes, expected: str) -> tuple[str
         _link(root, f"{_SYSTEM}/sysinit.target.wants/{unit}", f"../{unit}")
     _put(root, f"{home(trial.run)}/expected", expected.encode())
     _put(root, f"{home(trial.run)}/conf", _conf(trial).encode())
-    _put(root, NOTE, _filled(NOTES.get(trial.loader, NOTES[LoaderKind.GRUB.value]), words))
+    _put(root, NOTE, _filled(trial.note, words))
     return files(trial.run)
 
 
@@ -142,6 +151,7 @@ def _conf(trial: Trial) -> str:
         "loader": trial.loader,
         "boot": trial.boot,
         "default": str(trial.default),
+        "oldfs": trial.old_fs,
     }
     if trial.sector:
         pairs |= {"sector": trial.sector.target, "env": trial.env}

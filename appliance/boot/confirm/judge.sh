@@ -9,7 +9,10 @@ CONFIRM_CMDLINE=/proc/cmdline
 CONFIRM_CONSOLE=/dev/console
 CONFIRM_LOG=/var/log/twinboot.log
 CONFIRM_SYSRQ=/proc/sysrq-trigger
-CONFIRM_PAUSE=15 # seconds between two looks
+CONFIRM_OLD=/run/twinboot/old # where the old root is, while GRUB's own files lie in that
+CONFIRM_OLDFS=                # the UUID of its file system then
+CONFIRM_INSIDE=no             # whether /boot is a folder of the root
+CONFIRM_PAUSE=15              # seconds between two looks
 # Seconds, where the run's conf has none: limits.py.
 CONFIRM_DEADLINE=600
 CONFIRM_MKCONFIG=900
@@ -55,8 +58,22 @@ confirm_mkconfig() {
     confirm_value "$CONFIRM_HOME/$1/conf" mkconfig "$CONFIRM_MKCONFIG"
 }
 
+# Brings the old root up, where sector and files lie in its /boot. Programs of it are none of ours.
+confirm_here() {
+    [ -n "$CONFIRM_OLDFS" ] || return 0
+    mountpoint -q "$CONFIRM_OLD" && return 0
+    mkdir -p "$CONFIRM_OLD"
+    mount -o nodev,nosuid,noexec "UUID=$CONFIRM_OLDFS" "$CONFIRM_OLD"
+}
+
+# Takes it down again: it is the way back. Whoever needs it brings it up once more.
+confirm_leave() {
+    [ -z "$CONFIRM_OLDFS" ] || umount "$CONFIRM_OLD" 2>/dev/null || true
+}
+
 # The value of variable $1 in the env block.
 confirm_env() {
+    confirm_here || return 0
     confirm_found=
     while IFS='=' read -r confirm_key confirm_rest; do
         [ "$confirm_key" != "$1" ] || confirm_found=$confirm_rest
@@ -65,15 +82,25 @@ confirm_env() {
 }
 
 # Whether systemd-boot started the trial of $1; the loader's files are where the installed system mounts them.
+# With /boot inside the root they are in the old one's; in a proof the copy has taken its place.
 confirm_loader() {
     CONFIRM_BOOT=$(confirm_value "$CONFIRM_HOME/$1/conf" boot "$CONFIRM_BOOT")
+    CONFIRM_OLDFS=$(confirm_value "$CONFIRM_HOME/$1/conf" oldfs '')
+    if [ -n "$CONFIRM_OLDFS" ]; then
+        CONFIRM_INSIDE=yes
+        if confirm_booted twinboot.proof; then
+            CONFIRM_OLDFS=
+        else
+            CONFIRM_BOOT=$CONFIRM_OLD$(confirm_value "$CONFIRM_HOME/$1/conf" prefix '')
+        fi
+    fi
     CONFIRM_SECTOR=$(confirm_value "$CONFIRM_HOME/$1/conf" sector "$CONFIRM_BOOT")
     CONFIRM_ENV=$(confirm_value "$CONFIRM_HOME/$1/conf" env "$CONFIRM_BOOT/twinboot/env")
     [ "$(confirm_value "$CONFIRM_HOME/$1/conf" loader GRUB)" = systemd-boot ]
 }
 
-# Freeze and thaw of the file system mounted at $1: GRUB replays no journal. A watchdog thaws where we are killed
-# in between. A FAT has no journal: all that is dirty goes to its place.
+# Freeze and thaw of what holds the folder $1: GRUB replays no journal. A watchdog thaws where we are killed in
+# between. A FAT has no journal: all that is dirty goes to its place.
 confirm_settle() {
     confirm_at=$1
     if [ "$(stat -f -c %T "$confirm_at" 2>/dev/null)" = msdos ]; then
@@ -92,7 +119,8 @@ confirm_settle() {
 
 # Makes $CONFIRM_BOOT a writable mount, and where the sector lies.
 confirm_boot_ready() {
-    mountpoint -q "$CONFIRM_BOOT" || mount "$CONFIRM_BOOT" || return 1
+    confirm_here || return 1
+    [ "$CONFIRM_INSIDE" = yes ] || mountpoint -q "$CONFIRM_BOOT" || mount "$CONFIRM_BOOT" || return 1
     if [ "$CONFIRM_SECTOR" != "$CONFIRM_BOOT" ]; then
         mountpoint -q "$CONFIRM_SECTOR" || mount "$CONFIRM_SECTOR" || return 1
         [ -w "$CONFIRM_ENV" ] || mount -o remount,rw "$CONFIRM_SECTOR" || return 1
@@ -100,12 +128,14 @@ confirm_boot_ready() {
     fi
     [ -d "$CONFIRM_BOOT/twinboot/$1" ] || return 1
     touch "$CONFIRM_BOOT/twinboot/$1/result.new" 2>/dev/null && return 0
+    [ "$CONFIRM_INSIDE" = no ] || return 1
     mount -o remount,rw "$CONFIRM_BOOT" && touch "$CONFIRM_BOOT/twinboot/$1/result.new"
 }
 
 # The result file of run $1: "verdict $2", "kept $3", then the sentences of the file $4, for the appliance.
 confirm_result() {
     confirm_file=$CONFIRM_BOOT/twinboot/$1/result
+    confirm_here || return 0
     {
         echo "verdict $2"
         echo "kept $3"
@@ -226,8 +256,15 @@ confirm_reset() {
 
 # confirm RUN: the unit's verb. Judges, then keeps, waits for a person, or gives the machine back.
 verb_confirm() {
+    confirm_booted "twinboot.trial=$1" || return 0
+    confirm_end=0
+    confirm_alone "$1" || confirm_end=1
+    confirm_leave
+    return "$confirm_end"
+}
+
+confirm_alone() {
     confirm_id=$1
-    confirm_booted "twinboot.trial=$confirm_id" || return 0
     mkdir -p "$CONFIRM_RUN"
     : >"$CONFIRM_RUN/sentences"
     confirm_conf=$CONFIRM_HOME/$confirm_id/conf
@@ -262,7 +299,7 @@ verb_confirm() {
         confirm_say "trial $confirm_id: waiting to be kept: run twinboot-keep, or keep it from the appliance"
         return 0
     fi
-    if ! verb_keep "$confirm_id"; then
+    if ! keep_in_turn "$confirm_id"; then
         confirm_give_back "$confirm_id"
         return 1
     fi

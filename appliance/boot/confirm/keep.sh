@@ -1,6 +1,7 @@
 # Keep: the trial becomes what this machine boots. Three parts; up to the last one the env block pins the
 # previous system, so that a power cut anywhere boots the old or the new one.
 KEEP_ROOT=/
+KEEP_BOOT=/boot # where it is a folder of the root: this system's own
 
 keep_fail() {
     echo "why it could not be kept: $1" >>"$CONFIRM_RUN/sentences"
@@ -21,6 +22,13 @@ keep_files() {
         fi
     done
     confirm_settle "$CONFIRM_BOOT"
+}
+
+# The same where /boot is a folder of the root: it has them since the seal, and they must be those tested.
+keep_same() {
+    for keep_file in "$keep_folder"/files/*; do
+        cmp -s "$keep_file" "$KEEP_BOOT/${keep_file##*/}" || return 1
+    done
 }
 
 # Where a start names no subvolume (conf: default, the id of the old one's), the file system says which one it
@@ -86,7 +94,7 @@ keep_boots() {
     keep_missing=0
     set -f
     for keep_path in $keep_first; do
-        [ -s "$CONFIRM_BOOT/${keep_path##*/}" ] || keep_missing=1
+        [ -s "$keep_own/${keep_path##*/}" ] || keep_missing=1
     done
     set +f
     [ "$keep_missing" = 0 ]
@@ -120,12 +128,13 @@ keep_tested() {
 }
 
 # (b) This system's own grub-mkconfig, into a name of ours; once it is whole on the disk as GRUB reads it, it
-# takes grub.cfg's name. The old inode keeps a name, or a cut could leave grub.cfg on a freed one.
+# takes grub.cfg's name. The old inode keeps a name, or a cut could leave grub.cfg on a freed one. Inside the
+# root custom.cfg comes beside it, which leads to the sector and to the previous system.
 keep_config() {
     keep_why="grub-mkconfig is missing"
     keep_tool=$(command -v grub-mkconfig || command -v grub2-mkconfig) || return 1
-    keep_config=$CONFIRM_BOOT/$(confirm_value "$keep_conf" folder grub)/grub.cfg
-    keep_new=$keep_folder/grub.cfg.new
+    keep_config=$keep_own/$(confirm_value "$keep_conf" folder grub)/grub.cfg
+    keep_new=$keep_at/grub.cfg.new
     rm -f "$keep_new" "$keep_new.new"
     keep_made=0
     timeout "$keep_limit" "$keep_tool" -o "$keep_new" >"$CONFIRM_RUN/mkconfig" 2>&1 </dev/null ||
@@ -139,29 +148,33 @@ keep_config() {
     keep_tested "$keep_new" || return 1
     keep_why="its grub.cfg could not be put in place as GRUB reads it"
     sync "$keep_new" || return 1
-    ln -f "$keep_config" "$keep_folder/before/grub.cfg.kept" || return 1
-    confirm_settle "$CONFIRM_BOOT" || return 1
+    ln -f "$keep_config" "$keep_before/grub.cfg.kept" || return 1
+    [ "$CONFIRM_INSIDE" = no ] || keep_custom "${keep_config%/*}/custom.cfg" || return 1
+    confirm_settle "$keep_own" || return 1
     keep_raw "$keep_new" || return 1
-    ln -f "$keep_new" "$keep_folder/grub.cfg.made" || return 1
+    ln -f "$keep_new" "$keep_at/grub.cfg.made" || return 1
     mv -fT "$keep_new" "$keep_config" || return 1
-    confirm_settle "$CONFIRM_BOOT" || return 1
+    confirm_settle "$keep_own" || return 1
     keep_raw "$keep_config"
 }
 
-# Whether GRUB reads the file $1 as this system does, which lies in /boot or is the one that decides; true where
-# there is no grub-fstest to ask.
+# Lays custom.cfg down at $1, where nobody else has one.
+keep_custom() {
+    if [ -e "$1" ]; then
+        read -r keep_line <"$1" || return 1
+        [ "$keep_line" = "# twinboot" ] || return 1
+    fi
+    cp "$keep_folder/custom.kept" "$1.twinboot" && sync "$1.twinboot" && mv -fT "$1.twinboot" "$1"
+}
+
+# Whether GRUB reads the file $1 of /boot as this system does; true where there is no grub-fstest to ask.
 keep_raw() {
     command -v grub-fstest >/dev/null 2>&1 || return 0
-    keep_at=$CONFIRM_BOOT
-    keep_prefix=$(confirm_value "$keep_conf" prefix '')
-    if [ "$1" = "$CONFIRM_ENV" ] && [ "$CONFIRM_SECTOR" != "$CONFIRM_BOOT" ]; then
-        keep_at=$CONFIRM_SECTOR
-        keep_prefix=
-    fi
-    keep_device=$(awk -v at="$keep_at" '$2 == at { d = $1 } END { print d }' /proc/self/mounts)
+    keep_mount=$(stat -c %m "$1")
+    keep_device=$(awk -v at="$keep_mount" '$2 == at { d = $1 } END { print d }' /proc/self/mounts)
     [ -b "$keep_device" ] || return 0
     blockdev --flushbufs "$keep_device" 2>/dev/null
-    keep_path=$keep_prefix${1#"$keep_at"}
+    keep_path=${1#"${keep_mount%/}"}
     rm -f "$CONFIRM_RUN/raw"
     timeout 120 grub-fstest "$keep_device" cp "$keep_path" "$CONFIRM_RUN/raw" 2>/dev/null || return 1
     cmp -s "$CONFIRM_RUN/raw" "$1"
@@ -182,6 +195,7 @@ keep_flip() {
 # Kernels of the old system that this one has removed in the twin: out of /boot, so that update-grub does not
 # offer them without modules. The previous system boots from names of ours.
 keep_tidy() {
+    [ "$CONFIRM_INSIDE" = no ] || return 0 # its own /boot is what its packages made of it
     keep_gone=
     for keep_file in "$keep_folder"/before/vmlinuz-*; do
         keep_version=${keep_file##*/vmlinuz-}
@@ -203,6 +217,13 @@ keep_tidy() {
 # keep RUN: for the confirm unit, for twinboot-keep, and safe to repeat, also by both at once: the second
 # one waits (fd 9 is the lock's) and finds what the first has done.
 verb_keep() {
+    keep_end=0
+    keep_in_turn "$1" || keep_end=1
+    confirm_leave
+    return "$keep_end"
+}
+
+keep_in_turn() {
     confirm_booted "twinboot.trial=$1" || {
         echo "twinboot: this is not the trial of $1" >&2
         return 1
@@ -222,12 +243,16 @@ verb_keep() {
 
 keep_alone() {
     keep_conf=$CONFIRM_HOME/$1/conf
-    keep_folder=$CONFIRM_BOOT/twinboot/$1
     keep_root=$(confirm_value "$keep_conf" root '')
     keep_old=$(confirm_value "$keep_conf" default 0)
     if confirm_loader "$1"; then
-        sdboot_keep "$1" "$keep_folder" "$keep_root" "$keep_limit"
+        sdboot_keep "$1" "$CONFIRM_BOOT/twinboot/$1" "$keep_root" "$keep_limit"
         return
+    fi
+    keep_folder=$CONFIRM_BOOT/twinboot/$1 keep_own=$CONFIRM_BOOT
+    keep_at=$keep_folder keep_before=$keep_folder/before
+    if [ "$CONFIRM_INSIDE" = yes ]; then
+        keep_own=$KEEP_BOOT keep_at=$CONFIRM_HOME/$1 keep_before=$CONFIRM_HOME/$1
     fi
     [ "$(confirm_env tb_run)" = "$1" ] || { keep_fail "$CONFIRM_ENV names another run"; return 1; }
     case $(confirm_env tb_state) in
@@ -236,7 +261,11 @@ keep_alone() {
     *) keep_fail "$CONFIRM_ENV does not say trial"; return 1 ;;
     esac
     : >"$CONFIRM_RUN/keeping"
-    keep_files || { keep_fail "its files could not be put into /boot"; return 1; }
+    if [ "$CONFIRM_INSIDE" = yes ]; then
+        keep_same || { keep_fail "its /boot does not hold the files that were tested"; return 1; }
+    else
+        keep_files || { keep_fail "its files could not be put into /boot"; return 1; }
+    fi
     keep_default || { keep_fail "$keep_why"; return 1; }
     keep_config || { keep_default_back; keep_fail "$keep_why"; return 1; }
     keep_flip || { keep_fail "the env block does not read back as kept"; return 1; }

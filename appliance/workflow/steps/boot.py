@@ -20,6 +20,7 @@ from appliance.model.lineage import State
 from appliance.model.plan import PlannedStep, Verb
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context, Step
+from appliance.workflow.steps.core import read_from_a_copy, why_not_read
 from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.metal import why_not_kept, why_not_on_the_metal
@@ -36,9 +37,23 @@ def boot_files_in(ground: Ground, root: Path) -> Path:
 
 @contextlib.contextmanager
 def machine_boot(host: Host, ground: Ground) -> Iterator[Boot]:
-    """The machine's own /boot, mounted for writing, for as long as one act needs it."""
+    """The machine's own /boot, mounted for writing, for as long as one act needs it.
+
+    Inside the root that is the origin: what is written to it is ours, and no sign that the old system ran.
+    """
     place = ground.boot_place()
-    with mounted_for(host, place):
+    with contextlib.ExitStack() as stack:
+        if place.inside:
+            stack.enter_context(ground.store(host).our_writes(ground.system.root.name))
+        stack.enter_context(mounted_for(host, place))
+        yield open_boot(host, place)
+
+
+@contextlib.contextmanager
+def machine_boot_to_read(host: Host, ground: Ground) -> Iterator[Boot]:
+    """The same to look at: not one sector of it is written."""
+    place = ground.boot_place()
+    with mounted_readonly(host, place.device, place.fstype, place.mount):
         yield open_boot(host, place)
 
 
@@ -96,8 +111,8 @@ class CheckMetal(OnGround):
         with trial_root(ctx.host, self.ground) as root:
             wanted = staged_system(self.ground, root)
             reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
-            reasons += why_not_kept(self.ground, root)
-            with machine_boot(ctx.host, self.ground) as boot:
+            reasons += (*why_not_kept(self.ground, root), *why_not_read(self.ground))
+            with machine_boot_to_read(ctx.host, self.ground) as boot:
                 reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
         if reasons:
             raise Refused(reasons)
@@ -145,12 +160,14 @@ class Hide(OnGround):
     """Rolled back, they stay down again: the old system shall not find its own UUIDs a second time.
 
     Where the loader's own default entry starts them, as it does from a keep on, they stay up: that entry is
-    what the machine boots should the sector be lost.
+    what the machine boots should the sector be lost. And so they do where GRUB itself lies in one.
     """
 
     def done(self, ctx: Context) -> bool:
         store, trials = self.ground.store(ctx.host), self.ground.whole_set(SnapshotRole.TRIAL)
         if not any(store.exists(trial) and store.shown(trial) for trial in trials):
+            return True
+        if read_from_a_copy(self.ground):
             return True
         boot = open_boot(ctx.host, self.ground.boot_place())
         own = loader_of(self.ground, ctx.host).view(boot).own

@@ -95,6 +95,8 @@ class ProofBoot(OnGround):
         place, esp = self.ground.boot_place(), self.ground.system.esp
         on_esp = esp is not None and esp.path == place.device
         device = twin.esp_device if on_esp else twin.boot_device
+        if place.inside:
+            device = twin.root_device  # the copy of the trial volume stands in the old root's place
         here = self.ground.work.scratch
         sector = place.sector and replace(place.sector, device=twin.esp_device, mount=here / "proof-esp")
         return replace(place, device=device, mount=here / "proof-boot", up=(), sector=sector)
@@ -151,7 +153,7 @@ class ProofBoot(OnGround):
         """The same once the twin is off: one that gives its trial back restarts at once."""
         place = self._place(twin)
         with mounted_readonly(ctx.host, place.device, place.fstype, place.mount) as boot:
-            file = boot / self._result
+            file = boot / place.prefix.strip("/") / self._result
             return file.read_text(errors="replace").strip() if file.is_file() else ""
 
     @property

@@ -22,6 +22,7 @@ from appliance.volumes.choose import traits
 from appliance.workflow.retirement import first_name, first_names
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
+from appliance.workflow.steps.core import refuse_what_grub_reads
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.volume_set import installed_beneath
 
@@ -41,8 +42,9 @@ class Unstage(OnGround):
         ground = self.ground
         refuse_what_is_needed(ctx, ground)
         store, loader = ground.store(ctx.host), loader_of(ground, ctx.host)
+        owned = owned_by_installed(ctx.host, ground)
         with machine_boot(ctx.host, ground) as boot:
-            loader.restore(boot, ground.names.run, owned_by_installed(ctx.host, ground))
+            loader.restore(boot, ground.names.run, owned)
         store.release()
 
 
@@ -168,6 +170,7 @@ class NoteRetireDate(OnGround):
 def refuse_what_is_needed(ctx: Context, ground: Ground) -> None:
     """Raises Refused where the machine boots from a volume that shall go: asked of the loader at the act
     itself, since a plan may have waited at its gate, or in a file, while the machine was rolled back."""
+    refuse_what_grub_reads(ground)
     seen = loader_of(ground, ctx.host).view(open_boot(ctx.host, ground.boot_place()))
     called = {lv: ground.system.root.root_called(lv) for lv in ground.whole.doomed}
     # Beside a root on a partition a witness is no file system of its own: it is called as that root is.

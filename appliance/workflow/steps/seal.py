@@ -10,11 +10,13 @@ from appliance.boot import confirm, fstab
 from appliance.boot.artifacts import find_artifacts
 from appliance.boot.confirm.limits import deadline, mkconfig
 from appliance.boot.flip import open_boot
+from appliance.boot.grub import forget_copied
 from appliance.checks.expected import gateways, render
 from appliance.checks.health import script
 from appliance.checks.history import failed_before
 from appliance.errors import PatchFailed
 from appliance.host.files import mounted, mounted_readonly
+from appliance.host.run import Host
 from appliance.model.events import Line, Progress, StateChanged
 from appliance.model.lineage import State
 from appliance.model.machine import mapper_path
@@ -150,7 +152,7 @@ class MakeTrial(OnGround):
             mounted(ctx.host, device, fstype, here / "trial", store.options(trial)) as root,
             beneath(ctx.host, ground, SnapshotRole.TRIAL, root, writable=True),
         ):
-            edits = self._boot_files(root)
+            edits = self._boot_files(ctx.host, root)
             fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point(root, self._devices(), first)
@@ -172,7 +174,9 @@ class MakeTrial(OnGround):
         beside = self.ground.beside(SnapshotRole.TRIAL)
         return {"/": self.ground.trial_called} | {v.target: mapper_path(s.vg, s.lv) for v, s in beside}
 
-    def _boot_files(self, root: Path) -> tuple[str, ...]:
+    def _boot_files(self, host: Host, root: Path) -> tuple[str, ...]:
+        if self.ground.system.boot_inside:
+            return forget_copied(host, root / "boot", self.ground.boot_place().folder)
         if self.ground.system.own_boot is None:
             return ()
         shutil.copytree(boot_files(self.ground), root / KEPT_FILES, dirs_exist_ok=True)
@@ -215,6 +219,7 @@ class MakeTrial(OnGround):
             mkconfig=mkconfig(patched.boot_seconds),
             manual=not ground.whole.request.auto_keep,
             default=ground.system.starts_unnamed,
+            old_fs=place.fsuuid if place.inside else "",
         )
         expected = render(patched, checks, gateways(root), excused)
         return confirm.install(root, trial, script(*confirm.parts()), expected)

@@ -17,6 +17,7 @@ from appliance.volumes.choose import choose_history
 from appliance.volumes.state import History
 from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.boot import loader_of, machine_boot
+from appliance.workflow.steps.core import refuse_what_grub_reads
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.retire import delete_doomed, owned_by_installed, refuse_what_is_needed
 
@@ -57,6 +58,7 @@ class LeaveBoot(OnGround):
 
     def do(self, ctx: Context) -> None:
         ground = self.ground
+        refuse_what_grub_reads(ground)
         owned = owned_by_installed(ctx.host, ground)
         with machine_boot(ctx.host, ground) as boot:
             leave(loader_of(ground, ctx.host), boot, owned)

@@ -129,7 +129,7 @@ def test_the_metal_reads_its_own_grub_cfg_alike(tmp_path: Path, flags: str, root
     script = f'. "{KEEP}"; keep_boots "$1" "$2"'
     done = subprocess.run(
         ("sh", "-c", script, "sh", str(config), root),
-        env={"PATH": "/usr/bin:/bin", "keep_folder": str(tmp_path), "CONFIRM_BOOT": str(tmp_path)},
+        env={"PATH": "/usr/bin:/bin", "keep_folder": str(tmp_path), "keep_own": str(tmp_path)},
         check=False,
     )
     assert (done.returncode == 0) is boots

@@ -96,7 +96,7 @@ def test_both_systems_are_found_each_with_its_own_loader_and_kernel(recorded: Re
 def test_what_stands_in_the_way_of_one_is_not_said_of_the_other(recorded: RecordedMachine) -> None:
     first, second = _both(look(recorded))
     assert refusing(first) == []
-    assert set(refusing(second)) == {"boot-in-root"}
+    assert refusing(second) == [], "ext4 on a partition with /boot inside, started by a BIOS"
     assert [t.code for s in (first, second) for t in s.trouble if t.code == "boots-another"] == []
 
 
