@@ -31,10 +31,12 @@ class Epoch:
 
 @dataclass
 class Recorder:
-    """Watches `sectors` from the first of /boot on, of `disk`; call `mark` after each write."""
+    """Watches the /boot of `disk`, or that many roots with one inside, and as many sectors `behind`; call
+    `mark` after each write."""
 
     disk: Path
-    sectors: int = SECTORS
+    roots: int = 1
+    behind: int = 0
     epochs: list[Epoch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -45,7 +47,7 @@ class Recorder:
     def _read(self) -> bytes:
         with self.disk.open("rb") as data:
             data.seek(START * SECTOR)
-            return data.read(self.sectors * SECTOR)
+            return data.read((self.roots * SECTORS + self.behind) * SECTOR)
 
     def mark(self, label: str) -> None:
         seen = self._read()

@@ -14,7 +14,7 @@ import pytest
 from appliance.boot import env, flip
 from appliance.boot.base import Boot, BootDisk, BootState
 from tests.crash.blockcuts import Recorder, WatchedDisk, cut_disks
-from tests.crash.grubmachine import OLD, SECTORS, Started, start
+from tests.crash.grubmachine import OLD, Started, start
 from tests.crash.lab import LOADER, NEW, NEW_ROOT, OLD_ROOT, opened, wanted
 from tests.crash.metal import Metal
 
@@ -35,7 +35,7 @@ def what(started: Started) -> str:
 
 
 def watched(boot: Boot, disk: Path, roots: int = 1) -> tuple[Boot, Recorder]:
-    recorder = Recorder(disk, roots * SECTORS)
+    recorder = Recorder(disk, roots)
     return replace(boot, disk=cast(BootDisk, WatchedDisk(boot.disk, recorder))), recorder
 
 

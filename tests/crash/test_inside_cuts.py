@@ -10,7 +10,7 @@ import pytest
 from appliance.boot import env
 from appliance.boot.base import BootState
 from tests.crash.blockcuts import Recorder, cut_disks
-from tests.crash.grubmachine import OLD, SECTORS, Started, start
+from tests.crash.grubmachine import OLD, Started, start
 from tests.crash.insideroot import NEW_CALLED, OLD_CALLED, both, by_uuid, install_second, metal_of
 from tests.crash.lab import LOADER, NEW
 from tests.crash.test_block_cuts import flipped, hold, keep_recorded, watched
@@ -51,7 +51,7 @@ def test_keep_on_the_metal(inside: Path, tmp_path: Path) -> None:
         LOADER.arm(roots.boot, "tb1")
         roots.boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
         roots.boot.disk.settle()
-        recorder = keep_recorded(metal_of(roots, tmp_path), Recorder(inside, 2 * SECTORS))
+        recorder = keep_recorded(metal_of(roots, tmp_path), Recorder(inside, 2))
     labels = [epoch.label for epoch in recorder.epochs]
     assert any(":mv" in x and "grub.cfg" in x for x in labels) and any(":cp" in x for x in labels)
     found = started_from(recorder, inside)

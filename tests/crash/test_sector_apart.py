@@ -10,7 +10,7 @@ import pytest
 from appliance.boot import env
 from appliance.boot.base import Boot, BootState
 from tests.crash.blockcuts import Recorder, WatchedDisk
-from tests.crash.grubmachine import ESP_SECTORS, ESP_START, SECTORS, start
+from tests.crash.grubmachine import ESP_SECTORS, ESP_START, start
 from tests.crash.lab import LOADER, SECTOR, opened, opened_apart, wanted
 from tests.crash.test_block_cuts import flipped, hold, started_from
 from tests.crash.test_grub_boots import armed as armed_in_boot
@@ -112,7 +112,7 @@ def test_another_systems_sector_on_the_same_esp_stays(lvm_disk: Path, tmp_path: 
 
 def watched(boot: Boot, disk: Path) -> tuple[Boot, Recorder]:
     """Both file systems in one time."""
-    recorder = Recorder(disk, SECTORS + ESP_SECTORS)
+    recorder = Recorder(disk, behind=ESP_SECTORS)
     apart = replace(boot.sector, disk=WatchedDisk(boot.sector.disk, recorder))  # type: ignore[arg-type]
     seen = replace(boot, disk=WatchedDisk(boot.disk, recorder), apart=apart)  # type: ignore[arg-type]
     return seen, recorder
