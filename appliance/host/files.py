@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import tempfile
@@ -15,6 +16,9 @@ from appliance.errors import CommandFailed, DamagedData
 from appliance.host.run import Command, Host, read, write
 from appliance.host.udev import settle
 
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""linux/fcntl.h, linux/fs.h"""
+
 
 def sync_folder(folder: Path) -> None:
     """fsync(2) of a folder, which makes a rename or a new name in it durable."""
@@ -23,6 +27,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Both names change places in one step (renameat2(2), RENAME_EXCHANGE). Raises OSError.
+
+    With subvolumes of btrfs as with files (Linux 4.7, fs/btrfs/inode.c, btrfs_rename_exchange): on its disk
+    it is one transaction.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:

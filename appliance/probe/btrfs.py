@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData
 from appliance.host.run import Host, read
 from appliance.model.btrfs import TOP, BtrfsRoot, Subvolume
+from appliance.model.groups import subvolume_path
 from appliance.probe.tree import Tree
 
 AT_TOP = (f"subvolid={TOP}",)
@@ -131,6 +132,18 @@ def as_started(found: BtrfsRoot, arguments: str) -> BtrfsRoot:
 
 _MADE = re.compile(r"^\s*Gen at creation:\s+(\d+)$", re.ASCII | re.MULTILINE)
 _CHANGED = re.compile(r"^\s*Generation:\s+(\d+)$", re.ASCII | re.MULTILINE)
+
+
+def named_at_top(found: BtrfsRoot, options: str) -> str:
+    """What the subvolume is called that fstab's `options` find by its name alone, directly below the top
+    level. Empty where they do not: one that is found by its id could not change places with a snapshot."""
+    words = [word.partition("=") for word in options.split(",")]
+    names = [value.strip("/") for key, _, value in words if key == "subvol"]
+    if any(key == "subvolid" for key, _, _ in words) or not names:
+        return ""
+    name = names[-1]
+    plain = "/" not in name and subvolume_path(name) == name
+    return name if plain and found.at(name) not in (0, TOP) else ""
 
 
 def parse_generations(text: str) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from appliance.model.machine import (
 from appliance.model.partitions import part_name
 from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
-from appliance.probe.btrfs import as_started, has_tools
+from appliance.probe.btrfs import as_started, has_tools, named_at_top
 from appliance.probe.crypttab import CryptLine, parse_crypttab
 from appliance.probe.fstab import ESP_TARGETS, Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
@@ -159,7 +159,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
             hostname=osinfo.hostname(tree),
             init=osinfo.init_of(tree),
             root=in_subvolume(_volume(ground, root, "/", Role.ROOT), held),
-            volumes=tuple(in_subvolume(volume, held) for _, volume in layout.volumes),
+            volumes=tuple(in_subvolume(volume, held, layout.entries) for _, volume in layout.volumes),
             fstab=layout.entries,
             boot=boot,
             esp=esp,
@@ -183,9 +183,15 @@ def _id_of(root: Known, held: BtrfsRoot | None) -> str:
     return f"{root.path}[/{path}]" if held and path in {one.path for one in held.ours} else root.path
 
 
-def in_subvolume(volume: Volume, held: BtrfsRoot | None) -> Volume:
-    """`volume` with what the subvolume of the root is called, where it is the root."""
-    if held is None or volume.role is not Role.ROOT or volume.vg:
+def in_subvolume(volume: Volume, held: BtrfsRoot | None, entries: tuple[FstabEntry, ...] = ()) -> Volume:
+    """`volume` with what its subvolume is called, where it is the root, or data that `entries` (fstab) find
+    by the name of one."""
+    if held is None or volume.vg:
+        return volume
+    if volume.role is Role.DATA and volume.fsuuid == held.uuid:
+        options = next((entry.options for entry in entries if entry.target == volume.target), "")
+        return replace(volume, subvolume=named_at_top(held, options))
+    if volume.role is not Role.ROOT:
         return volume
     path = held.path(held.root)
     ours = next((one.name for one in held.ours if one.path == path), "")

@@ -250,16 +250,30 @@ class BtrfsStore(Subvolumes, WrittenByNobodyHere):
         self.show(trial)
         return True
 
-    # Data subvolumes stay where they are (yet).
+    # Data and its safety snapshot change places; what was the data goes, `undone` holds it.
 
     def why_not_put_back(self, data: tuple[PutBack, ...]) -> tuple[str, ...]:
-        return tuple(f"{each.origin} is a subvolume, and can not be put back (yet)." for each in data)
+        with self.disk.reading() as mounted:
+            return tuple(sentence for each in data for sentence in self.against_data(mounted, each))
 
     def put_back(self, data: PutBack) -> None:
-        raise Refused(self.why_not_put_back((data,)))
+        with self.disk.reading() as mounted:
+            self.require(mounted, data.undone)
+            gone = self.found(mounted, data.safety) is None
+            changed_places = self.is_data(mounted, data)
+        if gone:
+            return
+        if not changed_places:
+            if self.changed_since(data.origin, data.undone):
+                since = f"{data.origin} was written to since {data.undone.lv} was taken of it"
+                raise Refused((f"{since}: it stays as it is.",))
+            with self._writing() as mounted:
+                self.becomes_data(mounted, data)
+        with self._writing() as mounted:
+            self.remove(mounted, data.safety)
 
     def is_put_back(self, data: PutBack) -> bool:
-        return False
+        return self.exists(data.undone) and not self._has(data.safety)
 
     # Parts.
 
@@ -271,6 +285,10 @@ class BtrfsStore(Subvolumes, WrittenByNobodyHere):
             raise TwinFailed(f"{self.disk.device} is not written while a copy of it ({begins}*) is up.")
         with self.disk.writing() as mounted:
             yield mounted
+
+    def _has(self, snapshot: Snapshot) -> bool:
+        with self.disk.reading() as mounted:
+            return self.found(mounted, snapshot) is not None
 
     def _is_no_subvolume(self, copy: Snapshot) -> None:
         with self.disk.reading() as mounted:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.errors import CommandFailed, OutOfSpace
-from appliance.host.files import mounted, mounted_readonly
+from appliance.errors import CommandFailed, OutOfSpace, TwinFailed
+from appliance.host.files import exchange, mounted, mounted_readonly
 from appliance.host.run import Host, read, write
 from appliance.model.btrfs import BtrfsRoot
 from appliance.probe import btrfs
@@ -76,6 +76,18 @@ class Mounted:
     def make_default(self, id: int) -> None:
         """What a mount takes that names no subvolume."""
         self._write("subvolume", "set-default", str(id), str(self.top))
+        self.sync()
+
+    def let_write(self, path: str) -> None:
+        """A read-only subvolume is one no more. Nothing happens where it is none."""
+        self._write("property", "set", "-ts", str(self.at(path)), "ro", "false")
+
+    def change_places(self, one: str, other: str) -> None:
+        """Each subvolume gets the other one's path, both in one commit, which is on the disk then."""
+        try:
+            exchange(self.at(one), self.at(other))
+        except OSError as error:
+            raise TwinFailed(f"{one} and {other} did not change places: {error.strerror}.") from error
         self.sync()
 
     def sync(self) -> None:

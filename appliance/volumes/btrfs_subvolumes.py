@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -10,9 +11,10 @@ from appliance.errors import Refused, TwinFailed
 from appliance.host.files import sync_folder
 from appliance.host.run import Host
 from appliance.probe.btrfs_ours import Tag
-from appliance.volumes.base import READ_ONLY, Snapshot, SnapshotRole
+from appliance.volumes.base import READ_ONLY, PutBack, Snapshot, SnapshotRole
 from appliance.volumes.btrfs_disk import BtrfsDisk, Mounted
 from appliance.volumes.btrfs_tags import FOLDER, Tags, snapshot_of, tag_of
+from appliance.volumes.put_back import There, against_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,11 @@ class Subvolumes:
             return False
         look = mounted.look()
         subvolume = look.subvolume(look.at(tag.path))
-        return subvolume is not None and (subvolume.readonly or snapshot.role not in READ_ONLY)
+        if subvolume is None:
+            return False
+        if snapshot.role is SnapshotRole.SAFETY and tag.uuid:
+            return subvolume.uuid == tag.uuid  # it is to be the data, or is it already
+        return subvolume.readonly or snapshot.role not in READ_ONLY
 
     def require(self, mounted: Mounted, snapshot: Snapshot) -> Tag:
         tag = self.found(mounted, snapshot)
@@ -115,6 +121,42 @@ class Subvolumes:
                 mounted.delete(path)
             mounted.delete(tag.path)
         self.tags(mounted).remove(snapshot.lv)
+
+    def against_data(self, mounted: Mounted, data: PutBack) -> Iterator[str]:
+        """Full sentences why the data subvolume can not become its safety snapshot."""
+        origin = mounted.has(data.origin)
+        safety, undone = (self._there(mounted, each) for each in (data.safety, data.undone))
+        yield from against_names(self.vg, data, origin=origin, safety=safety, undone=undone)
+        look = mounted.look()
+        if origin and (inside := replace(look, root=look.at(data.origin)).inside):
+            yield (
+                f"{data.origin} has subvolumes inside it ({', '.join(inside)}), which no snapshot of it "
+                "holds: it can not be put back."
+            )
+
+    def _there(self, mounted: Mounted, snapshot: Snapshot) -> There:
+        tag = self.tags(mounted).get(snapshot.lv)
+        if tag is None:
+            return There.FOREIGN if mounted.has(self.where(mounted, snapshot.lv)) else There.NOTHING
+        mine = (tag.run, tag.role) == (snapshot.run, snapshot.role.value)
+        return There.THAT if mine else There.ANOTHER
+
+    def is_data(self, mounted: Mounted, data: PutBack) -> bool:
+        """Whether the safety snapshot lies where the data does: they have changed places."""
+        tag, look = self.tags(mounted).get(data.safety.lv), mounted.look()
+        there = look.subvolume(look.at(data.origin))
+        return tag is not None and there is not None and bool(tag.uuid) and there.uuid == tag.uuid
+
+    def becomes_data(self, mounted: Mounted, data: PutBack) -> None:
+        """The two change places. Its tag tells the one from the other by then: it has the snapshot's UUID."""
+        tag = self.require(mounted, data.safety)
+        look = mounted.look()
+        subvolume = look.subvolume(look.at(tag.path))
+        if subvolume is None or not look.at(data.origin):
+            raise TwinFailed(f"{data.origin} does not exist.")
+        self.tags(mounted).put(data.safety.lv, replace(tag, uuid=subvolume.uuid))
+        mounted.let_write(tag.path)
+        mounted.change_places(data.origin, tag.path)
 
     def adopted(self, mounted: Mounted, lv: str, run: str) -> Snapshot:
         tag = self.tags(mounted).get(lv)

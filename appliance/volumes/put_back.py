@@ -1,12 +1,44 @@
-"""What LVM's report says against giving data volumes back what their safety snapshots hold. Pure."""
+"""What stands against giving data volumes back what their safety snapshots hold. Pure."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 
 from appliance.volumes.base import PutBack, Snapshot
 from appliance.volumes.lvm_report import Row
 from appliance.volumes.tags import OURS, read_tags
+
+
+class There(enum.Enum):
+    """What lies under a name of ours: nothing, what the plan says, another of ours, or somebody else's."""
+
+    NOTHING = enum.auto()
+    THAT = enum.auto()
+    ANOTHER = enum.auto()
+    FOREIGN = enum.auto()
+
+
+def against_names(
+    vg: str, data: PutBack, *, origin: bool, safety: There, undone: There, more: str = ""
+) -> Iterator[str]:
+    """The sentences on what there is: `origin` says whether the data volume is. `more` is one of the
+    storage's own on a safety snapshot that is there."""
+    if not origin:
+        yield f"The data volume {vg}/{data.origin} is not there."
+    if safety is There.NOTHING:
+        yield f"There is no safety snapshot {vg}/{data.safety.lv} of {vg}/{data.origin}."
+    elif safety is not There.THAT:
+        yield f"{vg}/{data.safety.lv} is not the safety snapshot of {data.safety.run}."
+    elif more:
+        yield more
+    if undone is There.FOREIGN:
+        yield f"A volume {vg}/{data.undone.lv} exists and is not ours."
+    elif undone is not There.NOTHING:
+        yield (
+            f"{vg}/{data.undone.lv} keeps what an earlier roll back of {data.undone.run} took away: "
+            f"retire {data.undone.run} before its data goes back once more."
+        )
 
 
 def reasons_against(vg: str, rows: tuple[Row, ...], data: tuple[PutBack, ...]) -> tuple[str, ...]:
@@ -16,31 +48,31 @@ def reasons_against(vg: str, rows: tuple[Row, ...], data: tuple[PutBack, ...]) -
 
 
 def _against(vg: str, rows: dict[str, Row], data: PutBack) -> Iterator[str]:
-    origin, safety, undone = (rows.get(lv) for lv in (data.origin, data.safety.lv, data.undone.lv))
-    if origin is None:
-        yield f"The data volume {vg}/{data.origin} is not there."
-    if safety is None:
-        yield f"There is no safety snapshot {vg}/{data.safety.lv} of {vg}/{data.origin}."
-    elif not _is(vg, safety, data.safety):
-        yield f"{vg}/{data.safety.lv} is not the safety snapshot of {data.safety.run}."
-    elif safety.origin != data.origin:
+    origin, safety = (rows.get(lv) for lv in (data.origin, data.safety.lv))
+    more = ""
+    if safety is not None and safety.origin != data.origin:
         # LVM drops the link of every other snapshot when one is merged (detach_pool_lv).
-        yield (
+        more = (
             f"LVM no longer knows {vg}/{data.safety.lv} as a snapshot of {vg}/{data.origin}, as another one "
             "was put back since: it can not be put back in one write."
         )
-    if undone is not None and OURS in undone.tags:
-        yield (
-            f"{vg}/{data.undone.lv} keeps what an earlier roll back of {data.undone.run} took away: "
-            f"retire {data.undone.run} before its data goes back once more."
-        )
-    elif undone is not None:
-        yield f"A volume {vg}/{data.undone.lv} exists and is not ours."
+    yield from against_names(
+        vg,
+        data,
+        origin=origin is not None,
+        safety=_there(vg, safety, data.safety),
+        undone=_there(vg, rows.get(data.undone.lv), data.undone),
+        more=more,
+    )
     for row in (origin, safety):
         if row is not None and row.in_use:
             yield f"{vg}/{row.name} is in use on this appliance: unmount it first."
 
 
-def _is(vg: str, row: Row, snapshot: Snapshot) -> bool:
+def _there(vg: str, row: Row | None, snapshot: Snapshot) -> There:
+    if row is None:
+        return There.NOTHING
     found = read_tags(vg, row.name, row.tags)
-    return found is not None and (found.run, found.role) == (snapshot.run, snapshot.role)
+    if found is not None and (found.run, found.role) == (snapshot.run, snapshot.role):
+        return There.THAT
+    return There.ANOTHER if OURS in row.tags else There.FOREIGN

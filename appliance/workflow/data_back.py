@@ -12,8 +12,10 @@ nothing is replaced but what a snapshot holds block for block.
 from __future__ import annotations
 
 from appliance.host.run import Host
+from appliance.model.machine import InstalledSystem
 from appliance.model.plan import Names, PlannedStep, Write
 from appliance.workflow.steps.ground import Ground
+from appliance.workflow.wording import wording
 
 AS_NOW = "the machine boots as it did before; the next start of the appliance deletes the snapshot"
 EITHER = (
@@ -38,15 +40,15 @@ def why_not(host: Host, ground: Ground) -> tuple[str, ...]:
         store.release()
 
 
-def planned_steps(names: Names, flip: tuple[Write, ...]) -> tuple[PlannedStep, ...]:
+def planned_steps(system: InstalledSystem, names: Names, flip: tuple[Write, ...]) -> tuple[PlannedStep, ...]:
     """`flip` is the write of the loader's sector, none where the old system boots already."""
-    vg, undone = names.vg, dict(names.data_undone)
+    vg, undone, words = names.vg, dict(names.data_undone), wording(system)
     away = tuple(
         Write(what=f"add {vg}/{undone[lv]}: {vg}/{lv} as it is now, read-only", if_cut=AS_NOW)
         for lv, _ in names.data_safety
     )
     back = tuple(
-        Write(what=f"{vg}/{lv} becomes {vg}/{safety}: one commit of LVM's metadata", if_cut=OLD_BOOTS)
+        Write(what=words.put_back.format(group=vg, data=lv, safety=safety), if_cut=OLD_BOOTS)
         for lv, safety in names.data_safety
     )
     title = "Roll back: one sector" if flip else "The old system boots already"

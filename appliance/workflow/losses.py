@@ -88,7 +88,8 @@ def _of_data(host: Host, ground: Ground, store: SnapshotStore) -> Iterator[Loss]
         try:
             with _shown(host, ground, store, safety, "safety", volume.fstype) as before:
                 device = store.activate_installed(safety.origin)
-                with mounted_readonly(host, device, volume.fstype, here / "now") as after:
+                part = store.options_installed(safety.origin)
+                with mounted_readonly(host, device, volume.fstype, here / "now", part) as after:
                     written = data_write(volume.target, before, after)
         except ApplianceError as error:
             yield Loss(where=volume.target, undone=kept, note=f"could not be read: {error.what}")

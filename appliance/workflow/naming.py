@@ -28,6 +28,8 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
     trial, one = f"{stem}-{run}", traits(system).one_volume
     beside = [(v.lv, f"{OURS.sub('', v.lv)}-{run}") for v in system.beside_root if v.lv]
     data = [OURS.sub("", v.lv) for v in system.data if v.lv]
+    # A copy of a whole file system has its data subvolumes in it.
+    safe = [*data, *(v.subvolume for v in system.data if v.subvolume and v.group == system.root.group)]
     return Names(
         run=run,
         vg=system.root.group,
@@ -46,8 +48,8 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
         data_work=tuple((lv, f"{lv}-{run}-work") for lv in data),
         data_proof=tuple((lv, f"{lv}-{run}-proof") for lv in data),
         data_before=tuple((lv, f"{lv}-{run}-before") for lv in data),
-        data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in data),
-        data_undone=tuple((lv, f"{lv}-{run}-undone") for lv in data),
+        data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in safe),
+        data_undone=tuple((lv, f"{lv}-{run}-undone") for lv in safe),
         domain=f"twinboot-{run}",
         boot_folder=f"twinboot/{run}",
     )

@@ -199,7 +199,11 @@ def rollback_steps(
     if request.with_data:
         already = view is not None and view.state is BootState.ROLLED_BACK
         flip = () if already else (Write(what=what, if_cut=data_back.EITHER),)
-        return (*data_back.planned_steps(rehearsed.names, flip), *default, *_hide(rehearsed, view))
+        return (
+            *data_back.planned_steps(rehearsed.system, rehearsed.names, flip),
+            *default,
+            *_hide(rehearsed, view),
+        )
     write = Write(what=what, if_cut="either system boots")
     return (
         PlannedStep(id="confirm", title="Boot the old system from the next start on?", gate=True),

@@ -47,6 +47,10 @@ DATA_BESIDE = (
     "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch writes "
     "there is not looked at, no safety snapshot is taken of it, and going back leaves it as it is then."
 )
+DATA_KEPT = (
+    "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch writes "
+    "there is not looked at; a dated safety snapshot is taken of it before the trial, for going back."
+)
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",
     PatchKind.ALL: "Install all pending updates",
@@ -118,9 +122,12 @@ def without_room(
 def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
     """What does not stand in the way and is to be read before starting, as sentences."""
     found = [t.sentence for t in (*machine.trouble, *system.trouble) if not t.refuses]
-    beside = [v.target for v in system.data if traits(system).copies and v.device == system.root.device]
-    if beside:
-        found.append(DATA_BESIDE.format(places=", ".join(beside)))
+    beside = [v for v in system.data if traits(system).copies and v.device == system.root.device]
+    for said, some in (
+        (DATA_KEPT, [v.target for v in beside if v.subvolume]),
+        (DATA_BESIDE, [v.target for v in beside if not v.subvolume]),
+    ):
+        found += [said.format(places=", ".join(some))] if some else []
     if traits(system).beside and system.data:
         places = ", ".join(volume.target for volume in system.data)
         found.append(DATA_ON_PARTITIONS.format(places=places))

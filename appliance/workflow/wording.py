@@ -10,7 +10,8 @@ from appliance.model.machine import InstalledSystem, Storage
 @dataclass(frozen=True, slots=True)
 class Wording:
     """Words of a plan's writes and warnings. In braces: {group}, {trial}, {old} (the old root as "vg0/root"),
-    {device} (its device), {place} (`Traits.place`), {mib} (of the pool that only the old system holds).
+    {device} (its device), {place} (`Traits.place`), {mib} (of the pool that only the old system holds),
+    {data} and {safety} (a data volume and its safety snapshot).
     """
 
     snapshot: str = "add snapshot volumes to {place} (no copy)"
@@ -18,6 +19,7 @@ class Wording:
     trial: str = "add the trial volume, a writable snapshot of the sealed one"
     show: str = "one flag of {group}/{trial}: the machine's own start brings it up"
     hide: str = "one flag of {group}/{trial}: the machine's own start leaves it down"
+    put_back: str = "{group}/{data} becomes {group}/{safety}: one commit of LVM's metadata"
     held: str = "The old system, {old}, holds up to {mib} MiB of the pool until it is retired."
 
 
@@ -31,6 +33,7 @@ WORDING = {
     ),
     Storage.BTRFS: Wording(
         sealed="describe the difference in the room of the copy; it comes home as the sealed snapshot",
+        put_back="{data} and {safety} change places: one commit of the file system",
         held="The old system, {old}, holds its part of the file system until it is retired.",
     ),
     Storage.PARTITION: Wording(

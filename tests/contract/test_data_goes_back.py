@@ -8,16 +8,25 @@ import pytest
 
 from appliance.errors import CommandFailed, Refused, TwinFailed
 from appliance.volumes.base import PutBack, SnapshotRole
-from tests.contract.conftest import BENCHES
+from appliance.volumes.btrfs_disk import Mounted
+from tests.contract.conftest import BENCHES, each
 from tests.contract.dark import PowerCut
+from tests.contract.real_btrfs import BtrfsBench
 from tests.contract.stores import Bench, snapshot
 
+THIN = [name for name in BENCHES if "thin" in name]
+BTRFS = [name for name in BENCHES if "btrfs" in name]
 
-@pytest.fixture(params=[name for name in BENCHES if "thin" in name])
+
+@pytest.fixture(params=each([*THIN, *BTRFS]))
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     made = BENCHES[request.param]()
     yield made
     made.close()
+
+
+only_thin = pytest.mark.parametrize("bench", each(THIN), indirect=True)
+only_btrfs = pytest.mark.parametrize("bench", each(BTRFS), indirect=True)
 
 
 def _data(bench: Bench, run: str = "tb1") -> PutBack:
@@ -47,6 +56,7 @@ def test_data_goes_back_in_one_write_and_nothing_written_since_is_lost(bench: Be
     assert bench.names() == {"root"}
 
 
+@only_thin
 def test_cut_right_after_that_write_the_data_is_whole_and_comes_up_by_itself(bench: Bench) -> None:
     data = _data(bench)
     before, since = bench.content("tb1-safety"), bench.content("root")
@@ -78,6 +88,7 @@ def test_data_is_not_put_back_before_it_was_put_away(bench: Bench) -> None:
     assert bench.content("root") == now and bench.names() == {"root", "tb1-safety"}
 
 
+@only_thin
 @pytest.mark.parametrize("held", ["root", "tb1-safety"])
 def test_data_in_use_is_refused_and_never_put_back_later_by_itself(bench: Bench, held: str) -> None:
     data = _data(bench)
@@ -115,6 +126,7 @@ def test_every_reason_against_putting_data_back_is_said_at_once(bench: Bench) ->
     ]
 
 
+@only_thin
 def test_a_second_safety_snapshot_cannot_go_back_once_another_did(bench: Bench) -> None:
     """LVM merges a snapshot into the volume it knows as its origin; the merged volume is a new one to it."""
     first, second = _data(bench), _data(bench, "tb2")
@@ -128,3 +140,61 @@ def test_a_second_safety_snapshot_cannot_go_back_once_another_did(bench: Bench) 
         bench.store.put_back(first)
     assert bench.content("root") == now
     assert bench.names() == {"root", "tb1-safety", "tb1-undone", "tb2-undone"}
+
+
+@only_btrfs
+@pytest.mark.parametrize("cut", ["property", "change", "filesystem", "delete"])
+def test_cut_between_its_writes_the_data_is_one_or_the_other_and_what_is_left_is_done(
+    bench: Bench, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change of places is the one write that decides; what is done before and after shows in no data."""
+    data = _data(bench)
+    before, since = bench.content("tb1-safety"), bench.content("root")
+    bench.store.create(data.undone)
+    write, change = Mounted._write, Mounted.change_places
+
+    def dark(mounted: Mounted, *words: str, limit: float = 600.0) -> None:
+        write(mounted, *words, limit=limit)
+        if words[0] == cut or (cut == "delete" and words[:2] == ("subvolume", "delete")):
+            raise PowerCut
+
+    def dark_before(mounted: Mounted, one: str, other: str) -> None:
+        if cut == "change":
+            raise PowerCut
+        change(mounted, one, other)
+
+    with monkeypatch.context() as patched, pytest.raises(PowerCut):
+        patched.setattr(Mounted, "_write", dark)
+        patched.setattr(Mounted, "change_places", dark_before)
+        bench.store.put_back(data)
+    changed = cut in ("filesystem", "delete")
+    assert bench.content("root") == (before if changed else since)
+    assert bench.store.exists(data.safety) != changed, "it is the data, or still what the data was"
+    assert bench.content("tb1-undone") == since
+    bench.store.put_back(data)
+    assert bench.store.is_put_back(data)
+    assert (bench.content("root"), bench.content("tb1-undone")) == (before, since)
+    assert bench.names() == {"root", "tb1-undone"}
+    bench.write("root", 3)
+
+
+@only_btrfs
+def test_a_safety_snapshot_goes_back_after_another_one_did(bench: Bench) -> None:
+    first, second = _data(bench), _data(bench, "tb2")
+    before = bench.content("tb1-safety")
+    for data in (second, first):
+        assert bench.store.why_not_put_back((data,)) == ()
+        bench.store.create(data.undone)
+        bench.store.put_back(data)
+    assert bench.content("root") == before
+    assert bench.names() == {"root", "tb1-undone", "tb2-undone"}
+
+
+@only_btrfs
+def test_data_with_subvolumes_inside_it_is_not_put_back(bench: Bench) -> None:
+    assert isinstance(bench, BtrfsBench)
+    data = _data(bench)
+    with bench.store.disk.writing() as mounted:
+        mounted.create("root/inside")
+    (said,) = bench.store.why_not_put_back((data,))
+    assert said.startswith("root has subvolumes inside it (inside)")

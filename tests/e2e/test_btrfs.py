@@ -34,6 +34,7 @@ ROOT, _ = PLAIN_BTRFS.devices
 OLD, NEW = f"{ROOT}[/@rootfs]", f"{ROOT}[/twinboot/@rootfs-tb1]"
 INSTALLED = {"@rootfs", "@home"}
 STATE = {"twinboot/.files"}
+UNDONE = "twinboot/@home-tb1-undone"
 OF_TB1 = {f"twinboot/@rootfs-tb1{end}" for end in ("", "-base", "-sealed")}
 AT_TOP = (
     "mkdir -p /tmp/top; for try in 1 2 3 4 5; do "
@@ -162,14 +163,23 @@ def test_retired_the_kept_system_has_the_subvolume_s_first_name(kept: Kept, tmp_
 def test_rolled_back_the_old_system_runs_and_the_run_can_go(kept: Kept, tmp_path: Path) -> None:
     stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
+        assert boot_without_stick(machine).root == NEW
+        machine.shell().read(f"echo since >/{LETTER} && sync")
+        machine.power_off()
         with appliance_on(machine, stick) as appliance:
-            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
+            told = appliance.read("rollback", "tb1", "--with-data", "--dry-run")
+            assert f"/{LETTER}" in told and "@home and @home-tb1-safety change places" in told
+            said = appliance.read("rollback", "tb1", "--with-data", "--confirm", "0001", limit=900)
+            assert "/home is what it was before the trial; btrfs-2d9a6c37/@home-tb1-undone keeps" in said
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
         assert default_subvolume(machine.shell()) == kept.subvolumes_told[0]
+        assert machine.shell().read(f"cat /{LETTER}").strip() == "theirs"
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
-            assert subvolumes(appliance) == INSTALLED | STATE | OF_TB1, "nothing is deleted before"
+            assert subvolumes(appliance) == INSTALLED | STATE | OF_TB1 | {UNDONE}, "nothing is deleted before"
+            letter = LETTER.removeprefix("home/")
+            assert at_top(appliance, f"cat /tmp/top/{UNDONE}/{letter}").strip() == "since"
             appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
             assert subvolumes(appliance) == INSTALLED | STATE
             appliance.read("undo", "--confirm", "0001", limit=900)

@@ -204,7 +204,7 @@ class Acts:
     async def _goes_back(self) -> str:
         """What a roll back takes; nothing is asked where no system has data of its own. Empty goes back."""
         systems = self.machine.systems if self.machine else ()
-        if not any(v.lv for system in systems for v in system.volumes if v.role is Role.DATA):
+        if not any(v.member for system in systems for v in system.volumes if v.role is Role.DATA):
             return SYSTEM
         options = [(SYSTEM, goingback.SYSTEM), (WITH_DATA, goingback.DATA)]
         return await self.talk.choose("What goes back?", options)

@@ -206,7 +206,7 @@ class Ground:
         return tuple(PutBack(s, undone[s.origin]) for s in safeties if s.origin in undone)
 
     def data_volume(self, origin: str) -> Volume:
-        return next(v for v in self.system.data if v.lv == origin)
+        return next(v for v in self.system.data if v.member == origin)
 
     @property
     def trial_called(self) -> str:

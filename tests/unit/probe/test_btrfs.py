@@ -14,6 +14,7 @@ from appliance.model.btrfs import TOP, BtrfsRoot
 from appliance.probe import btrfs
 from appliance.probe.btrfs import (
     as_started,
+    named_at_top,
     named_in,
     parse_default,
     parse_generations,
@@ -96,6 +97,26 @@ def test_options_without_a_subvolume_name_none() -> None:
     assert named_in(look("at"), "defaults,noatime,compress=zstd") is None
     found = as_started(look("at"), "root=UUID=x rootflags=compress=zstd")
     assert (found.named, found.starts) == (False, TOP)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ("defaults,subvol=@home", "@home"),
+        ("subvol=/@home,compress=zstd", "@home"),
+        ("subvol=@,subvol=@home", "@home"),
+        ("subvolid=257,subvol=/@home", ""),
+        ("subvolid=257", ""),
+        ("subvol=@/var/lib/machines", ""),
+        ("subvol=@gone", ""),
+        ("subvol=/", ""),
+        ("defaults", ""),
+        ("", ""),
+    ],
+)
+def test_data_that_fstab_finds_by_the_name_of_its_subvolume_alone(options: str, name: str) -> None:
+    """By its id it would not be found any more once it changed places with a snapshot."""
+    assert named_at_top(look("at"), options) == name
 
 
 def test_subvolumes_inside_the_root_by_their_paths_in_it() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import CommandFailed, DamagedData, OutOfSpace, Refused, TwinFailed
-from appliance.volumes.base import PutBack, Snapshot, SnapshotRole
+from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_tags import Tags
 from tests.contract.played_mapper import PlayedMapper
@@ -263,15 +263,7 @@ def test_which_part_of_its_device_each_volume_is() -> None:
     }
 
 
-def test_a_root_at_the_top_level_is_refused_and_data_is_not_put_back(bench: BtrfsBench) -> None:
+def test_a_root_at_the_top_level_is_refused(bench: BtrfsBench) -> None:
     assert bench.store.why_not(1 << 30) == ()
     (said,) = replace(bench.store, root="").why_not(0)
     assert said.startswith(f"The root on {bench.loop} lies at the top level") and said.endswith(".")
-    data = PutBack(
-        snapshot(SnapshotRole.SAFETY, "@home-tb1-safety", "@home"),
-        snapshot(SnapshotRole.UNDONE, "@home-tb1-undone", "@home"),
-    )
-    assert bench.store.why_not_put_back((data,)) == ("@home is a subvolume, and can not be put back (yet).",)
-    with pytest.raises(Refused):
-        bench.store.put_back(data)
-    assert not bench.store.is_put_back(data)

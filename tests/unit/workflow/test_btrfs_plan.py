@@ -22,7 +22,7 @@ from appliance.volumes import choose, choose_btrfs
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_state import BtrfsHistory
 from appliance.volumes.state import NAME
-from appliance.workflow import promote, repair, undoing
+from appliance.workflow import data_back, promote, repair, undoing
 from appliance.workflow.descent import descend
 from appliance.workflow.steps import seal
 from appliance.workflow.steps.ground import Ground, standing_on
@@ -73,6 +73,35 @@ def test_room_for_the_copy_is_made_first_and_the_file_system_is_the_group() -> N
     assert all(w.what for s in plan.steps for w in s.writes)
     (beside,) = (w for w in plan.warnings if w.startswith("/home"))
     assert "no safety snapshot" in beside
+
+
+def home_by_name(found: Machine) -> Machine:
+    """Where fstab finds /home by the name of its subvolume."""
+    (system,) = found.systems
+    volumes = tuple(replace(v, subvolume="@home") if v.target == "/home" else v for v in system.volumes)
+    return replace(found, systems=(replace(system, volumes=volumes),))
+
+
+def test_data_in_a_subvolume_of_its_own_is_in_the_copy_and_has_a_safety_snapshot() -> None:
+    plan = planned(home_by_name(machine()))
+    assert plan.names.data_work == plan.names.data_proof == plan.names.data_before == ()
+    assert plan.names.data_safety == (("@home", "@home-tb1-safety"),)
+    assert plan.names.data_undone == (("@home", "@home-tb1-undone"),)
+    (beside,) = (w for w in plan.warnings if w.startswith("/home"))
+    assert "a dated safety snapshot is taken of it before the trial" in beside
+
+
+def test_going_back_with_data_says_that_two_subvolumes_change_places() -> None:
+    found = home_by_name(machine(*OF_TB1, ("@home-tb1-safety", "safety")))
+    steps = data_back.planned_steps(found.systems[0], planned(found).names, ())
+    run = planned(found).names.run
+    told = [w.what for s in steps for w in s.writes]
+    assert told == [
+        f"add btrfs-2d9a6c37/@home-{run}-undone: btrfs-2d9a6c37/@home as it is now, read-only",
+        f"@home and @home-{run}-safety change places: one commit of the file system",
+    ]
+    doomed = act(Verb.RETIRE, found, State.KEPT, view(BootState.KEPT)).doomed
+    assert "@home-tb1-safety" in doomed and "@home" not in doomed
 
 
 def test_without_room_it_is_refused_with_a_way_on() -> None:

@@ -42,7 +42,7 @@ class Bench:
         self.lvm, self.told = FakeLvm(), list[Event]()
         for name in ("root", "srv", "home"):
             self.lvm.add(name, 1 << 30, 4)
-        steps = data_back.planned_steps(names, ())
+        steps = data_back.planned_steps(found.systems[0], names, ())
         made = replace(REHEARSED, names=names, system=found.systems[0], steps=steps)
         self.ground = Ground(made, Workplace(found, "tb1", folder, folder / "run", folder / "data"))
         self.ctx = Context(self.lvm, self.told.append, threading.Event())
