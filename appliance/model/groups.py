@@ -10,7 +10,13 @@ from appliance.model.btrfs import BtrfsRoot
 
 OURS_AT = "twinboot"
 """The folder at the top level of a btrfs in which subvolumes of ours lie, under their names in the plan."""
+_NAME = re.compile(r"[A-Za-z0-9@_+][A-Za-z0-9@_.+-]{0,100}")
 _OF_A_RUN = re.compile(r".+-tb\d+(?:-[a-z-]+)?\Z")
+
+
+def is_subvolume_name(name: str) -> bool:
+    """Whether a subvolume of ours may be called so, or one of the machine's that ours are made of."""
+    return bool(_NAME.fullmatch(name))
 
 
 def subvolume_path(name: str) -> str:

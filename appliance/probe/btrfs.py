@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData
 from appliance.host.run import Host, read
 from appliance.model.btrfs import TOP, BtrfsRoot, Subvolume
-from appliance.model.groups import subvolume_path
+from appliance.model.groups import is_subvolume_name, subvolume_path
 from appliance.probe.tree import Tree
 
 AT_TOP = (f"subvolid={TOP}",)
@@ -142,7 +142,7 @@ def named_at_top(found: BtrfsRoot, options: str) -> str:
     if any(key == "subvolid" for key, _, _ in words) or not names:
         return ""
     name = names[-1]
-    plain = "/" not in name and subvolume_path(name) == name
+    plain = is_subvolume_name(name) and subvolume_path(name) == name
     return name if plain and found.at(name) not in (0, TOP) else ""
 
 

@@ -135,9 +135,9 @@ class Subvolumes:
             )
 
     def _there(self, mounted: Mounted, snapshot: Snapshot) -> There:
-        tag = self.tags(mounted).get(snapshot.lv)
-        if tag is None:
-            return There.FOREIGN if mounted.has(self.where(mounted, snapshot.lv)) else There.NOTHING
+        tag, there = self.tags(mounted).get(snapshot.lv), mounted.has(self.where(mounted, snapshot.lv))
+        if tag is None or not there:
+            return There.FOREIGN if there else There.NOTHING
         mine = (tag.run, tag.role) == (snapshot.run, snapshot.role.value)
         return There.THAT if mine else There.ANOTHER
 

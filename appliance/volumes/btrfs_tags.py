@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from appliance.errors import DamagedData
 from appliance.host.files import sync_folder, write_atomic
 from appliance.model.codec import from_json, to_json
-from appliance.model.groups import OURS_AT
+from appliance.model.groups import OURS_AT, is_subvolume_name
 from appliance.probe.btrfs_ours import SCHEMA, TAGS, Tag
 from appliance.volumes.base import Snapshot, SnapshotRole
 
@@ -24,12 +24,6 @@ FOLDER = OURS_AT
 """At the top level: subvolumes of ours, each under the name the plan gave it."""
 
 _RUN = re.compile(r"[A-Za-z0-9_.+-]{1,100}")
-_NAME = re.compile(r"[A-Za-z0-9@_+][A-Za-z0-9@_.+-]{0,100}")
-
-
-def is_name(lv: str) -> bool:
-    """Whether a subvolume of ours may be called so."""
-    return bool(_NAME.fullmatch(lv))
 
 
 def snapshot_of(vg: str, lv: str, tag: Tag) -> Snapshot:
@@ -38,7 +32,7 @@ def snapshot_of(vg: str, lv: str, tag: Tag) -> Snapshot:
 
 def tag_of(snapshot: Snapshot) -> Tag:
     """The tag of a subvolume that we make. Raises DamagedData where a name is none."""
-    if not _RUN.fullmatch(snapshot.run) or not _NAME.fullmatch(snapshot.lv):
+    if not _RUN.fullmatch(snapshot.run) or not is_subvolume_name(snapshot.lv):
         raise DamagedData(f"{snapshot.lv!r} of {snapshot.run!r} can not be a subvolume of ours.")
     return Tag(
         run=snapshot.run,

@@ -6,14 +6,13 @@ import threading
 from pathlib import Path
 
 from appliance.host.run import Host
-from appliance.model.groups import subvolume_path
+from appliance.model.groups import is_subvolume_name, subvolume_path
 from appliance.model.machine import InstalledSystem, LoaderKind, Machine, VolumeGroup
 from appliance.volumes.below import Disk
 from appliance.volumes.btrfs import BtrfsStore
 from appliance.volumes.btrfs_disk import BtrfsDisk
 from appliance.volumes.btrfs_file import BlockFile, BtrfsRoom, room_in
 from appliance.volumes.btrfs_state import FILE, BtrfsHistory
-from appliance.volumes.btrfs_tags import is_name
 from appliance.volumes.copied import Tell, nobody_listens
 from appliance.volumes.elsewhere import MIB, ElsewhereStore, bytes_for, room_name
 from appliance.volumes.kind import ProbedRoom, Traits, group_of
@@ -38,7 +37,7 @@ def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
             f"The root on {root.device} lies at the top level of its file system, which has no name that a "
             "snapshot could take: move it into a subvolume.",
         )
-    if not is_name(root.subvolume):
+    if not is_subvolume_name(root.subvolume):
         return (
             f"The root on {root.device} lies in the subvolume {root.subvolume}: only one directly below the "
             "top level, of letters, digits and @_.+-, can be taken round (yet).",

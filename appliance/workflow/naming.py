@@ -48,8 +48,8 @@ def choose_names(system: InstalledSystem, run: str) -> Names:
         data_work=tuple((lv, f"{lv}-{run}-work") for lv in data),
         data_proof=tuple((lv, f"{lv}-{run}-proof") for lv in data),
         data_before=tuple((lv, f"{lv}-{run}-before") for lv in data),
-        data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in safe),
-        data_undone=tuple((lv, f"{lv}-{run}-undone") for lv in safe),
+        data_safety=tuple((lv, f"{lv}-{run}-safety") for lv in dict.fromkeys(safe)),
+        data_undone=tuple((lv, f"{lv}-{run}-undone") for lv in dict.fromkeys(safe)),
         domain=f"twinboot-{run}",
         boot_folder=f"twinboot/{run}",
     )

@@ -191,6 +191,16 @@ def test_a_safety_snapshot_goes_back_after_another_one_did(bench: Bench) -> None
 
 
 @only_btrfs
+def test_a_safety_snapshot_that_somebody_deleted_is_missed_before_anything_is_written(bench: Bench) -> None:
+    assert isinstance(bench, BtrfsBench)
+    data = _data(bench)
+    with bench.store.disk.writing() as mounted:
+        mounted.delete("twinboot/tb1-safety")
+    (said,) = bench.store.why_not_put_back((data,))
+    assert said.startswith("There is no safety snapshot ")
+
+
+@only_btrfs
 def test_data_with_subvolumes_inside_it_is_not_put_back(bench: Bench) -> None:
     assert isinstance(bench, BtrfsBench)
     data = _data(bench)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import DamagedData
 from appliance.host.run import Command, Effect, Output
-from appliance.model.btrfs import TOP, BtrfsRoot
+from appliance.model.btrfs import TOP, BtrfsRoot, Subvolume
 from appliance.probe import btrfs
 from appliance.probe.btrfs import (
     as_started,
@@ -117,6 +117,12 @@ def test_options_without_a_subvolume_name_none() -> None:
 def test_data_that_fstab_finds_by_the_name_of_its_subvolume_alone(options: str, name: str) -> None:
     """By its id it would not be found any more once it changed places with a snapshot."""
     assert named_at_top(look("at"), options) == name
+
+
+@pytest.mark.parametrize("name", ["my home", ".home", "home-tb1", "h" * 200])
+def test_data_whose_name_could_be_none_of_ours_is_found_and_not_named(name: str) -> None:
+    there = Subvolume(id=300, path=name, uuid="u300")
+    assert named_at_top(BtrfsRoot(uuid="u", root=256, subvolumes=(there,)), f"subvol={name}") == ""
 
 
 def test_subvolumes_inside_the_root_by_their_paths_in_it() -> None:

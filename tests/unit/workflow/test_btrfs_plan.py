@@ -91,6 +91,15 @@ def test_data_in_a_subvolume_of_its_own_is_in_the_copy_and_has_a_safety_snapshot
     assert "a dated safety snapshot is taken of it before the trial" in beside
 
 
+def test_one_subvolume_that_is_mounted_twice_has_one_safety_snapshot() -> None:
+    found = home_by_name(machine())
+    (system,) = found.systems
+    home = next(v for v in system.volumes if v.target == "/home")
+    volumes = (*system.volumes, replace(home, target="/srv/share"))
+    names = planned(replace(found, systems=(replace(system, volumes=volumes),))).names
+    assert names.data_safety == (("@home", "@home-tb1-safety"),)
+
+
 def test_going_back_with_data_says_that_two_subvolumes_change_places() -> None:
     found = home_by_name(machine(*OF_TB1, ("@home-tb1-safety", "safety")))
     steps = data_back.planned_steps(found.systems[0], planned(found).names, ())
