@@ -16,7 +16,6 @@ from appliance.host.run import Host, read
 from appliance.model.machine import Firmware, InstalledSystem, LoaderKind, Machine, Partition, Volume
 from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import trouble
-from appliance.probe.fstab import ESP_TARGETS
 from appliance.probe.lvm import lvm_config
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
@@ -52,7 +51,7 @@ def boot_place(machine: Machine, system: InstalledSystem, mount: Path) -> BootPl
         fsuuid=part.fsuuid,
         prefix="" if systemd else system.loader.boot_prefix,
         folder="loader" if systemd else system.loader.folder or "grub",
-        target=_esp_target(system) if systemd else "/boot",
+        target=system.esp_target if systemd else "/boot",
         root_device=system.root.device if system.root.subvolume else "",
         root_fsuuid=system.root.fsuuid if system.root.subvolume else "",
         up=() if systemd else _activation(machine, system.boot_volume),
@@ -63,7 +62,7 @@ def boot_place(machine: Machine, system: InstalledSystem, mount: Path) -> BootPl
 def sector_place(system: InstalledSystem, mount: Path) -> SectorPlace | None:
     """Where the sector lies, to be mounted at `mount`, of a system whose /boot GRUB can not write; None where
     it can. Raises Refused where there is no such place."""
-    volume, esp, target = system.boot_volume, system.esp, _esp_target(system)
+    volume, esp, target = system.boot_volume, system.esp, system.esp_target
     if volume is None:
         return None
     if esp is None or not target:
@@ -79,10 +78,6 @@ def _activation(machine: Machine, volume: Volume | None) -> tuple[str, ...]:
     group = machine.vg(volume.vg)
     pvs = tuple(pv.path for pv in group.pvs) if group else ()
     return ("lvchange", *lvm_config(pvs), "-ay", "-K", f"{volume.vg}/{volume.lv}")
-
-
-def _esp_target(system: InstalledSystem) -> str:
-    return next((entry.target for entry in system.fstab if entry.target in ESP_TARGETS), "")
 
 
 def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> BootLoader:
@@ -122,7 +117,7 @@ def why_not_systemd_boot(machine: Machine, system: InstalledSystem) -> tuple[str
     checks = (
         (system.esp is None, "systemd-boot's EFI system partition was not found."),
         (
-            not _esp_target(system),
+            not system.esp_target,
             "fstab mounts no EFI system partition at /efi or /boot/efi: a trial could not be kept.",
         ),
         (

@@ -71,6 +71,10 @@ class BtrfsRoot(msgspec.Struct, frozen=True, kw_only=True):
             return TOP
         return next((s.id for s in self.subvolumes if s.path == plain), 0)
 
+    def subvolume_at(self, path: str) -> Subvolume | None:
+        """None where no subvolume lies there, and for the top level."""
+        return self.subvolume(self.at(path))
+
     @property
     def inside(self) -> tuple[str, ...]:
         """Paths below the root of the subvolumes in it: a snapshot of the root has empty folders there."""

@@ -21,6 +21,8 @@ from appliance.model.groups import root_called as root_called
 from appliance.model.partitions import group_of_partitions, uuid_called
 
 SCHEMA = 1
+ESP_TARGETS = ("/efi", "/boot/efi")
+"""Where an EFI system partition is mounted."""
 
 
 class Firmware(enum.Enum):
@@ -282,6 +284,11 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def swap(self) -> tuple[Volume, ...]:
         return tuple(v for v in self.volumes if v.role is Role.SWAP)
+
+    @property
+    def esp_target(self) -> str:
+        """Where fstab mounts the EFI system partition; empty where it does not."""
+        return next((entry.target for entry in self.fstab if entry.target in ESP_TARGETS), "")
 
     @property
     def boot_volume(self) -> Volume | None:

@@ -62,10 +62,6 @@ def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), field)
 
 
-ESP_TARGETS = ("/efi", "/boot/efi")
-"""Where an EFI system partition is mounted."""
-
-
 def is_volume(entry: FstabEntry) -> bool:
     """Whether the line mounts (or swaps on) a block device of this machine at every boot."""
     options = entry.options.split(",")

@@ -17,7 +17,7 @@ from appliance.model.machine import (
 from appliance.model.seen import BENEATH, BESIDE_THE_ROOT, BOOT_ON_LVM, ENCRYPTED, MIRRORED, PATCHED_WITH
 from appliance.probe import trouble, trouble_below
 from appliance.probe.btrfs import named_in
-from appliance.probe.fstab import ESP_TARGETS, Known, by_tag
+from appliance.probe.fstab import Known, by_tag
 from appliance.probe.ground import Ground
 from appliance.probe.loaders import Found
 from appliance.probe.luks import modules_of
@@ -153,7 +153,7 @@ def of_boot(
     esp = system.esp
     if firmware is not Firmware.UEFI or esp is None:
         return (trouble.no_fallback(boot.path),)
-    if not any(entry.target in ESP_TARGETS for entry in system.fstab):
+    if not system.esp_target:
         return (trouble.no_fallback(boot.path, "/etc/fstab mounts none at /boot/efi or /efi"),)
     if esp.fstype != "vfat" or sum(known.fsuuid == esp.fsuuid for known in ground.known) != 1:
         return (trouble.no_fallback(boot.path, f"the one on {esp.path} can not be told from others"),)

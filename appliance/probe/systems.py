@@ -12,6 +12,7 @@ from appliance.errors import CommandFailed, DamagedData
 from appliance.model.btrfs import BtrfsRoot
 from appliance.model.groups import subvolume_path
 from appliance.model.machine import (
+    ESP_TARGETS,
     BootOrder,
     Firmware,
     FstabEntry,
@@ -29,7 +30,7 @@ from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started, has_tools, named_at_top
 from appliance.probe.crypttab import CryptLine, parse_crypttab
-from appliance.probe.fstab import ESP_TARGETS, Known, find_device, is_volume, parse_fstab, role_of
+from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
 from appliance.probe.loaders import Found, efi_loader, find_loader
 from appliance.probe.roots import Root, part_of, roots_in

@@ -127,7 +127,7 @@ def _places(twin: Twin, system: InstalledSystem) -> list[tuple[str, str, str]]:
     if system.own_boot is not None and twin.boot_device:
         found.append((twin.boot_device, system.own_boot.fstype, "/boot"))
     if system.esp is not None and twin.esp_device:
-        at = next((e.target for e in system.fstab if e.target in ("/boot/efi", "/efi")), "")
+        at = system.esp_target
         found += [(twin.esp_device, system.esp.fstype, at)] if at else []
     found += [
         (twin.volume_device(v.lv), v.fstype, v.target) for v in (*system.beside_root, *system.data) if v.lv

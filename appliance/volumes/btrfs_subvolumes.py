@@ -57,8 +57,7 @@ class Subvolumes:
         tag = self.found(mounted, snapshot)
         if tag is None:
             return False
-        look = mounted.look()
-        subvolume = look.subvolume(look.at(tag.path))
+        subvolume = mounted.look().subvolume_at(tag.path)
         if subvolume is None:
             return False
         if snapshot.role is SnapshotRole.SAFETY and tag.uuid:
@@ -143,15 +142,14 @@ class Subvolumes:
 
     def is_data(self, mounted: Mounted, data: PutBack) -> bool:
         """Whether the safety snapshot lies where the data does: they have changed places."""
-        tag, look = self.tags(mounted).get(data.safety.lv), mounted.look()
-        there = look.subvolume(look.at(data.origin))
+        tag, there = self.tags(mounted).get(data.safety.lv), mounted.look().subvolume_at(data.origin)
         return tag is not None and there is not None and bool(tag.uuid) and there.uuid == tag.uuid
 
     def becomes_data(self, mounted: Mounted, data: PutBack) -> None:
         """The two change places. Its tag tells the one from the other by then: it has the snapshot's UUID."""
         tag = self.require(mounted, data.safety)
         look = mounted.look()
-        subvolume = look.subvolume(look.at(tag.path))
+        subvolume = look.subvolume_at(tag.path)
         if subvolume is None or not look.at(data.origin):
             raise TwinFailed(f"{data.origin} does not exist.")
         self.tags(mounted).put(data.safety.lv, replace(tag, uuid=subvolume.uuid))
@@ -171,8 +169,7 @@ class Subvolumes:
         if snapshot_of(self.vg, trial.lv, self.tag_at(mounted, trial.lv)) == kept:
             return  # its tag is written last; it may have the first name by now
         tag = self.require(mounted, trial)
-        look = mounted.look()
-        subvolume = look.subvolume(look.at(tag.path))
+        subvolume = mounted.look().subvolume_at(tag.path)
         if subvolume is None:
             raise TwinFailed(f"{trial.lv} does not exist.")
         self.tags(mounted).put(kept.lv, replace(tag, role=kept.role.value, uuid=subvolume.uuid))
@@ -189,7 +186,7 @@ class Subvolumes:
     def take_first_name(self, mounted: Mounted, kept: Snapshot, first: str) -> None:
         """One rename(2); told from a stranger of that name by the subvolume's own UUID."""
         tags, look = self.tags(mounted), mounted.look()
-        there = look.subvolume(look.at(first))
+        there = look.subvolume_at(first)
         tag = tags.get(kept.lv)
         if tag is None or not tag.uuid:
             done = tags.get(first)

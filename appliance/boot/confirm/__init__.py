@@ -64,7 +64,6 @@ class Trial:
     tries: int = 4
     default: int = 0
     sector: SectorPlace | None = None
-
     old_fs: str = ""
 
     @property
