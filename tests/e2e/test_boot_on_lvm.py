@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, there
+from tests.e2e.endings import Kind, kept_and_retired, rolled_back_and_retired
+from tests.e2e.test_circle import NEW
 from tests.lab.appliance import Appliance
 from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.installed import BOOT_DEVICE, BOOT_ON_LVM, BOOT_UUID, InstalledSystem, installed_system
@@ -26,13 +27,12 @@ pytestmark = [
     pytest.mark.timeout(10800),
 ]
 
-INSTALLED = {"boot", "root", "srv", "swap", "twinboot-state"}
 SECTOR = f"/boot/efi/twinboot/{BOOT_UUID}/env"
 READ_RAW = f"blockdev --flushbufs /dev/vda2; grub-fstest /dev/vda2 cat /twinboot/{BOOT_UUID}/env"
 """As GRUB reads it, which is not mounted."""
 FIRST_START = "/var/lib/nginx/"
 """Where nginx makes folders when it first starts, which in this machine's life is in the twin."""
-EVERYWHERE = f"{OURS} /boot/efi/twinboot"
+KIND = Kind(frozenset({"boot", "root", "srv", "swap", "twinboot-state"}), ours=f"{OURS} /boot/efi/twinboot")
 
 
 @dataclass
@@ -101,30 +101,12 @@ def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
 
 
 def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path: Path) -> None:
-    stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick) as appliance:
-            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert proof.kernel == kept.system.offers.installed.release
-        machine.power_off()
-        with appliance_on(machine, stick) as appliance:
-            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
-            assert appliance.volumes() == INSTALLED
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert there(machine.shell(), EVERYWHERE) == []
+        rolled_back_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
         machine.power_off()
 
 
 def test_retired_the_kept_system_has_the_root_volume_s_name(kept: Kept, tmp_path: Path) -> None:
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
-            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
-            assert appliance.volumes() == INSTALLED
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
-        assert proof.kernel == kept.system.offers.update.release
-        assert there(machine.shell(), EVERYWHERE) == []
+        kept_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
         machine.power_off()

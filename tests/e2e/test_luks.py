@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import NEW, OLD, appliance_on, there
+from tests.e2e.endings import Kind, kept_and_retired, rolled_back_and_retired
+from tests.e2e.test_circle import NEW
 from tests.lab import encrypted
 from tests.lab.appliance import PROGRAM, Appliance
-from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
+from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
 from tests.lab.console import Answer
 from tests.lab.encrypted import PASSPHRASE
 from tests.lab.installed import ENCRYPTED, InstalledSystem, installed_system
@@ -26,7 +27,6 @@ pytestmark = [
     pytest.mark.timeout(10800),
 ]
 
-INSTALLED = {"root", "srv", "swap", "twinboot-state"}
 HEADER = "dd if=/dev/vda4 bs=1M count=16 status=none | sha256sum"
 WRITTEN = "awk '{print $7, $14}' /sys/block/vda/stat"
 """Sectors that the appliance has written to and discarded on the disk (Documentation/block/stat.rst)."""
@@ -73,6 +73,9 @@ def started(machine: Machine) -> ProofOfBoot:
     machine.pull_stick()
     encrypted.unlock(machine.power_on())
     return machine.proof_of_boot()
+
+
+KIND = Kind(frozenset({"root", "srv", "swap", "twinboot-state"}), let_in=unlocked, start=started)
 
 
 def holding(appliance: Appliance) -> list[str]:
@@ -147,31 +150,13 @@ def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
 
 
 def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path: Path) -> None:
-    stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick) as appliance:
-            told = unlocked(appliance).read("rollback", "tb1", "--confirm", "0001", limit=900)
-            assert "waits until somebody types the passphrase" in told
-        proof = started(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert proof.kernel == kept.system.offers.installed.release
-        machine.power_off()
-        with appliance_on(machine, stick) as appliance:
-            unlocked(appliance).read("retire", "tb1", "--confirm", "0001", limit=900)
-            assert appliance.volumes() == INSTALLED
-        proof = started(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert there(machine.shell(), OURS) == []
+        told = rolled_back_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
+        assert "waits until somebody types the passphrase" in told
         machine.power_off()
 
 
 def test_retired_the_kept_system_has_the_root_volume_s_name(kept: Kept, tmp_path: Path) -> None:
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
-            unlocked(appliance).read("retire", "tb1", "--confirm", "0001", limit=1800)
-            assert appliance.volumes() == INSTALLED
-        proof = started(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
-        assert proof.kernel == kept.system.offers.update.release
-        assert there(machine.shell(), OURS) == []
+        kept_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
         machine.power_off()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.endings import Kind, rolled_back_and_retired
 from tests.e2e.test_circle import NEW, OLD, appliance_on, boot_without_stick, cut_a_retire, there
 from tests.lab.appliance import Appliance
 from tests.lab.circle import OURS, lent, machine_with_stick, outliving, stick_with_shell, trial_kept
@@ -25,7 +26,6 @@ pytestmark = [
     pytest.mark.timeout(10800),
 ]
 
-INSTALLED = {"root", "srv", "swap", "twinboot-state"}
 WRITTEN = "awk '{print $7, $14}' /sys/block/vda/stat /sys/block/vdb/stat"
 """Sectors that the appliance has written to and discarded on the disks (Documentation/block/stat.rst)."""
 EXAMINE = "mdadm --examine /dev/vda4 /dev/vdb2"
@@ -86,6 +86,9 @@ def volumes(appliance: Appliance) -> set[str]:
     said = appliance.shell.read("lvs --noheadings -o lv_name,segtype vg0 2>/dev/null")
     pairs = (line.split() for line in said.splitlines() if line.strip())
     return {name for name, kind in pairs if kind != "thin-pool"}
+
+
+KIND = Kind(frozenset({"root", "srv", "swap", "twinboot-state"}), listed=volumes)
 
 
 def in_step(shell: Console) -> None:
@@ -152,20 +155,8 @@ def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:
 
 
 def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path: Path) -> None:
-    stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick) as appliance:
-            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert proof.kernel == kept.system.offers.installed.release
-        machine.power_off()
-        with appliance_on(machine, stick) as appliance:
-            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
-            assert volumes(appliance) == INSTALLED
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        assert there(machine.shell(), OURS) == []
+        rolled_back_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
         assert whole(legs := Legs.of(machine.shell())), legs
         machine.power_off()
 
@@ -182,7 +173,7 @@ def test_retired_through_a_power_cut_the_kept_system_has_the_root_volume_s_name(
         machine.power_off()
         with appliance_on(machine, stick) as appliance:
             appliance.recovered()
-            assert volumes(appliance) == INSTALLED
+            assert volumes(appliance) == KIND.volumes
         proof = boot_without_stick(machine)
         assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
         assert proof.kernel == kept.system.offers.update.release

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.endings import Kind, kept_and_retired, retire, rolled_back_and_retired
 from tests.e2e.test_circle import (
     NEW,
     OLD,
@@ -41,7 +42,10 @@ pytestmark = [
 
 ESP = "/boot/efi"
 ENTRIES = f"{ESP}/loader/entries"
-OURS = f"{ESP}/twinboot {ENTRIES}/twinboot-* /root/TWINBOOT.txt /var/lib/twinboot /etc/kernel/cmdline"
+KIND = Kind(
+    frozenset({"root", "srv", "swap", "twinboot-state"}),
+    ours=f"{ESP}/twinboot {ENTRIES}/twinboot-* /root/TWINBOOT.txt /var/lib/twinboot /etc/kernel/cmdline",
+)
 VARIABLES = "/sys/firmware/efi/efivars"
 PACKAGES = ("ledger", "linux-image-amd64")
 
@@ -146,39 +150,29 @@ def test_the_way_back_without_the_stick(kept: Kept) -> None:
 
 
 def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path: Path) -> None:
-    stick = stick_with_shell(tmp_path)
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick) as appliance:
-            appliance.read("rollback", "tb1", "--confirm", "0001", limit=900)
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.0", ())
-        machine.power_off()
-        with appliance_on(machine, stick) as appliance:
-            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
-            assert _variables(appliance.shell) == []
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger) == (OLD, "1.0")
-        shell = machine.shell()
-        assert there(shell, OURS) == []
-        new = kept.system.offers.update.release
+        rolled_back_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
+        shell, new = machine.shell(), kept.system.offers.update.release
+        assert _variables(shell) == []
         assert there(shell, f"{ENTRIES}/*-{new}*.conf {ESP}/*/{new}") == []
         machine.power_off()
 
 
 def test_retired_the_kept_system_has_the_root_volume_s_name(kept: Kept, tmp_path: Path) -> None:
     with kept.machine.fork() as machine:
-        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
-            appliance.read("retire", "tb1", "--confirm", "0001", limit=1800)
+        kept_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
+        assert _variables(machine.shell()) == []
+        machine.power_off()
+
+
+def test_retired_it_can_go_round_again(kept: Kept, tmp_path: Path) -> None:
+    stick = stick_with_shell(tmp_path)
+    with kept.machine.fork() as machine:
+        retire(machine, KIND, stick)
+        with appliance_on(machine, stick) as appliance:
             (node,) = appliance.status()["lineage"]["nodes"]
             assert node["volume"] == "root"
-            assert _variables(appliance.shell) == []
-        proof = boot_without_stick(machine)
-        assert (proof.root, proof.ledger, proof.failed_units) == (OLD, "1.1", ())
-        shell = machine.shell()
-        assert there(shell, OURS) == []
-        machine.power_off()
-        with appliance_on(machine, stick_with_shell(tmp_path)) as appliance:
-            assert appliance.rehearse("--nothing")["result"] == "PASS", "and it can go round again"
+            assert appliance.rehearse("--nothing")["result"] == "PASS"
 
 
 def test_good_in_the_twin_bad_on_the_metal_gives_way_by_itself(tmp_path: Path) -> None:
