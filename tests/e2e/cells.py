@@ -1,8 +1,8 @@
 """Which machines went the full circle: storage x firmware x loader x bus, as tests here showed it.
 
-A cell is *booted* where every test named for it has passed on this computer with the code it has now;
-*recorded* where the tests hold a recorded machine of its kind; *refused* where that machine's own trouble
-says so. Stamps of passed tests lie in the lab's cache, outside git: a table without a stamp claims nothing.
+A cell is *booted* where every test named for it has passed on this computer with the code it has now; it has
+*gone round* where some had other code then; *recorded* where the tests hold a recorded machine of its kind;
+*refused* where that machine's own trouble says so. Stamps of passed tests lie in the lab's cache, outside git: a table without a stamp claims nothing.
 """
 
 from __future__ import annotations
@@ -170,15 +170,15 @@ def stamp(test: str) -> None:
 
 def said_of(cell: Cell) -> str:
     """What is known of a cell that has tests; the day is that of its oldest one."""
-    known = stamps()
-    valid = [
-        known[test]["day"]
-        for test in cell.tests
-        if test in known and known[test].get("code") == _key_of_test(test)
-    ]
-    if len(valid) == len(cell.tests):
-        return f"booted, last {min(valid)}"
-    return f"not seen by these tests here ({len(valid)} of {len(cell.tests)} passed)"
+    known = {test: passed for test, passed in stamps().items() if test in cell.tests}
+    days = [passed["day"] for passed in known.values()]
+    now = sum(passed.get("code") == _key_of_test(test) for test, passed in known.items())
+    if now == len(cell.tests):
+        return f"booted, last {min(days)}"
+    passed = f"{now} of {len(cell.tests)} passed"
+    if len(known) == len(cell.tests):
+        return f"gone round {min(days)}, but its tests have changed since ({passed} as they are)"
+    return f"not seen by these tests here ({passed})"
 
 
 def _recorded() -> Iterator[tuple[Key, str]]:
