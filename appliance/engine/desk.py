@@ -52,6 +52,7 @@ class Desk:
         self.passphrases = runs.passphrases
         self._machine: Machine | None = None
         self._descent: Descent | None = None
+        self._planned: Plan | None = None
         self._read_at = 0.0
         self._changed = False
         self._lock = threading.Lock()
@@ -177,6 +178,11 @@ class Desk:
         return found if found.systems else self.machine(0.0)
 
     def plan(self, request: Request) -> Plan:
+        """Raises Refused with every reason against it, Busy while a run is at work on the disks."""
+        self._planned = self._plan(request)
+        return self._planned
+
+    def _plan(self, request: Request) -> Plan:
         machine, descent = self._machine_to_plan_on(), self.descent()
         if request.verb in (Verb.REHEARSE, Verb.REPAIR):
             sizes = self.packages.sizes(request.system, machine)
@@ -199,9 +205,13 @@ class Desk:
             self.runs.disks.release()
 
     def start(self, plan: Plan, dry: bool) -> m.Accepted:
+        """Raises StalePlan where the machine is no longer what the plan was made for, Refused where what a
+        plan kept in a file needs from outside is gone: the bundle, the script, the cable."""
         machine = self._machine_to_plan_on()
         if reasons := catalogue.why_stale(plan, machine, self.descent().lineage):
             raise StalePlan(reasons)
+        if plan.request.makes_a_run and plan != self._planned:
+            self._plan(plan.request)
         if dry:
             return m.Accepted(would=tuple(w.what for s in plan.steps for w in s.writes))
         return m.Accepted(run=self.runs.start(plan, machine, self.forget))

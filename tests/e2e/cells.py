@@ -2,7 +2,8 @@
 
 A cell is *booted* where every test named for it has passed on this computer with the code it has now; it has
 *gone round* where some had other code then; *recorded* where the tests hold a recorded machine of its kind;
-*refused* where that machine's own trouble says so. Stamps of passed tests lie in the lab's cache, outside git: a table without a stamp claims nothing.
+*refused* where that machine's own trouble says so. Stamps of passed tests lie in the lab's cache,
+outside git: a table without a stamp claims nothing.
 """
 
 from __future__ import annotations

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 from appliance.engine import desk as engine_desk
 from appliance.engine.bus import Bus
 from appliance.engine.desk import Desk
+from appliance.engine.packages import PackageDesk
 from appliance.engine.runs import Runs
 from appliance.errors import Busy, Refused
 from appliance.host.run import Command, Output, RealHost
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
-from appliance.model.plan import Request, Verb
+from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
 from appliance.workflow.descent import Descent
 from appliance.workflow.places import Places
 from tests.unit.workflow.test_rehearse_plan import machine
@@ -79,6 +80,28 @@ def test_a_reading_that_found_no_system_serves_no_plan(
     made.forget()
     made.plan(Request(verb=Verb.REHEARSE))
     assert planned[2:] == [machine()] and readings == [], "what was there a moment ago is looked for again"
+
+
+def test_what_a_plan_kept_in_a_file_needs_from_the_stick_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one just made is begun as it is: it was asked a moment ago."""
+    monkeypatch.setattr(Desk, "machine", lambda self, max_age=0.0: machine())
+    monkeypatch.setattr(Desk, "descent", lambda self: Descent(Lineage(), "", "", ""))
+    monkeypatch.setattr(PackageDesk, "sizes", lambda self, system, machine: {})
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts/fix.sh"
+    script.write_text("true\n")
+    host, bus, places = RealHost(), Bus(), Places(tmp_path, data=tmp_path)
+    first, later = (Desk(host, bus, Runs(host, bus, places), places, lambda: 0) for _ in range(2))
+    kept = first.plan(
+        Request(verb=Verb.REHEARSE, patch=PatchRequest(kind=PatchKind.SCRIPT, script="scripts/fix.sh"))
+    )
+    assert later.start(kept, dry=True).would == first.start(kept, dry=True).would != ()
+    script.unlink()
+    with pytest.raises(Refused, match=r"fix\.sh"):
+        later.start(kept, dry=True)
+    assert first.start(kept, dry=True).would
 
 
 class Remembers:
