@@ -20,7 +20,8 @@ from appliance.twin.guest import GuestOutput
 from appliance.twin.twin import Twin
 
 ANY_STATUS = frozenset(range(256))
-NAMESPACES = ("--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--net", "--ipc",
+# A slave (mount_namespaces(7)): what the appliance unmounts meanwhile is gone, not kept up by a long program.
+NAMESPACES = ("--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--net", "--ipc",
               "--uts")  # fmt: skip
 
 # $1 is the copy's root, the rest the program. /dev holds no disk: nothing there can be written but the copy.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from appliance.errors import CommandFailed, TwinFailed
-from appliance.host.run import Command, Effect, Output
+from appliance.host.run import Command, Effect, Output, RealHost, write
 from appliance.twin.offline import NAMESPACES, Offline, opened, opened_at
 from tests.unit.twin.machines import recorded
 
@@ -110,3 +114,49 @@ def test_a_program_runs_cut_off_and_its_status_is_no_error(tmp_path: Path) -> No
     assert command.argv[-3:] == (str(tmp_path), "dpkg", "--audit")
     assert (command.timeout, command.stdin) == (7, b"x")
     assert ("SYSTEMD_OFFLINE", "1") in command.env
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_is_unmounted_while_a_program_runs_is_not_kept_up_by_it(tmp_path: Path) -> None:
+    """A device whose file system is still up somewhere can be neither deactivated nor read as it will be."""
+    host = RealHost()
+    mounted, root, image = tmp_path / "mounted", tmp_path / "mounted/root", tmp_path / "image"
+    mounted.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    host.run(write("mkfs.ext4", "-q", str(image), timeout=60))
+    with contextlib.ExitStack() as stack:
+
+        def do(*argv: str, undo: tuple[str, ...] = ()) -> str:
+            out = host.run(write(*argv, timeout=60)).stdout.strip()
+            if undo:
+                stack.callback(host.run, write(*undo, timeout=60))
+            return out
+
+        # As the appliance's root is, under systemd.
+        do("mount", "--bind", str(mounted), str(mounted), undo=("umount", str(mounted)))
+        do("mount", "--make-shared", str(mounted))
+        for at in ("usr", "proc", "sys", "dev", "begun"):
+            (root / at).mkdir(parents=True)
+        for link in ("bin", "lib", "lib64"):
+            (root / link).symlink_to(f"usr/{link}")
+        do("mount", "--bind", "/usr", str(root / "usr"), undo=("umount", str(root / "usr")))
+        device = do("losetup", "-f", "--show", str(image))
+        stack.callback(host.run, write("losetup", "-d", device, timeout=60))
+        (volume := mounted / "volume").mkdir()
+        do("mount", device, str(volume))
+        program = ("sh", "-c", "rmdir /begun; until [ -e /end ]; do sleep 0.1; done")
+        running = threading.Thread(target=Offline(host, root).exec, args=(program,), kwargs={"timeout": 60})
+        running.start()
+        try:
+            while (root / "begun").exists():
+                time.sleep(0.05)
+            up = Path("/sys/fs/ext4") / Path(device).name
+            assert up.is_dir()
+            do("umount", str(volume))
+            assert not up.exists()
+        finally:
+            (root / "end").touch()
+            running.join()
+        assert sorted(os.listdir(root / "dev")) == [], "nor is what stood in the program's own /dev left"
