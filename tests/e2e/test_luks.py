@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.endings import Kind, kept_and_retired, rolled_back_and_retired
-from tests.e2e.test_circle import NEW
+from tests.e2e.test_circle import NEW, appliance_on
 from tests.lab import encrypted
 from tests.lab.appliance import PROGRAM, Appliance
 from tests.lab.circle import lent, machine_with_stick, outliving, stick_with_shell, trial_kept
@@ -19,6 +19,7 @@ from tests.lab.encrypted import PASSPHRASE
 from tests.lab.installed import ENCRYPTED, InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
+from tests.lab.screens import SOON, ScreenTerminal, SerialTerminal, sees
 
 pytestmark = [
     pytest.mark.lab,
@@ -141,6 +142,34 @@ def test_the_passphrase_and_the_key_are_in_no_file_and_on_no_console(kept: Kept)
     assert kept.found == []
     assert PASSPHRASE not in kept.consoles
     assert PASSPHRASE not in kept.heard
+
+
+@pytest.mark.parametrize("name", ["tty1", "ttyS0"])
+def test_it_is_let_in_at_the_console_which_never_shows_the_passphrase(
+    kept: Kept, tmp_path: Path, name: str
+) -> None:
+    """On a US keyboard at the machine's own screen, which asks for the layout first."""
+    with (
+        kept.machine.fork() as machine,
+        appliance_on(machine, stick_with_shell(tmp_path)) as appliance,
+    ):
+        own = name == "tty1"
+        at = ScreenTerminal(machine, appliance.shell) if own else SerialTerminal(machine.console)
+        sees(at, "/dev/vda4 is encrypted", limit=SOON)
+        at.press("u")
+        if own:
+            sees(at, "Keyboard of the machine's own screen", limit=SOON)
+            at.press("enter")
+        sees(at, "Unlock an encrypted device", limit=SOON)
+        at.press(*PASSPHRASE[:-1], "enter")
+        sees(at, "The passphrase does not open /dev/vda4", limit=SOON)
+        at.press(*PASSPHRASE)
+        assert PASSPHRASE not in at.text()
+        at.press("enter")
+        sees(at, "Debian GNU/Linux 12", limit=SOON)
+        assert [one["id"] for one in appliance.inspect()["systems"]] != []
+        assert PASSPHRASE not in machine.console.text
+        assert holding(appliance) == []
 
 
 def test_the_metal_runs_what_was_tested_and_keeps_it(kept: Kept) -> None:

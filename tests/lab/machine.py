@@ -244,9 +244,9 @@ class Machine:
         self._alive().qmp.command("screendump", filename=str(target), format="png")
         return target
 
-    def press(self, key: str) -> None:
-        """One key of the machine's keyboard, by QEMU's name for it (QKeyCode)."""
-        self._alive().qmp.command("send-key", keys=[{"type": "qcode", "data": key}])
+    def press(self, *keys: str) -> None:
+        """Keys of the machine's keyboard, held down together, by QEMU's names for them (QKeyCode)."""
+        self._alive().qmp.command("send-key", keys=[{"type": "qcode", "data": key} for key in keys])
 
     def frames(self) -> list[bytes]:
         """Every Ethernet frame that went over the machine's network card since power on, both ways."""

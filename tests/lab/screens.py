@@ -20,8 +20,10 @@ AT_ONCE = 16_000
 """Characters drawn at once: of more than 64 KiB a twin's terminal draws the end only."""
 
 SERIAL_KEYS = {"enter": "\r", "escape": "\x1b", "down": "\x1b[B", "up": "\x1b[A", "ctrl+]": "\x1d"}
-QCODES = {"enter": "ret", "escape": "esc", " ": "spc"}
+QCODES = {"enter": "ret", "escape": "esc", " ": "spc", "-": "minus"}
 """Names of QEMU's send-key (QAPI, QKeyCode)."""
+SHIFTED = {"+": "equal"}
+"""What stands above another character on a US keyboard."""
 
 
 SOON = 180.0
@@ -70,7 +72,10 @@ class ScreenTerminal:
 
     def press(self, *keys: str) -> None:
         for key in keys:
-            self._machine.press(QCODES.get(key, key))
+            if key in SHIFTED or key.isupper():
+                self._machine.press("shift", SHIFTED.get(key, key.lower()))
+            else:
+                self._machine.press(QCODES.get(key, key))
 
 
 def sees(terminal: Terminal, *texts: str, limit: float, never: str = "REFUSED") -> str:
