@@ -19,7 +19,7 @@ from tests.lab.encrypted import PASSPHRASE
 from tests.lab.installed import ENCRYPTED, InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
-from tests.lab.screens import SOON, ScreenTerminal, SerialTerminal, sees
+from tests.lab.screens import SOON, ScreenTerminal, sees
 
 pytestmark = [
     pytest.mark.lab,
@@ -144,29 +144,25 @@ def test_the_passphrase_and_the_key_are_in_no_file_and_on_no_console(kept: Kept)
     assert PASSPHRASE not in kept.heard
 
 
-@pytest.mark.parametrize("name", ["tty1", "ttyS0"])
-def test_it_is_let_in_at_the_console_which_never_shows_the_passphrase(
-    kept: Kept, tmp_path: Path, name: str
+def test_it_is_let_in_at_the_machine_s_own_screen_which_never_shows_the_passphrase(
+    kept: Kept, tmp_path: Path
 ) -> None:
-    """On a US keyboard at the machine's own screen, which asks for the layout first."""
     with (
         kept.machine.fork() as machine,
         appliance_on(machine, stick_with_shell(tmp_path)) as appliance,
     ):
-        own = name == "tty1"
-        at = ScreenTerminal(machine, appliance.shell) if own else SerialTerminal(machine.console)
-        sees(at, "/dev/vda4 is encrypted", limit=SOON)
-        at.press("u")
-        if own:
-            sees(at, "Keyboard of the machine's own screen", limit=SOON)
-            at.press("enter")
-        sees(at, "Unlock an encrypted device", limit=SOON)
-        at.press(*PASSPHRASE[:-1], "enter")
-        sees(at, "The passphrase does not open /dev/vda4", limit=SOON)
-        at.press(*PASSPHRASE)
-        assert PASSPHRASE not in at.text()
-        at.press("enter")
-        sees(at, "Debian GNU/Linux 12", limit=SOON)
+        screen = ScreenTerminal(machine, appliance.shell)
+        sees(screen, "/dev/vda4 is encrypted", limit=SOON)
+        screen.press("u")
+        sees(screen, "Keyboard of the machine's own screen", limit=SOON)
+        screen.press("enter")
+        sees(screen, "Unlock an encrypted device", limit=SOON)
+        screen.press(*PASSPHRASE[:-1], "enter")
+        sees(screen, "The passphrase does not open /dev/vda4", limit=SOON)
+        screen.press(*PASSPHRASE)
+        assert PASSPHRASE not in screen.text()
+        screen.press("enter")
+        sees(screen, "Debian GNU/Linux 12", limit=SOON)
         assert [one["id"] for one in appliance.inspect()["systems"]] != []
         assert PASSPHRASE not in machine.console.text
         assert holding(appliance) == []
