@@ -39,10 +39,10 @@ test: deps ## all tests of a submission: check, then image and machines (25 to 6
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
 	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 --no-loadscope-reorder -m '(lab or root) and not full' tests
 
-test-full: deps ## every scenario, hours
+test-full: deps ## every scenario, hours; SHARD=2/4 is the second of four parts
 	$(MAKE) --no-print-directory check
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems
-	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 --no-loadscope-reorder -m 'lab or root or full' tests
+	$(PY) -m pytest -q -n 2 --dist loadfile --durations=12 --no-loadscope-reorder -m 'lab or root or full' $(if $(SHARD),--shard $(SHARD)) tests
 
 demo: deps ## build everything and watch a machine go once round
 	$(MAKE) --no-print-directory -j2 --output-sync=line fast-image lab-systems SYSTEMS=bios
