@@ -9,6 +9,8 @@ from pathlib import Path
 from appliance.boot.base import Artifacts, BootFile
 from appliance.boot.pin import pinned
 from appliance.errors import BootConfigFailed
+from appliance.probe.bls import parse_name
+from appliance.probe.unified import Unified, images, read_unified
 
 _KERNEL = re.compile(r"vmlinuz-(.+)\Z")
 _OF_KERNEL = ("vmlinuz", "initrd.img", "config", "System.map")
@@ -80,10 +82,39 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(data, "sha256").hexdigest()
 
 
-def find_artifacts(root: Path, boot: Path) -> Artifacts:
+def _boot_file(name: str, at: Path) -> BootFile:
+    return BootFile(name=name, source=str(at), sha256=file_digest(at), size=at.stat().st_size)
+
+
+def image_at(path: Path) -> Unified | None:
+    """The unified image that the file is; None where it is none that reads."""
+    with path.open("rb") as file:
+
+        def part(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        return read_unified(part)
+
+
+def _image_of(folder: Path, version: str) -> Path:
+    """The unified image of kernel `version` in `folder`, that system's own EFI/Linux or a copy of it."""
+    for name in images(tuple(sorted(path.name for path in folder.glob("*")))):
+        found = image_at(folder / name)
+        if found is not None and found.kernel == version and not (folder / name).is_symlink():
+            return folder / name
+    raise BootConfigFailed(
+        f"The patched system has made no unified image of its kernel {version}.",
+        safe="Nothing was staged; the machine boots what it booted before.",
+        next_actions=("Look at what kernel-install says in the report.", "Rehearse again."),
+    )
+
+
+def find_artifacts(root: Path, boot: Path, folder: Path | None = None) -> Artifacts:
     """The boot files of the system mounted at `root`; `boot` is the /boot that system itself wrote.
 
-    For a rehearsed system that is the twin's /boot, not the machine's. Raises BootConfigFailed where
+    For a rehearsed system that is the twin's /boot, not the machine's. `folder` holds the unified images of
+    one that boots by such; the one of its kernel is among the files then. Raises BootConfigFailed where
     nothing there can boot.
     """
     versions = kernel_versions(root, boot)
@@ -94,15 +125,15 @@ def find_artifacts(root: Path, boot: Path) -> Artifacts:
             next_actions=("Look at the package manager's output in the report.", "Rehearse again."),
         )
     files = tuple(
-        BootFile(
-            name=name,
-            source=str(boot / name),
-            sha256=file_digest(boot / name),
-            size=(boot / name).stat().st_size,
-        )
+        _boot_file(name, boot / name)
         for name in owned_names(root)
         if (boot / name).is_file() and not (boot / name).is_symlink()
     )
+    if folder is not None:
+        image = _image_of(folder, versions[0])
+        name = f"{parse_name(image.name).stem}.efi"
+        files = (*files, _boot_file(name, image))
+        return Artifacts(version=versions[0], kernel=name, initrds=(), files=files, unified=True)
     return Artifacts(
         version=versions[0],
         kernel=f"vmlinuz-{versions[0]}",

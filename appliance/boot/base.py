@@ -56,16 +56,28 @@ class BootFile(msgspec.Struct, frozen=True, kw_only=True):
 class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a system needs in /boot: every file its dpkg owns there, and the initrds made for them.
 
-    `kernel` and `initrds` are names among `files`, those the system boots by default.
+    `kernel` and `initrds` are names among `files`, those the system boots by default. `unified`: the kernel
+    is a unified image that holds initrd and command line, and there are no others.
     """
 
     version: str
     kernel: str
     initrds: tuple[str, ...]
     files: tuple[BootFile, ...]
+    unified: bool = False
 
     def file(self, name: str) -> BootFile:
         return next(f for f in self.files if f.name == name)
+
+    @property
+    def loaded(self) -> tuple[BootFile, ...]:
+        """Those the loader itself reads."""
+        return tuple(self.file(name) for name in (self.kernel, *self.initrds))
+
+    @property
+    def with_initrds(self) -> tuple[BootFile, ...]:
+        """Those that hold what it starts from before its root."""
+        return tuple(self.file(name) for name in ((self.kernel,) if self.unified else self.initrds))
 
     @property
     def size(self) -> int:
@@ -76,7 +88,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One boot entry. `kernel` and `initrds` are paths relative to /boot ("vmlinuz-6.1.0-13-amd64").
 
     `options` is the kernel command line in the loader's own quoting, `root` what it names (rootname.py),
-    `prelude` what the loader needs before it (GRUB: load_video, insmod).
+    `prelude` what the loader needs before it (GRUB: load_video, insmod). `unified`: the kernel is a unified
+    image with its initrd inside.
     """
 
     id: str
@@ -86,6 +99,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     options: str = ""
     root: str = ""
     prelude: tuple[str, ...] = ()
+    unified: bool = False
 
 
 class StagedSystem(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,6 +273,9 @@ class RawBoot(Protocol):
     def names(self, path: str) -> tuple[str, ...]: ...
 
     def sha256(self, path: str) -> str | None: ...
+
+    def part(self, path: str, offset: int, length: int) -> bytes | None:
+        """So many bytes of a file, or fewer at its end."""
 
 
 class Variables(Protocol):

@@ -126,6 +126,11 @@ def why_not_systemd_boot(machine: Machine, system: InstalledSystem) -> tuple[str
             "taken round (yet).",
         ),
         (
+            system.loader.unified and machine.secure_boot,
+            "Secure Boot is on: a unified kernel image then starts with no other command line than its own, "
+            "which names the old root. Turn Secure Boot off in the firmware's setup.",
+        ),
+        (
             any(part.type_id.lower() == XBOOTLDR for part in parts),
             "There is an extended boot loader partition (XBOOTLDR): systemd-boot reads entries there too, "
             "which can not be taken round (yet).",

@@ -88,6 +88,7 @@ def trial_entry(wanted: StagedSystem, own: Entry) -> Entry:
         options=with_root(own.options, wanted.root, extra),
         root=wanted.root,
         prelude=own.prelude,
+        unified=wanted.artifacts.unified,
     )
 
 
@@ -102,6 +103,7 @@ def previous_entry(wanted: StagedSystem, own: Entry) -> Entry:
         options=with_root(own.options, wanted.old_root),
         root=wanted.old_root,
         prelude=own.prelude,
+        unified=own.unified,
     )
 
 
@@ -116,6 +118,7 @@ def settling_entry(own: Entry, base: str, id: str, fsuuid: str) -> Entry:
         options=with_root(own.options, f"UUID={fsuuid}"),
         root=f"UUID={fsuuid}",
         prelude=own.prelude,
+        unified=own.unified,
     )
 
 

@@ -11,10 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
+from appliance.boot.artifacts import image_at
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Host, read
+from appliance.probe.unified import Section
 
 MAGIC = (b"070701", b"070702")
+IN_IMAGE = (".ucode", ".initrd")
+"""The sections of a unified image that are unpacked one after the other (systemd-stub(7))."""
 HEADER = 110
 _UNPACKED_BY_PROGRAM = {b"\x28\xb5\x2f\xfd": "zstd", b"\x02\x21\x4c\x18": "lz4", b"\x04\x22\x4d\x18": "lz4"}
 
@@ -95,32 +99,52 @@ def _unpacked(host: Host, path: Path, offset: int, magic: bytes, work: Path) -> 
 
 
 def initrd_names(host: Host, path: Path) -> tuple[str, ...]:
-    """Every name in an initrd, early archives (microcode) included. Raises BootConfigFailed when damaged."""
+    """Every name in an initrd, or in those of a unified image, early archives (microcode) included. Raises
+    BootConfigFailed when damaged."""
     return tuple(_read(host, path, frozenset()).names)
 
 
 def initrd_files(host: Host, path: Path, wanted: frozenset[str]) -> dict[str, bytes]:
-    """The files of these names that it has, by their names. Raises BootConfigFailed when damaged."""
+    """The files of these names that such a file has, by their names. Raises BootConfigFailed when damaged."""
     return _read(host, path, wanted).files
 
 
 def _read(host: Host, path: Path, wanted: frozenset[str]) -> _Kept:
     kept = _Kept(wanted)
-    with tempfile.TemporaryDirectory(prefix="twinboot-initrd-") as folder, path.open("rb") as data:
+    with tempfile.TemporaryDirectory(prefix="twinboot-initrd-") as folder:
+        found = image_at(path)
+        parts = [path] if found is None else _taken_out(path, found.sections, Path(folder))
+        for part in parts:
+            _read_in(host, part, Path(folder), kept)
+    if not kept.names:
+        raise BootConfigFailed(f"{path.name} is empty.")
+    return kept
+
+
+def _taken_out(path: Path, sections: tuple[Section, ...], folder: Path) -> list[Path]:
+    """The initrds of a unified image as files in `folder`."""
+    out = []
+    with path.open("rb") as data:
+        for section in (s for name in IN_IMAGE for s in sections if s.name == name):
+            out.append(folder / section.name)
+            data.seek(section.offset)
+            out[-1].write_bytes(data.read(section.size))
+    return out
+
+
+def _read_in(host: Host, path: Path, work: Path, kept: _Kept) -> None:
+    with path.open("rb") as data:
         while magic := _next_magic(data):
             if magic in MAGIC:
                 _members(data, magic, kept)
                 continue
             offset = data.tell() - len(magic)
-            with _unpacked(host, path, offset, magic, Path(folder)) as stream:
+            with _unpacked(host, path, offset, magic, work) as stream:
                 try:
                     _inner(stream, kept)
                 except (OSError, EOFError, lzma.LZMAError) as error:
                     raise BootConfigFailed(f"The initrd does not unpack: {error}.") from error
             data.seek(0, os.SEEK_END)
-    if not kept.names:
-        raise BootConfigFailed(f"{path.name} is empty.")
-    return kept
 
 
 def _inner(stream: IO[bytes], kept: _Kept) -> None:

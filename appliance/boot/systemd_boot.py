@@ -1,5 +1,7 @@
 """Promotion for systemd-boot: copies and type 1 entries of ours on the ESP, and variables that decide.
 
+What it boots by, old and new, are entries with a kernel and an initrd (type 1) or unified images (type 2).
+
 FAT has no hard links, no journal, and no rename that a cut leaves whole: so nothing decides there. What
 decides is one variable, which firmware writes whole or not at all. LoaderEntryOneShot starts the trial: the
 loader clears it before it starts anything (boot.c, config_load_defaults), so that whatever hangs gives way
@@ -45,7 +47,7 @@ WORDS = LoaderWords(
 
 @dataclass(frozen=True, slots=True)
 class SystemdBoot:
-    """The BootLoader for systemd-boot 250 and later with kernel-install's entries (Debian).
+    """The BootLoader for systemd-boot 250 and later with kernel-install's entries or images (Debian).
 
     `binary` is the loader that the firmware starts, as it writes it: \\EFI\\systemd\\systemd-bootx64.efi.
     """
@@ -63,9 +65,7 @@ class SystemdBoot:
     def writes(self, run: str) -> tuple[Write, ...]:
         folder = f"twinboot/{run}/ on the ESP"
         return (
-            Write(
-                what=f"{folder}: copies of the new kernel and initrd, and of the old ones", if_cut=OLD_BOOTS
-            ),
+            Write(what=f"{folder}: copies of what the new and the old system boot by", if_cut=OLD_BOOTS),
             Write(what="twinboot/env on the ESP: 1024 bytes, the book of what was done", if_cut=OLD_BOOTS),
             Write(what="loader/entries on the ESP: the trial and Previous system", if_cut=OLD_BOOTS),
             Write(

@@ -1,7 +1,8 @@
-"""Type 1 entries of the Boot Loader Specification: ours written, those of others read from the raw device.
+"""Entries of the Boot Loader Specification: ours (type 1) written, those of others read from the raw device.
 
 Ours bear no sort-key and no counter: the loader shows them after every entry that has a key, writes nothing
-to the file system when it starts one, and takes one only where a variable names it.
+to the file system when it starts one, and takes one only where a variable names it. A unified image of ours
+is started with a command line of ours, which stands in for the one inside it (systemd-stub(7)).
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from appliance.boot import entries
 from appliance.boot.base import Boot, Entry
 from appliance.boot.laid import text_of
 from appliance.boot.rootname import root_of, turned
-from appliance.probe import bls
+from appliance.probe import bls, unified
 from appliance.probe.bls import ENTRIES, BlsEntry
+from appliance.probe.unified import FOLDER as IMAGES
 
-UKIS = "EFI/Linux"
 NEW, PREVIOUS, SETTLING = "new", "previous", "settle"
 # Of two entries of ours the one that sorts first is the one that may be taken where nothing else is left:
 # names sort downwards, and so settle, previous, new.
@@ -48,21 +49,28 @@ def is_ours(entry: BlsEntry) -> bool:
 def text_for(entry: Entry) -> str:
     """The file that makes the loader show `entry`."""
     lines = [f"title      {entries.plain_title(entry.title)}", f"options    {entry.options}"]
-    lines.append(f"linux      /{entry.kernel}")
+    lines.append(f"{'efi  ' if entry.unified else 'linux'}      /{entry.kernel}")
     lines += [f"initrd     /{path}" for path in entry.initrds]
     return "# twinboot\n" + "\n".join(lines) + "\n"
 
 
 def entry_of(found: BlsEntry) -> Entry:
-    """What a file of loader/entries says, with paths as they are called on the file system."""
+    """What an entry says, with paths as they are called on the file system."""
+    image = path_in(found.efi) if found.is_image or is_ours(found) else ""
     return Entry(
         id=found.id,
         title=found.shown,
-        kernel=path_in(found.linux),
+        kernel=path_in(found.linux) or image,
         initrds=tuple(map(path_in, found.initrds)),
         options=found.options,
         root=root_of(found.options),
+        unified=bool(image),
     )
+
+
+def place_of(found: BlsEntry) -> str:
+    """The file that the entry is, where the loader looks for it."""
+    return f"{IMAGES if found.is_image else ENTRIES}/{found.file}"
 
 
 def path_in(word: str) -> str:
@@ -78,22 +86,31 @@ def read_entries(boot: Boot) -> tuple[BlsEntry, ...]:
     found = [e for e in (bls.for_systemd_boot(name, text) for name, text in texts) if e is not None]
     folders = {path_in(e.linux or e.efi).rpartition("/")[0] for e in found}
     there = {f"{folder}/{name}".lower().lstrip("/") for folder in folders for name in boot.raw.names(folder)}
-    return (*(e for e in found if path_in(e.linux or e.efi).lower() in there), *unified(boot))
+    return (*(e for e in found if path_in(e.linux or e.efi).lower() in there), *_images(boot))
 
 
 def names_of(boot: Boot) -> tuple[str, ...]:
     return tuple(n for n in boot.raw.names(ENTRIES) if n.lower().endswith(".conf"))
 
 
-def unified(boot: Boot) -> tuple[BlsEntry, ...]:
-    """Type 2 entries: recognised by their names alone."""
-    files = (n for n in boot.raw.names(UKIS) if n.lower().endswith(".efi"))
-    return tuple(BlsEntry(file=n, name=bls.parse_name(n), efi=f"/{UKIS}/{n}") for n in files)
+def image_in(boot: Boot, path: str) -> unified.Unified | None:
+    """The unified image at `path`; None where there is none that reads."""
+    return unified.read_unified(lambda at, length: boot.raw.part(path, at, length) or b"")
+
+
+def _images(boot: Boot) -> tuple[BlsEntry, ...]:
+    """Type 2 entries. The loader shows none for an image that does not read."""
+    names = unified.images(boot.raw.names(IMAGES))
+    found = ((name, image_in(boot, f"{IMAGES}/{name}")) for name in names)
+    return tuple(unified.entry_of(name, image) for name, image in found if image is not None)
 
 
 def kept_entry(own: BlsEntry, version: str) -> BlsEntry | None:
     """The entry that kernel-install makes of kernel `version` beside `own`; None where `own` is none of its
-    making. Source: 90-loaderentry.install, <token>-<version>.conf and <token>/<version>/linux."""
+    making. Source: 90-loaderentry.install, <token>-<version>.conf and <token>/<version>/linux; 90-uki-copy
+    .install, <token>-<version>.efi."""
+    if own.is_image:
+        return _kept_image(own, version)
     token = own.id.removesuffix(f"-{own.version.lower()}.conf")
     if (
         not own.version
@@ -103,6 +120,14 @@ def kept_entry(own: BlsEntry, version: str) -> BlsEntry | None:
         return None
     file = f"{own.name.stem.removesuffix(own.version)}{version}.conf"
     return msgspec.structs.replace(own, file=file, name=bls.parse_name(file), version=version)
+
+
+def _kept_image(own: BlsEntry, version: str) -> BlsEntry | None:
+    if not own.kernel or not own.name.stem.endswith(f"-{own.kernel}"):
+        return None
+    file = f"{own.name.stem.removesuffix(own.kernel)}{version}.efi"
+    name = bls.parse_name(file)
+    return msgspec.structs.replace(own, file=file, name=name, efi=f"/{IMAGES}/{file}", kernel=version)
 
 
 def text_with_root(text: str, old: str, new: str) -> str:

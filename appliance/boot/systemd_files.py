@@ -15,12 +15,13 @@ from appliance.boot.systemd_entries import NEW, PREVIOUS, names_of, ours, path_o
 from appliance.errors import BootConfigFailed
 from appliance.model.codec import to_json
 from appliance.probe.bls import ENTRIES
+from appliance.probe.unified import FOLDER as IMAGES
+from appliance.probe.unified import images
 
 
 def files_of(wanted: StagedSystem) -> tuple[BootFile, ...]:
     """What the loader needs of the new system: kernel and initrd. The rest of its /boot lies in its root."""
-    artifacts = wanted.artifacts
-    return tuple(artifacts.file(name) for name in (artifacts.kernel, *artifacts.initrds))
+    return wanted.artifacts.loaded
 
 
 def lay_down(boot: Boot, wanted: StagedSystem, now: Entry, known: Manifest | None) -> Manifest:
@@ -69,10 +70,12 @@ def _names(wanted: StagedSystem) -> tuple[str, ...]:
 
 
 def _remember(boot: Boot, base: str) -> tuple[str, ...]:
-    """First-seen entries: a copy of each, and their names for keep on the metal."""
-    names = tuple(name for name in names_of(boot) if not ours(name)[0])
-    for name in names:
+    """First-seen entries: a copy of each, unified images left out, and all their names for keep on the
+    metal."""
+    plain = tuple(name for name in names_of(boot) if not ours(name)[0])
+    for name in plain:
         boot.disk.create(f"{base}/before/{name}", boot.disk.read(f"{ENTRIES}/{name}") or b"")
+    names = (*plain, *images(boot.raw.names(IMAGES)))
     boot.disk.create(f"{base}/names", "".join(f"{name}\n" for name in names).encode())
     return names
 

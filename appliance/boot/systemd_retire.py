@@ -5,12 +5,22 @@ from __future__ import annotations
 from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.entries import FOLDER, settling_entry
 from appliance.boot.flip import remove_tree, replace
-from appliance.boot.laid import BESIDE, text_of
+from appliance.boot.laid import BESIDE, needed, sha256, text_of
 from appliance.boot.manifest import Manifest
-from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, path_in, text_with_root
+from appliance.boot.rootname import turned
+from appliance.boot.systemd_entries import (
+    SETTLING,
+    entry_of,
+    id_of,
+    ours,
+    path_in,
+    place_of,
+    text_with_root,
+)
 from appliance.boot.systemd_view import see
 from appliance.errors import BootConfigFailed, Refused
-from appliance.probe.bls import ENTRIES, parse_lines
+from appliance.probe.bls import ENTRIES, BlsEntry, parse_lines
+from appliance.probe.unified import with_options
 
 
 def put_back(boot: Boot, manifest: Manifest, *, pinned: bool) -> None:
@@ -28,8 +38,10 @@ def put_back(boot: Boot, manifest: Manifest, *, pinned: bool) -> None:
         if first is not None and boot.raw.read(f"{ENTRIES}/{name}") != first and _whole(boot, first):
             _put_text(boot, f"{ENTRIES}/{name}", first, base)
     for entry in see(boot).theirs:
-        if entry.file not in manifest.before and entry_of(entry).root == manifest.root:
-            _remove(boot, f"{ENTRIES}/{entry.file}", entry_of(entry))
+        # An image of that name that was there before is none of those that were put back by now.
+        made = entry.file not in manifest.before or entry.is_image
+        if made and entry_of(entry).root == manifest.root:
+            _remove(boot, place_of(entry), entry_of(entry))
     own = see(boot).own
     if not pinned and (own is None or entry_of(own).root != manifest.old_root):
         raise BootConfigFailed(
@@ -87,6 +99,8 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> Entry:
     own = found.own
     if own is None or not own.kernel:
         raise Refused(("The loader's own default entry could not be found.",))
+    if reasons := _not_turned(boot, needed(boot, run)):
+        raise Refused(reasons)
     base = f"{FOLDER}/{run}{SETTLE}"
     boot.disk.make_folder(base)
     paths = (own.kernel, *own.initrds)
@@ -101,6 +115,22 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> Entry:
     return settling_entry(own, base, id_of(SETTLING, run), fsuuid)
 
 
+def _not_turned(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
+    """Sentences on unified images of the kept system that could not name its first root."""
+    mine = (e for e in see(boot).theirs if e.is_image and entry_of(e).root == manifest.root)
+    lost = (e.file for e in mine if _turned_image(boot, e, manifest.root, manifest.old_root) is None)
+    return tuple(
+        f"{file} has no room for a command line that names {manifest.old_root}: on the running system, make "
+        "it anew with kernel-install."
+        for file in lost
+    )
+
+
+def _turned_image(boot: Boot, found: BlsEntry, old: str, new: str) -> bytes | None:
+    data = boot.disk.read(place_of(found))
+    return None if data is None else with_options(data, turned(f" {found.options}", old, new).strip())
+
+
 def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> None:
     """The loader's own entries boot `new_root` where they booted `old_root`; the settling one is pinned.
 
@@ -108,13 +138,15 @@ def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> N
     """
     base = f"{FOLDER}/{manifest.run}{SETTLE}"
     for found in see(boot).theirs:
-        entry, path = entry_of(found), f"{ENTRIES}/{found.file}"
+        entry, path = entry_of(found), place_of(found)
         if (
             entry.root == new_root
             and found.file in manifest.before
-            and found.version not in manifest.versions
+            and found.release not in manifest.versions
         ):
             _remove(boot, path, entry)
+        elif entry.root == old_root and found.is_image:
+            _turn_image(boot, found, old_root, new_root)
         elif entry.root == old_root:
             text = boot.disk.read(path) or b""
             turned = text_with_root(text.decode("utf-8", "surrogateescape"), old_root, new_root)
@@ -122,3 +154,22 @@ def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> N
     own = see(boot).own
     if own is None or ours(own.id)[0] or entry_of(own).root != new_root:
         raise BootConfigFailed(f"systemd-boot's own default entry does not boot {new_root}.")
+
+
+def _turn_image(boot: Boot, found: BlsEntry, old_root: str, new_root: str) -> None:
+    """One image's command line; a cut leaves it half turned, which the settling entry does not start."""
+    path, data = place_of(found), _turned_image(boot, found, old_root, new_root)
+    if data is None:
+        raise BootConfigFailed(
+            f"{path} has no room for a command line that names {new_root}.",
+            safe="The kept system is pinned by Twinboot's entry and boots.",
+            next_actions=("On the running system, make it anew with kernel-install.", "Then retire again."),
+        )
+    boot.disk.create(path + BESIDE, data)
+    boot.disk.settle()
+    if boot.raw.sha256(path + BESIDE) != sha256(data):
+        raise BootConfigFailed(f"{path}{BESIDE} does not read back as written.")
+    boot.disk.rename(path + BESIDE, path)
+    boot.disk.settle()
+    if boot.raw.sha256(path) != sha256(data):
+        raise BootConfigFailed(f"{path} does not read back as written.")

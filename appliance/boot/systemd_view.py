@@ -18,18 +18,23 @@ from appliance.boot.systemd_entries import (
     SETTLING,
     entry_of,
     id_of,
+    image_in,
     is_ours,
     kept_entry,
     names_of,
     ours,
+    place_of,
     read_entries,
 )
 from appliance.probe.bls import BlsEntry
 from appliance.probe.loader_conf import LOADER_CONF, SAVED, Asked, LoaderConf, choose, parse_loader_conf
+from appliance.probe.unified import FOLDER as IMAGES
 
 MAGIC = b"#### LoaderInfo: systemd-boot "
 """Every systemd-boot binary holds it (boot.c, sdmagic)."""
 FOREVER = "menu-force"
+EXTRA, ADDONS = ".extra.d", "loader/addons"
+"""What systemd-stub adds to an image: beside it, and for every one (systemd-stub(7))."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +144,12 @@ def _missing(boot: Boot, found: tuple[Entry, ...]) -> tuple[str, ...]:
     return tuple(sorted(p for p in paths if p.rpartition("/")[2] not in there[p.rpartition("/")[0]]))
 
 
+OTHER_KIND = (
+    "The patched system makes boot entries of another kind than the installed one: see layout= in its "
+    "/etc/kernel/install.conf."
+)
+
+
 def reasons_against(boot: Boot, loader: str, wanted: StagedSystem | None) -> tuple[str, ...]:
     """Why a promotion by this systemd-boot is refused, as sentences. `loader` is the file that the firmware
     starts, as it writes it."""
@@ -155,7 +166,7 @@ def reasons_against(boot: Boot, loader: str, wanted: StagedSystem | None) -> tup
             f"Run {found.run} is {found.state.value}: finish it or take it back first.",
         ),
     )
-    reasons = (*boot.variables.why_not(), *_of_own(seen))
+    reasons = (*boot.variables.why_not(), *_of_own(seen), *_of_image(boot, seen.own))
     reasons += tuple(sentence for against, sentence in checks if against)
     return reasons or (_of_new(boot, wanted, seen) if wanted else ())
 
@@ -170,6 +181,10 @@ def _of_ground(boot: Boot, loader: str) -> tuple[tuple[bool, str], ...]:
         (
             MAGIC not in (binary or b""),
             f"The firmware starts {loader or 'no loader that is known'}, which is not systemd-boot.",
+        ),
+        (
+            "entries" not in boot.raw.names("loader"),
+            "The EFI system partition has no folder loader/entries: on the running system, bootctl install.",
         ),
     )
 
@@ -192,9 +207,9 @@ def _of_settings(seen: Seen) -> tuple[tuple[bool, str], ...]:
             "loader.conf says timeout menu-force: no trial would start by itself. Give it seconds.",
         ),
         (
-            any(entry.efi.startswith("/EFI/Linux/") for entry in seen.theirs),
-            "EFI/Linux holds unified kernel images: only entries with a kernel and an initrd of their own "
-            "can be taken round (yet).",
+            seen.own is not None and not seen.own.is_image and any(e.is_image for e in seen.theirs),
+            "EFI/Linux holds unified kernel images, and the default entry is none of them: with both kinds a "
+            "system can not be taken round (yet). Remove what is not used.",
         ),
     )
 
@@ -221,7 +236,7 @@ def _of_own(seen: Seen) -> tuple[str, ...]:
             f"The default entry {own.file} still counts its boots: let the running system bless it first.",
         ),
         (
-            bool(found.kernel) and kept_entry(own, own.version) is None,
+            bool(found.kernel) and kept_entry(own, own.release) is None,
             f"The default entry {own.id} is none that kernel-install made: its kernel updates are not known.",
         ),
         (
@@ -232,9 +247,35 @@ def _of_own(seen: Seen) -> tuple[str, ...]:
     return tuple(sentence for against, sentence in checks if against)
 
 
+def _of_image(boot: Boot, own: BlsEntry | None) -> tuple[str, ...]:
+    """What a unified image has that a copy of it, started with another command line, has not."""
+    found = image_in(boot, place_of(own)) if own is not None and own.is_image else None
+    if own is None or found is None:
+        return ()
+    checks = (
+        (
+            found.signed,
+            f"{own.file} is signed: one with another command line could not be, so that it can not be taken "
+            "round (yet). Sign none while Secure Boot is off.",
+        ),
+        (found.section(".profile") is not None, f"{own.file} has several profiles: it has no one default."),
+        (
+            bool(boot.raw.names(f"{IMAGES}/{own.file}{EXTRA}")),
+            f"{own.file}{EXTRA} holds what only that image reads: a copy under another name does not.",
+        ),
+        (
+            bool(boot.raw.names(ADDONS)),
+            f"{ADDONS} on the ESP adds to the command line of every unified image: remove what lies there.",
+        ),
+    )
+    return tuple(sentence for against, sentence in checks if against)
+
+
 def _of_new(boot: Boot, wanted: StagedSystem, seen: Seen) -> tuple[str, ...]:
     """Whether the new system would be the default once it is kept, and whether there is room until then."""
     version = wanted.artifacts.version
+    if seen.own and seen.own.is_image is not wanted.artifacts.unified:
+        return (OTHER_KIND,)
     new = kept_entry(seen.own, version) if seen.own else None
     others = tuple(entry for entry in seen.theirs if new is not None and entry.id != new.id)
     if new is None or choose((*others, new), seen.conf, Asked(last=seen.asked.last)) is not new:
@@ -246,14 +287,15 @@ def _of_new(boot: Boot, wanted: StagedSystem, seen: Seen) -> tuple[str, ...]:
 
 
 def no_room(boot: Boot, wanted: StagedSystem, seen: Seen) -> tuple[str, ...]:
-    """FAT has no hard links: the new kernel lies there twice until it is kept, the old one as well."""
+    """FAT has no hard links: the new kernel lies there twice until it is kept, the old one as well. A unified
+    image is there once more while its command line is turned (systemd_retire)."""
     own = entry_of(seen.own) if seen.own else None
     old = [boot.disk.read(path) for path in (own.kernel, *own.initrds)] if own else []
     if own is None or not old or old[0] is None:
         return (f"The kernel of the default entry, {own.kernel if own else '?'}, is not there.",)
-    artifacts = wanted.artifacts
-    new = sum(artifacts.file(name).size for name in (artifacts.kernel, *artifacts.initrds))
-    needed = SPARE + 2 * new + sum(len(data or b"") for data in old)
+    new = sum(file.size for file in wanted.artifacts.loaded)
+    copies = 3 if wanted.artifacts.unified else 2
+    needed = SPARE + copies * new + sum(len(data or b"") for data in old)
     free = boot.disk.free()
     if needed > free:
         return (

@@ -172,7 +172,8 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
     """`folder` is the loader's folder inside /boot's file system, e.g. "grub".
 
     `boot_prefix` is the path of /boot as the loader sees it: "" where /boot is a file system of its own.
-    `bls` says that GRUB takes its entries from loader/entries (blscfg), not from grub.cfg.
+    `bls` says that GRUB takes its entries from loader/entries (blscfg), not from grub.cfg, `unified` that
+    systemd-boot's default entry is a unified kernel image.
     """
 
     kind: LoaderKind
@@ -184,12 +185,14 @@ class Loader(msgspec.Struct, frozen=True, kw_only=True):
     custom_cfg_ours: bool = False
     efi_path: str = ""
     bls: bool = False
+    unified: bool = False
     entries: tuple[LoaderEntry, ...] = ()
 
     @property
     def name(self) -> str:
         """What it is called where how it keeps its entries matters."""
-        return f"{self.kind.value} with BLS entries" if self.bls else self.kind.value
+        how = " with BLS entries" if self.bls else " with UKI" if self.unified else ""
+        return f"{self.kind.value}{how}"
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,7 +44,8 @@ class BlsEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry. `file` is its name on the disk, `name` the same taken apart.
 
     `linux`, `initrds` and `efi` (which also holds what a uki line names) are paths from the root of the file
-    system that holds the entry, as they are written; `options` is the kernel command line.
+    system that holds the entry, as they are written; `options` is the kernel command line. `kernel` is the
+    kernel's release where `file` is a unified image and says it (unified.py): `version` is another then.
     """
 
     file: str
@@ -57,11 +58,22 @@ class BlsEntry(msgspec.Struct, frozen=True, kw_only=True):
     initrds: tuple[str, ...] = ()
     options: str = ""
     efi: str = ""
+    kernel: str = ""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a unified image that the loader found by itself (type 2)."""
+        return self.file.lower().endswith(".efi")
 
     @property
     def id(self) -> str:
         """What systemd-boot calls the entry (`bootctl list`, LoaderEntryOneShot): no counter, lower case."""
-        return f"{self.name.stem}.conf".lower()
+        return f"{self.name.stem}{'.efi' if self.is_image else '.conf'}".lower()
+
+    @property
+    def release(self) -> str:
+        """The kernel's release; empty where the entry does not say."""
+        return self.kernel if self.is_image else self.version
 
     @property
     def shown(self) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from appliance.model.machine import BootOrder, Kernel, Loader, LoaderEntry, LoaderKind, Partition
-from appliance.probe import bls, efi, grub
+from appliance.probe import bls, efi, grub, unified
 from appliance.probe.loader_conf import LOADER_CONF, choose, parse_loader_conf
 from appliance.probe.osinfo import installed_version
 from appliance.probe.tree import Tree
@@ -18,7 +18,6 @@ GRUB_FOLDERS = ("grub", "grub2")
 GRUB_PACKAGES = ("grub-efi-amd64", "grub-pc", "grub-efi-arm64", "grub2-common", "grub-common")
 MARKER = "# twinboot"
 FALLBACK_LOADER = "\\EFI\\BOOT\\BOOTX64.EFI"
-UKI_FOLDER = "EFI/Linux"
 ENTRY_LIMIT = 65536
 """Bytes one entry or env block may have; a larger one is no such file."""
 
@@ -102,12 +101,13 @@ def _systemd_boot(boot: Tree, folder: str, base: Loader, esp: Tree) -> Found:
     trees = [esp] if folder or boot.base == esp.base else [esp, boot]
     texts = [pair for tree in trees for pair in _entry_files(tree, bls.ENTRIES)]
     found = [e for e in (bls.for_systemd_boot(file, text) for file, text in texts) if e is not None]
-    found += [_uki(name) for tree in trees for name in tree.names(UKI_FOLDER) if name.lower()[-4:] == ".efi"]
+    found += [entry for tree in trees for entry in _images(tree)]
     order = bls.in_systemd_boot_order(found)
     taken = choose(order, parse_loader_conf(esp.text(LOADER_CONF, ENTRY_LIMIT) or ""))
     loader = replace(
         base,
         kind=LoaderKind.SYSTEMD_BOOT,
+        unified=taken is not None and taken.is_image,
         entries=tuple(
             LoaderEntry(title=e.shown, id=e.id, kernel=e.linux or e.efi, default=e is taken) for e in order
         ),
@@ -116,23 +116,24 @@ def _systemd_boot(boot: Tree, folder: str, base: Loader, esp: Tree) -> Found:
         loader=loader,
         arguments=taken.options if taken else "",
         kernel=taken.linux or taken.efi if taken else "",
-        kernels=tuple(dict.fromkeys(_kernel(e) for e in order if e.linux or e.efi.startswith(_UKI))),
+        kernels=tuple(dict.fromkeys(_kernel(e) for e in order if e.linux or e.is_image)),
     )
 
 
-_UKI = f"/{UKI_FOLDER}/"
+def _images(tree: Tree) -> list[bls.BlsEntry]:
+    names = unified.images(tree.names(unified.FOLDER))
+    return [unified.entry_of(name, _image(tree, f"{unified.FOLDER}/{name}")) for name in names]
 
 
-def _uki(file: str) -> bls.BlsEntry:
-    """A unified kernel image by its name alone: its title, version and command line lie inside it."""
-    return bls.BlsEntry(file=file, name=bls.parse_name(file), efi=f"{_UKI}{file}")
+def _image(tree: Tree, path: str) -> unified.Unified | None:
+    return unified.read_unified(lambda at, length: tree.part(path, at, length))
 
 
 def _kernel(entry: bls.BlsEntry) -> Kernel:
     """The kernel of an entry; without a version line the path says it, as kernel-install lays it out."""
     path = (entry.linux or entry.efi).lstrip("/")
     by_path = re.fullmatch(r".*/([^/]+)/linux", path)
-    version = entry.version or (by_path[1] if by_path else entry.name.stem)
+    version = entry.release or (by_path[1] if by_path else entry.name.stem)
     initrd = entry.initrds[-1].lstrip("/") if entry.initrds else ""
     return Kernel(version=version, vmlinuz=path, initrd=path if entry.efi else initrd)
 

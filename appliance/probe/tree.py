@@ -72,6 +72,18 @@ class Tree:
             raise DamagedData(f"{path} is larger than {limit} bytes, which no such file is.")
         return content
 
+    def part(self, path: str, offset: int, length: int) -> bytes:
+        """So many bytes of a regular file, or fewer at its end; none where it is not there or not read."""
+        found = self.resolve(path)
+        if found is None or not stat.S_ISREG(os.lstat(found).st_mode):
+            return b""
+        try:
+            with open(found, "rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        except OSError:
+            return b""
+
     def text(self, path: str, limit: int = TEXT_LIMIT) -> str | None:
         """Like `data`, as UTF-8 with what does not decode replaced."""
         content = self.data(path, limit)

@@ -111,3 +111,6 @@ class EspRaw:
 
     def sha256(self, path: str) -> str | None:
         return ModelRaw(self.disk).sha256(_at(path))
+
+    def part(self, path: str, offset: int, length: int) -> bytes | None:
+        return ModelRaw(self.disk).part(_at(path), offset, length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,12 +65,41 @@ install -m 0644 "$4" "$folder/${4##*/}"
 } >"$BOOT_ROOT/loader/entries/@ID@-$2.conf"
 """
 
+# kernel-install as Debian 13's 60-ukify.install and 90-uki-copy.install do it with layout=uki.
+KERNEL_INSTALL_IMAGE = """#!@PYTHON@
+import os, pathlib, sys
+sys.path.insert(0, "@HERE@")
+from tests.crash.tinyimage import unified
+work, (verb, version, kernel, initrd) = pathlib.Path("@WORK@"), sys.argv[1:]
+conf = pathlib.Path(os.environ["KERNEL_INSTALL_CONF_ROOT"])
+made = pathlib.Path(os.environ["BOOT_ROOT"], "EFI/Linux", f"@ID@-{version}.efi")
+if (work / "kernel-install.fails").exists():
+    sys.exit("no space left")
+if "layout=uki" not in (conf / "install.conf").read_text() or not (conf / "uki.conf").exists():
+    sys.exit("this system's own settings are not there")
+line = (conf / "cmdline").read_text().strip()
+if (work / "kernel-install.wrong").exists():
+    initrd = kernel
+data = unified(*(pathlib.Path(name).read_bytes() for name in (kernel, initrd)), line, version)
+made.unlink(missing_ok=True)
+made.write_bytes(data[: len(data) // 2])
+if (work / "kernel-install.dies").exists():
+    os.kill(os.getppid(), 9)
+    os.kill(os.getpid(), 9)
+made.write_bytes(data)
+"""
+
 TAIL = """#!/bin/sh
 # As on Linux 6.1, whose efivarfs can not be sought in.
 case "$*" in
 */efivars/*) echo "tail: cannot seek to relative offset 4: Illegal seek" >&2; exit 1 ;;
 esac
 exec /usr/bin/tail "$@"
+"""
+# The folder stands for an ESP.
+STAT = """#!/bin/sh
+[ "$1 $2 $3" = "-f -c %T" ] || exec /usr/bin/stat "$@"
+echo msdos
 """
 UNAME = """#!/bin/sh
 cat "@WORK@/release"
@@ -107,6 +137,7 @@ class Metal:
     mkconfig: int = 900
     loader: str = "GRUB"
     machine_id: str = ""
+    unified: bool = False
     runs: str = "6.1.0-40-amd64"
     default: int = 0
     mounted: str = "/"
@@ -191,14 +222,16 @@ class Metal:
         programs = {"grub-mkconfig": MKCONFIG, "systemctl": SYSTEMCTL, "dpkg-query": DPKG, "uname": UNAME}
         if self.machine_id:
             programs |= {
-                "kernel-install": KERNEL_INSTALL,
+                "kernel-install": KERNEL_INSTALL_IMAGE if self.unified else KERNEL_INSTALL,
                 "tail": TAIL,
+                "stat": STAT,
                 "mountpoint": "#!/bin/sh\n",
             }
         if self.own:
             programs["umount"] = UMOUNT
-        marks = {"@WORK@": self.work, "@BOOT@": self.own or self.boot, "@FIXTURE@": fixture}
-        marks |= {"@ID@": self.machine_id, "@PREFIX@": INSIDE if self.own else ""}
+        marks: dict[str, object] = {"@WORK@": self.work, "@BOOT@": self.own or self.boot}
+        marks |= {"@FIXTURE@": fixture, "@ID@": self.machine_id, "@PREFIX@": INSIDE if self.own else ""}
+        marks |= {"@PYTHON@": sys.executable, "@HERE@": Path(__file__).parents[2]}
         for name, text in programs.items():
             for mark, value in marks.items():
                 text = text.replace(mark, str(value))

@@ -274,6 +274,10 @@ class ModelRaw:
         data = self.read(path)
         return None if data is None else hashlib.sha256(data).hexdigest()
 
+    def part(self, path: str, offset: int, length: int) -> bytes | None:
+        data = self.read(path)
+        return None if data is None else data[offset : offset + length]
+
 
 def children(names: dict[str, int], path: str) -> tuple[str, ...]:
     start = f"{path}/" if path else ""

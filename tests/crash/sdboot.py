@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.crash.grubscript import Loaded
+from tests.crash.tinyimage import sections_of, started
 
 Read = Callable[[str], bytes | None]
 
@@ -29,12 +30,16 @@ class Item:
     @functools.cached_property
     def counter(self) -> tuple[str, int | None, int]:
         """(name without counter, tries left, tries done)."""
-        found = re.fullmatch(r"(.*)\+(\d+)(?:-(\d+))?\.conf", self.file, re.I)
-        return (f"{found[1]}.conf", int(found[2]), int(found[3] or 0)) if found else (self.file, None, 0)
+        found = re.fullmatch(r"(.*)\+(\d+)(?:-(\d+))?(\.conf|\.efi)", self.file, re.I)
+        return (found[1] + found[4], int(found[2]), int(found[3] or 0)) if found else (self.file, None, 0)
 
     @property
     def id(self) -> str:
         return self.counter[0].lower()
+
+    @property
+    def path(self) -> str:
+        return _path(self.keys.get("linux") or self.keys["efi"])
 
 
 @dataclass
@@ -58,7 +63,9 @@ class SdBoot:
         if item is None:
             return Loaded()
         self._count(item)
-        kernel = self.read(_path(item.keys["linux"])) or b""
+        kernel = self.read(item.path) or b""
+        if "linux" not in item.keys:
+            return started(kernel, item.options)
         initrds = [self.read(_path(path)) for path in item.initrds]
         if not kernel or None in initrds:
             return Loaded()  # "Error loading": the loader stops in its menu
@@ -72,9 +79,11 @@ class SdBoot:
                 continue
             item = _item(file, (self.read(f"loader/entries/{file}") or b"").decode("utf-8", "replace"))
             # What it names must be there: an entry without its kernel is left out (config_entry_add_type1).
-            if item is not None and self.read(_path(item.keys["linux"])) is not None:
+            if item is not None and self.read(item.path) is not None:
                 out.append(item)
-        return out
+        images = (file for file in self.names("EFI/Linux") if file.lower().endswith(".efi"))
+        made = (_image(file, self.read(f"EFI/Linux/{file}") or b"") for file in images)
+        return [*out, *(item for item in made if item is not None)]
 
     def _choose(self, once: str | None) -> Item | None:
         conf = (self.read("loader/loader.conf") or b"").decode("utf-8", "replace")
@@ -106,7 +115,17 @@ def _item(file: str, text: str) -> Item | None:
         initrds += [value] if key == "initrd" else []
         options += [value] if key == "options" else []
         keys[key] = value
-    return Item(file, keys, initrds, " ".join(options)) if "linux" in keys else None
+    return Item(file, keys, initrds, " ".join(options)) if {"linux", "efi"} & set(keys) else None
+
+
+def _image(file: str, data: bytes) -> Item | None:
+    """An entry of type 2; its command line stays inside."""
+    found = sections_of(data)
+    if found is None or not {".osrel", ".linux"} <= set(found):
+        return None
+    said = dict(re.findall(r'^(\w+)="?(.*?)"?$', found[".osrel"].decode(), re.M))
+    keys = {"efi": f"/EFI/Linux/{file}", "sort-key": said["ID"], "version": said["VERSION"]}
+    return Item(file, keys, [], "")
 
 
 def _path(text: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.boot.base import Boot, BootPlace
+import msgspec
+
+from appliance.boot.base import Artifacts, Boot, BootFile, BootPlace, StagedSystem
 from appliance.boot.systemd_boot import SystemdBoot
 from tests.crash.grubmachine import OLD
 from tests.crash.grubscript import Loaded
-from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT
+from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted
 from tests.crash.modeldisk import ModelDisk, ModelRaw, ModelVariables, Place, children
 from tests.crash.sdboot import SdBoot
+from tests.crash.tinyimage import unified
 from tests.crash.tinykernel import tiny_kernel
 
 ID = "7f1b3c5d9e2a4b6c8d0e1f2a3b4c5d6e"
@@ -42,6 +46,43 @@ def installed(conf: bytes = b"#timeout 3\n#console-mode keep\ndefault %s-*\n" % 
         files[f"{ID}/{version}/linux"] = tiny_kernel(f"kernel {version}")
         files[f"{ID}/{version}/initrd.img-{version}"] = f"initrd {version}".encode()
     return place_of(files)
+
+
+def image_of(version: str, root: str, tag: str = "") -> bytes:
+    """What Debian 13's kernel-install makes with layout=uki."""
+    line = f"root={root} ro quiet systemd.machine_id={ID}"
+    kernel, initrd = tiny_kernel(f"kernel {version}{tag}"), f"initrd {version}{tag}".encode()
+    return unified(kernel, initrd, line, version)
+
+
+def installed_images() -> Place:
+    """The same machine with unified images."""
+    files = {
+        "EFI/systemd/systemd-bootx64.efi": b"MZ#### LoaderInfo: systemd-boot 257.13-1~deb13u1 ####",
+        "loader/loader.conf": b"#timeout 3\n#console-mode keep\n",
+        "loader/entries.srel": b"type1\n",
+    }
+    files |= {f"EFI/Linux/{ID}-{version}.efi": image_of(version, OLD_ROOT) for version in (OLD, OLDER)}
+    place = place_of(files)
+    place.names["loader/entries"] = 1
+    return place
+
+
+def wanted_image(folder: Path, run: str = "tb1", version: str = NEW, tag: str = "") -> StagedSystem:
+    """A new system that boots by an image, made in the twin: there its root is called as the old one is."""
+    found = wanted(folder, run, version, tag)
+    name, data = f"{ID}-{version}.efi", image_of(version, found.old_root, tag)
+    (folder / name).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    file = BootFile(name=name, source=str(folder / name), sha256=digest, size=len(data))
+    files = (*found.artifacts.files, file)
+    artifacts = Artifacts(version=version, kernel=name, initrds=(), files=files, unified=True)
+    return msgspec.structs.replace(found, artifacts=artifacts)
+
+
+def kernel_install_image(boot: Boot, version: str, root: str, tag: str = "") -> None:
+    """What `kernel-install add` does with layout=uki: install(1) unlinks what is there."""
+    boot.disk.create(f"EFI/Linux/{ID}-{version}.efi", image_of(version, root, tag))
 
 
 def place_of(files: dict[str, bytes]) -> Place:

@@ -3,6 +3,7 @@ starts the old or the new system. FAT orders nothing; the firmware's variables a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from appliance.boot.flip import flip, turn
 from appliance.errors import BootConfigFailed, Refused
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, wanted
-from tests.crash.modeldisk import ModelDisk, PowerCut, children
+from tests.crash.modeldisk import ModelDisk, Place, PowerCut, children
 from tests.crash.sdboot import SdBoot
 from tests.crash.sdmachine import (
     ID,
@@ -82,8 +83,8 @@ def again(disk: ModelDisk, cut: int = -1) -> tuple[Boot, ModelDisk]:
     return boot_on(disk.live, disk.variables, cut)
 
 
-def is_as_installed(disk: ModelDisk) -> bool:
-    first = installed()
+def is_as_installed(disk: ModelDisk, install: Callable[[], Place] = installed) -> bool:
+    first = install()
     return {p: disk.live.read(p) for p in disk.live.names} == {p: first.read(p) for p in first.names}
 
 

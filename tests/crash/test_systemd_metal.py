@@ -45,15 +45,20 @@ class Folder:
         data = self.disk.read(path)
         return None if data is None else hashlib.sha256(data).hexdigest()
 
+    def part(self, path: str, offset: int, length: int) -> bytes | None:
+        data = self.disk.read(path)
+        return None if data is None else data[offset : offset + length]
+
 
 class Machine:
     """An ESP as a folder, variables as files, and the trial's own system around the sh file."""
 
     def __init__(self, work: Path, version: str = NEW) -> None:
         self.esp, self.work = work / "esp", work / "metal"
-        for path, data in self._files(installed()).items():
+        for path, data in self.installed().items():
             (self.esp / path).parent.mkdir(parents=True, exist_ok=True)
             (self.esp / path).write_bytes(data)
+        (self.esp / "loader/entries").mkdir(exist_ok=True)
         (self.work / "efivars").mkdir(parents=True)
         (self.work / "efivars/Boot0000-x").touch()
         disk = RealDisk(Still(), self.esp)
@@ -68,6 +73,10 @@ class Machine:
         (self.work / "etc-kernel").mkdir()
         (self.work / "etc-kernel/cmdline").write_text(f"root={NEW_ROOT} ro quiet systemd.machine_id={ID}\n")
         (self.work / "etc-kernel/tries").write_text("3\n")
+
+    @staticmethod
+    def installed() -> dict[str, bytes]:
+        return Machine._files(installed())
 
     @staticmethod
     def _files(place: Place) -> dict[str, bytes]:

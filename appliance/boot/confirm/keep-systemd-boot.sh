@@ -36,7 +36,8 @@ sdboot_complete() {
         echo "why boot-complete.target was not reached"
 }
 
-# (a) This system's own kernel-install, for the kernel that runs: its entry is not counted, it has been judged.
+# (a) This system's own kernel-install, for the kernel that runs: its entry, or its unified image, is not counted,
+# it has been judged.
 sdboot_entry() {
     keep_version=$(uname -r)
     keep_why="kernel-install is missing"
@@ -44,7 +45,7 @@ sdboot_entry() {
     rm -rf "$CONFIRM_RUN/kernel"
     mkdir -p "$CONFIRM_RUN/kernel"
     for keep_file in /usr/lib/kernel /etc/kernel; do
-        for keep_name in install.conf entry-token cmdline devicetree; do
+        for keep_name in install.conf entry-token cmdline devicetree uki.conf; do
             [ ! -f "$keep_file/$keep_name" ] || cp "$keep_file/$keep_name" "$CONFIRM_RUN/kernel/" || return 1
         done
     done
@@ -64,12 +65,58 @@ sdboot_key() {
     awk -v key="$2" '$1 == key { sub(/^[ \t]*[^ \t]+[ \t]+/, ""); print; exit }' "$1"
 }
 
-# Whether the entry $1 boots this system: its root, and kernel and initrd byte for byte.
+# The number of $3 bytes at the offset $2 of the file $1.
+sdboot_number() {
+    od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' '
+}
+
+# The section $2 of the unified image $1, a PE file; $3 bytes of it where that is given.
+sdboot_section() {
+    keep_at=$(($(sdboot_number "$1" 60 4) + 6))
+    keep_left=$(sdboot_number "$1" "$keep_at" 2)
+    keep_at=$((keep_at + 18 + $(sdboot_number "$1" $((keep_at + 14)) 2)))
+    while [ "$keep_left" -gt 0 ]; do
+        if [ "$(tail -c +$((keep_at + 1)) "$1" | head -c 8 | tr -d '\000')" = "$2" ]; then
+            keep_size=$(sdboot_number "$1" $((keep_at + 8)) 4)
+            keep_at=$(sdboot_number "$1" $((keep_at + 20)) 4)
+            tail -c +$((keep_at + 1)) "$1" | head -c "${3:-$keep_size}"
+            return 0
+        fi
+        keep_at=$((keep_at + 40)) keep_left=$((keep_left - 1))
+    done
+    return 1
+}
+
+# The command line of the entry or unified image $1.
+sdboot_options() {
+    case $1 in
+    *.efi) sdboot_section "$1" .cmdline | tr -d '\000' ;;
+    *) sdboot_key "$1" options ;;
+    esac
+}
+
+# Whether what the entry or unified image $1 starts is the file $4 byte for byte: its key $2, its section $3.
+sdboot_starts() {
+    case $1 in
+    *.efi) sdboot_section "$1" "$3" "$(stat -c %s "$4")" | cmp -s - "$4" ;;
+    *) cmp -s "$CONFIRM_BOOT$(sdboot_key "$1" "$2")" "$4" ;;
+    esac
+}
+
+# Whether the entry or unified image $1 boots this system: its root, its kernel and its initrd.
 sdboot_boots() {
-    case " $(sdboot_key "$1" options) " in *" root=$keep_root "*) ;; *) return 1 ;; esac
-    case " $(sdboot_key "$1" options) " in *" twinboot."*) return 1 ;; esac
-    cmp -s "$CONFIRM_BOOT$(sdboot_key "$1" linux)" "$KEEP_KERNELS/vmlinuz-$keep_version" &&
-        cmp -s "$CONFIRM_BOOT$(sdboot_key "$1" initrd)" "$KEEP_KERNELS/initrd.img-$keep_version"
+    case " $(sdboot_options "$1") " in *" root=$keep_root "*) ;; *) return 1 ;; esac
+    case " $(sdboot_options "$1") " in *" twinboot."*) return 1 ;; esac
+    sdboot_starts "$1" linux .linux "$KEEP_KERNELS/vmlinuz-$keep_version" &&
+        sdboot_starts "$1" initrd .initrd "$KEEP_KERNELS/initrd.img-$keep_version"
+}
+
+# How the name of what kernel-install makes here ends: as that of what the trial was started by.
+sdboot_kind() {
+    for keep_file in "$keep_folder"/files/*.efi; do
+        [ ! -e "$keep_file" ] || { echo efi; return; }
+    done
+    echo conf
 }
 
 # (b) Whether what kernel-install made is whole, and no entry is there that was not looked at when this run was
@@ -77,17 +124,19 @@ sdboot_boots() {
 sdboot_own() {
     keep_why="kernel-install made no entry for $keep_version that boots $keep_root"
     keep_found=
-    for keep_file in "$CONFIRM_BOOT"/loader/entries/*.conf; do
+    keep_kind=$(sdboot_kind)
+    for keep_file in "$CONFIRM_BOOT"/loader/entries/*.conf "$CONFIRM_BOOT"/EFI/Linux/*.efi; do
+        [ -e "$keep_file" ] || continue
         keep_name=${keep_file##*/}
         case $keep_name in
         twinboot-*) continue ;;
-        *-"$keep_version".conf) ! sdboot_boots "$keep_file" || keep_found=$keep_file ;;
+        *-"$keep_version.$keep_kind") ! sdboot_boots "$keep_file" || keep_found=$keep_file ;;
         esac
         grep -qxF "$keep_name" "$keep_folder/names" && continue
-        case " $(sdboot_key "$keep_file" options) " in
+        case " $(sdboot_options "$keep_file") " in
         *" root=$keep_root "*) ;;
         *)
-            keep_why="loader/entries/$keep_name is new and boots another system"
+            keep_why="${keep_file#"$CONFIRM_BOOT"/} is new and boots another system"
             return 1
             ;;
         esac

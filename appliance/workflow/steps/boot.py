@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot.artifacts import find_artifacts
-from appliance.boot.base import Boot, BootLoader, BootState, StagedSystem
+from appliance.boot.base import Artifacts, Boot, BootLoader, BootState, StagedSystem
 from appliance.boot.choose import choose_loader
 from appliance.boot.efi import grub_path
 from appliance.boot.flip import mounted_for, open_boot
@@ -23,16 +23,23 @@ from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.core import read_from_a_copy, why_not_read
 from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.image import why_no_image
 from appliance.workflow.steps.metal import why_not_kept, why_not_on_the_metal
 from appliance.workflow.steps.volume_set import beneath
 
 KEPT_FILES = "var/lib/twinboot/boot"
-"""Inside the trial volume: the files its dpkg owns in /boot, as the twin left them."""
+"""Inside the trial volume: the files its dpkg owns in /boot, or its unified image, as the twin left them."""
 
 
 def boot_files_in(ground: Ground, root: Path) -> Path:
     """Where the trial volume mounted at `root` has them: a /boot inside the root volume is there itself."""
     return root / (KEPT_FILES if ground.system.own_boot is not None else "boot")
+
+
+def artifacts_in(ground: Ground, root: Path) -> Artifacts:
+    """What the trial volume mounted at `root` boots by."""
+    images = root / KEPT_FILES if ground.system.loader.unified else None
+    return find_artifacts(root, boot_files_in(ground, root), images)
 
 
 @contextlib.contextmanager
@@ -84,7 +91,7 @@ def staged_system(ground: Ground, root: Path, *extra: str) -> StagedSystem:
         title=f"{system.os_name} {system.os_version}, patched in {ground.names.run}",
         root=ground.trial_called,
         old_root=ground.old_called,
-        artifacts=find_artifacts(root, boot_files_in(ground, root)),
+        artifacts=artifacts_in(ground, root),
         machine_esp=system.esp.fsuuid if system.esp else "",
         efi_loader=grub_path(system.loader.efi_path),
         extra=extra,
@@ -112,6 +119,7 @@ class CheckMetal(OnGround):
             wanted = staged_system(self.ground, root)
             reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
             reasons += (*why_not_kept(self.ground, root), *why_not_read(self.ground))
+            reasons += why_no_image(root, wanted.artifacts)
             with machine_boot_to_read(ctx.host, self.ground) as boot:
                 reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
         if reasons:

@@ -38,8 +38,8 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
     if modules is None:
         return (f"The patched system has no modules for its kernel {artifacts.version}.",)
     names: tuple[str, ...] = ()
-    for name in artifacts.initrds:
-        names += initrd_names(host, Path(artifacts.file(name).source))
+    for file in artifacts.with_initrds:
+        names += initrd_names(host, Path(file.source))
     return (*not_in_initrd(stack, names, modules), *_why_no_array(host, ground, artifacts))
 
 
@@ -49,8 +49,8 @@ def _why_no_array(host: Host, ground: Ground, artifacts: Artifacts) -> tuple[str
     if not layers:
         return ()
     files: dict[str, bytes] = {}
-    for name in artifacts.initrds:
-        files |= initrd_files(host, Path(artifacts.file(name).source), CONFIGS)
+    for file in artifacts.with_initrds:
+        files |= initrd_files(host, Path(file.source), CONFIGS)
     texts = [content.decode(errors="replace") for content in files.values()]
     found = (why_not_assembled(text, layer.uuid, layer.name) for layer in layers for text in texts)
     return tuple(sentence for sentence in found if sentence)

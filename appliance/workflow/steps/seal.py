@@ -23,6 +23,7 @@ from appliance.model.machine import mapper_path
 from appliance.model.verdict import CheckResult, Facts
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
+from appliance.probe.unified import FOLDER as IMAGES
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
 from appliance.volumes.copied import Copied
@@ -103,17 +104,24 @@ class StopTwin(OnGround):
         The sealed volume may be the very one under the twin's disk, which nobody else can mount meanwhile.
         """
         ground = self.ground
-        here, boot = ground.work.scratch, ground.system.own_boot
-        if boot is None:
+        here, boot, esp = ground.work.scratch, ground.system.own_boot, ground.system.esp
+        apart = (twin.boot_device, boot) if boot is not None else None
+        if ground.system.loader.unified and esp is not None:
+            apart = (twin.esp_device, esp)
+        if apart is None:
             return  # they lie in the root volume, and are sealed with it
         fstype = ground.system.root.fstype
         part = ground.copies(ctx.host).options(ground.snapshot(SnapshotRole.WORK))
+        device, place = apart
         with (
             mounted_readonly(ctx.host, twin.root_device, fstype, here / "twin-root", part) as root,
             twins_beneath(ctx.host, ground, twin, root),
-            mounted_readonly(ctx.host, twin.boot_device, boot.fstype, here / "twin-boot") as files,
+            mounted_readonly(ctx.host, device, place.fstype, here / "twin-boot") as files,
         ):
-            copy_boot_files(root, files, boot_files(ground))
+            if boot is None:
+                copy_image(root, files / IMAGES, boot_files(ground))
+            else:
+                copy_boot_files(root, files, boot_files(ground))
 
     def undo(self, ctx: Context) -> None:
         shutil.rmtree(boot_files(self.ground), ignore_errors=True)
@@ -153,7 +161,8 @@ class MakeTrial(OnGround):
             beneath(ctx.host, ground, SnapshotRole.TRIAL, root, writable=True),
         ):
             edits = self._boot_files(ctx.host, root)
-            fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
+            if not ground.system.loader.unified:  # an image is not made anew: what it lacks is refused
+                fit_for_the_metal(ctx, ground, root, boot_files_in(ground, root))
             first = root / confirm.home(ground.names.run) / confirm.FIRST_FSTAB
             fstab.point(root, self._devices(), first)
             edits += self._install_confirm(root, failed)
@@ -177,7 +186,7 @@ class MakeTrial(OnGround):
     def _boot_files(self, host: Host, root: Path) -> tuple[str, ...]:
         if self.ground.system.boot_inside:
             return forget_copied(host, root / "boot", self.ground.boot_place().folder)
-        if self.ground.system.own_boot is None:
+        if self.ground.system.own_boot is None and not self.ground.system.loader.unified:
             return ()
         shutil.copytree(boot_files(self.ground), root / KEPT_FILES, dirs_exist_ok=True)
         return (f"{KEPT_FILES}/",)
@@ -236,3 +245,12 @@ def copy_boot_files(root: Path, boot: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for file in find_artifacts(root, boot).files:
         shutil.copy2(file.source, target / file.name)
+
+
+def copy_image(root: Path, images: Path, target: Path) -> None:
+    """Copy what the system mounted at `root` has made of its kernel in `images` into the new folder
+    `target`."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    (file,) = find_artifacts(root, root / "boot", images).loaded
+    shutil.copy2(file.source, target / file.name)

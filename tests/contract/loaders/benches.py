@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
-from appliance.boot.base import Boot, BootLoader
-from tests.crash import sdmachine, test_cuts, test_systemd_cuts
+from appliance.boot.base import Boot, BootLoader, StagedSystem
+from tests.crash import sdmachine, test_cuts, test_systemd_cuts, test_unified_cuts
+from tests.crash.lab import wanted
 from tests.crash.modeldisk import ModelDisk, Moment, Place
 
 
@@ -19,6 +21,9 @@ class Bench(Protocol):
     loader: BootLoader
     boot: Boot
     disk: ModelDisk
+
+    def wanted(self, folder: Path) -> StagedSystem:
+        """A new system, its boot files in `folder`."""
 
     def begin(self, cut: int = -1) -> None:
         """Power comes back; it goes again after `cut` writes."""
@@ -46,6 +51,9 @@ class GrubBench:
         self.first = first
         self.boot, self.disk = test_cuts.boot_on(first())
 
+    def wanted(self, folder: Path) -> StagedSystem:
+        return wanted(folder)
+
     def begin(self, cut: int = -1) -> None:
         self.boot, self.disk = test_cuts.boot_on(self.disk.live, cut)
 
@@ -72,9 +80,12 @@ class SystemdBootBench:
     """systemd-boot over a FAT and the firmware's variables."""
 
     loader: BootLoader = sdmachine.LOADER
+    first = staticmethod(sdmachine.installed)
+    wanted = staticmethod(wanted)
+    metal_keeps_on = staticmethod(test_systemd_cuts.keep_on_the_metal)
 
     def __init__(self) -> None:
-        self.boot, self.disk = sdmachine.boot_on(sdmachine.installed())
+        self.boot, self.disk = sdmachine.boot_on(self.first())
 
     def begin(self, cut: int = -1) -> None:
         self.boot, self.disk = sdmachine.boot_on(self.disk.live, self.disk.variables, cut)
@@ -90,10 +101,18 @@ class SystemdBootBench:
         test_systemd_cuts.started(self.boot)
 
     def metal_keeps(self) -> None:
-        test_systemd_cuts.keep_on_the_metal(self.boot)
+        self.metal_keeps_on(self.boot)
 
     def as_installed(self) -> bool:
-        return test_systemd_cuts.is_as_installed(self.disk) and self.disk.variables == {}
+        return test_systemd_cuts.is_as_installed(self.disk, self.first) and self.disk.variables == {}
+
+
+class UnifiedBench(SystemdBootBench):
+    """systemd-boot that starts unified kernel images."""
+
+    first = staticmethod(sdmachine.installed_images)
+    wanted = staticmethod(sdmachine.wanted_image)
+    metal_keeps_on = staticmethod(test_unified_cuts.keep_on_the_metal)
 
 
 def grub_beside_the_esp() -> Bench:
@@ -105,4 +124,5 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "GRUB": GrubBench,
     "GRUB, sector on the ESP": grub_beside_the_esp,
     "systemd-boot": SystemdBootBench,
+    "systemd-boot, unified images": UnifiedBench,
 }

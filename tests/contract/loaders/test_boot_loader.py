@@ -10,7 +10,7 @@ import pytest
 from appliance.boot.base import BootState
 from appliance.errors import Refused
 from tests.contract.loaders.benches import BENCHES, Bench
-from tests.crash.lab import NEW_ROOT, OLD_ROOT, wanted
+from tests.crash.lab import NEW_ROOT, OLD_ROOT
 from tests.crash.modeldisk import PowerCut
 
 OLD, TRIAL, NEW = ("old",) * 3, ("trial", "old", "old"), ("new",) * 3
@@ -27,7 +27,7 @@ def state(bench: Bench) -> BootState:
 
 
 def staged(bench: Bench, tmp: Path) -> None:
-    bench.loader.stage(bench.boot, wanted(tmp / "new"))
+    bench.loader.stage(bench.boot, bench.wanted(tmp / "new"))
 
 
 def on_trial(bench: Bench, tmp: Path) -> None:

@@ -110,3 +110,14 @@ def test_debian_s_layout_of_systemd_boot_is_taken_and_others_are_not() -> None:
     )
     assert "XBOOTLDR" in " ".join(why_no_loader(replace(machine, disks=disks), mine))
     assert why_no_loader(machine, system) == ()
+
+
+def test_unified_images_are_taken_unless_secure_boot_is_on() -> None:
+    machine, system = uefi()
+    plain = on_systemd_boot(system)
+    mine = replace(plain, loader=replace(plain.loader, unified=True))
+    assert choose_loader(replace(machine, secure_boot=False), mine, HOST) == SystemdBoot(BINARY)
+    on = replace(machine, secure_boot=True)
+    assert why_no_loader(on, plain) == ()
+    with pytest.raises(Refused, match=r"Secure Boot is on.*Turn Secure Boot off in the firmware's setup"):
+        choose_loader(on, mine, HOST)

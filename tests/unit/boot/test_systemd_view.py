@@ -16,7 +16,17 @@ from appliance.probe.efi import LOADER_GUID, loader_text
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted
 from tests.crash.modeldisk import ModelDisk, Place
-from tests.crash.sdmachine import ID, LOADER, OLDER, boot_on, boots, conf_of, installed, place_of
+from tests.crash.sdmachine import (
+    ID,
+    LOADER,
+    OLDER,
+    boot_on,
+    boots,
+    conf_of,
+    image_of,
+    installed,
+    place_of,
+)
 
 ONLY = f"default {ID}-{OLD}.conf\n".encode()
 OWN = f"loader/entries/{ID}-{OLD}.conf"
@@ -76,13 +86,13 @@ def test_what_is_refused(tmp_path: Path, place: Place, variables: dict[str, str]
     assert len(disk.moments) == 1 or not why, "something was written"
 
 
-def test_a_counted_default_and_unified_kernels_are_refused() -> None:
+def test_a_counted_default_and_unified_kernels_beside_it_are_refused() -> None:
     first = changed()
     files = {p: first.read(p) or b"" for p, inode in first.names.items() if inode in first.inodes}
     files[f"loader/entries/{ID}-{OLD}+2-1.conf"] = files.pop(OWN)
     boot, _ = boot_on(place_of(files))
     assert "still counts its boots" in " ".join(LOADER.why_not(boot))
-    files["EFI/Linux/debian-6.1.efi"] = b"MZ"
+    files["EFI/Linux/debian-6.1.efi"] = image_of("6.1", OLD_ROOT)
     boot, _ = boot_on(place_of(files))
     assert "unified kernel images" in " ".join(LOADER.why_not(boot))
 

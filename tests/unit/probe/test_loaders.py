@@ -10,6 +10,7 @@ from appliance.errors import DamagedData
 from appliance.model.machine import Kernel, LoaderKind
 from appliance.probe.loaders import Found, find_loader
 from appliance.probe.tree import Tree
+from tests.crash.tinyimage import unified
 
 MACHINE = "1f2e3d4c5b6a79880011223344556677"
 BLSCFG = """set default="${saved_entry}"
@@ -143,6 +144,21 @@ def test_unified_images_are_entries_and_kernels_by_their_names(tmp_path: Path) -
     assert (entry.title, entry.default) == ("fedora-6.11.4", True)
     path = "EFI/Linux/fedora-6.11.4+3.efi"
     assert found.kernels == (Kernel(version="fedora-6.11.4", vmlinuz=path, initrd=path),)
+
+
+def test_a_unified_image_says_itself_what_it_starts(tmp_path: Path) -> None:
+    esp = fill(tmp_path / "esp", {"loader/loader.conf": "", "EFI/Linux/x": ""})
+    for version in ("6.12.9-amd64", "6.12.30-amd64"):
+        data = unified(b"kernel", b"initrd", "root=UUID=1  ro\n", version)
+        (tmp_path / f"esp/EFI/Linux/{MACHINE}-{version}.efi").write_bytes(data)
+    found = find_loader(Tree(tmp_path / "none"), "/boot", "/boot", "", esp, "")
+    new = f"EFI/Linux/{MACHINE}-6.12.30-amd64.efi"
+    assert found.loader.unified and found.loader.name == "systemd-boot with UKI"
+    first, _ = found.loader.entries
+    assert (first.id, first.title) == (f"{MACHINE}-6.12.30-amd64.efi", "Debian GNU/Linux 13 (trixie)")
+    assert first.default
+    assert (found.kernel, found.arguments) == (f"/{new}", "root=UUID=1 ro")
+    assert found.kernels[0] == Kernel(version="6.12.30-amd64", vmlinuz=new, initrd=new)
 
 
 def test_entries_of_an_extended_boot_partition_count_as_well(tmp_path: Path) -> None:
