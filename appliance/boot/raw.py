@@ -75,7 +75,8 @@ class GrubReader:
         with tempfile.TemporaryDirectory(prefix="twinboot-raw-") as folder:
             out = Path(folder) / "out"
             words = (f"--skip={offset}", f"--length={length}")
-            return out.read_bytes() if self._copy(path, out, *words) else None
+            # No length is all of it, there.
+            return out.read_bytes()[:length] if self._copy(path, out, *words) else None
 
     def names(self, path: str) -> tuple[str, ...]:
         self._fresh()
