@@ -17,7 +17,8 @@ from tests.lab.machine import Machine
 from tests.lab.native import run, stage
 from tests.lab.suite import TRIXIE
 
-WITH_UKIFY = replace(TRIXIE, packages=(*TRIXIE.packages, "systemd-ukify"))
+WITH_UKIFY = replace(TRIXIE, packages=(*TRIXIE.packages, "systemd-ukify", "systemd-boot-efi"))
+"""The latter has the stub that ukify puts in front."""
 UNIFIED = SystemSpec(firmware=UEFI, loader=SYSTEMD_BOOT, suite=WITH_UKIFY)
 ESP = "/boot/efi"
 IMAGES = f"{ESP}/EFI/Linux"

@@ -12,6 +12,8 @@ from appliance.probe.tree import Tree
 
 CONF = "/etc/kernel/install.conf"
 UKIFY = "/usr/bin/ukify"
+STUBS, SETTINGS = "/usr/lib/systemd/boot/efi", "/etc/kernel/uki.conf"
+"""What ukify puts in front of the kernel, where its settings name nothing else (ukify(1), Stub=)."""
 
 
 def why_no_image(root: Path, artifacts: Artifacts) -> tuple[str, ...]:
@@ -29,6 +31,8 @@ def why_no_image(root: Path, artifacts: Artifacts) -> tuple[str, ...]:
         reasons.append(f"{CONF} of the patched system says no layout=uki: it makes no unified image.")
     if not tree.is_file(UKIFY):
         reasons.append("The patched system has no ukify, and could not make a unified image of its own.")
+    elif not _has_stub(tree):
+        reasons.append("The patched system has no systemd-boot-efi, whose stub a unified image begins with.")
     return tuple(reasons)
 
 
@@ -42,6 +46,11 @@ def _holds(image: Path, name: str, file: Path | None) -> bool:
     with image.open("rb") as data:
         data.seek(section.offset)
         return len(content) <= section.size < len(content) + 4096 and data.read(len(content)) == content
+
+
+def _has_stub(tree: Tree) -> bool:
+    named = "Stub" in tree.part(SETTINGS, 0, 1 << 16).decode(errors="replace")
+    return named or any(name.endswith(".efi.stub") for name in tree.names(STUBS))
 
 
 def _layout(tree: Tree) -> str:

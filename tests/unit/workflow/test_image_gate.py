@@ -14,6 +14,7 @@ from tests.unit.boot.test_artifacts import installed
 
 VERSION = "6.12.117+deb13-amd64"
 NAME = f"token-{VERSION}.efi"
+STUB = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 KERNEL, INITRD = b"kernel" * 500, b"initrd" * 700
 
 
@@ -28,7 +29,8 @@ class Patched:
         self.esp, self.kept = tmp_path / "esp", tmp_path / "kept"
         self.esp.mkdir()
         self.image(INITRD + b"\0\0")
-        for path, text in (("etc/kernel/install.conf", "# ours\nlayout = uki\n"), ("usr/bin/ukify", "#!")):
+        conf = ("etc/kernel/install.conf", "# ours\nlayout = uki\n")
+        for path, text in (conf, ("usr/bin/ukify", "#!"), (STUB, "MZ")):
             (self.root / path).parent.mkdir(parents=True, exist_ok=True)
             (self.root / path).write_text(text)
 
@@ -86,3 +88,11 @@ def test_so_is_one_without_ukify(tmp_path: Path) -> None:
     here = Patched(tmp_path)
     (here.root / "usr/bin/ukify").unlink()
     assert here.why() == ("The patched system has no ukify, and could not make a unified image of its own.",)
+
+
+def test_so_is_one_without_a_stub_unless_its_settings_name_another(tmp_path: Path) -> None:
+    here = Patched(tmp_path)
+    (here.root / STUB).unlink()
+    assert "no systemd-boot-efi" in here.why()[0]
+    (here.root / "etc/kernel/uki.conf").write_text("[UKI]\nStub=/usr/local/stub.efi\n")
+    assert here.why() == ()
