@@ -58,13 +58,17 @@ MEANS = {
 
 
 class Circle(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of system that lab machines took all the way round: rehearsed, promoted, kept, rolled back."""
+    """A kind of system that lab machines took all the way round: rehearsed, promoted, kept, rolled back.
+
+    `unified`: its loader starts unified kernel images.
+    """
 
     os_id: str
     os_version: str
     os_name: str
     loader: LoaderKind
     storage: Storage
+    unified: bool = False
 
 
 def _debian(loader: LoaderKind, storage: Storage, version: str = "12") -> Circle:
@@ -92,19 +96,20 @@ RECOGNISED_SYSTEMS = (
     "SLES",
 )
 """Systems whose layouts the tests' corpus of configurations holds and no lab machine has taken round."""
-RECOGNISED_LOADERS = ("GRUB with BLS entries",)
+RECOGNISED_LOADERS = ("GRUB with BLS entries", "systemd-boot with unified kernel images (UKI)")
 
 
 def seen(system: InstalledSystem) -> Seen:
     """Whether just this kind of system has gone round: its release, its loader, how its root is kept, and
     what of its packages lies beside that."""
-    mine = (system.os_id, system.os_version, system.loader.kind, system.root.storage)
-    known = ((c.os_id, c.os_version, c.loader, c.storage) for c in BOOTED)
+    loader = system.loader
+    mine = (system.os_id, system.os_version, loader.kind, system.root.storage, loader.unified)
+    known = ((c.os_id, c.os_version, c.loader, c.storage, c.unified) for c in BOOTED)
     beside = all(volume.target in BESIDE_THE_ROOT for volume in system.beside_root)
     alone = system.root.storage is not Storage.PARTITION or system.root.fstype in BESIDE_ITSELF
     if system.boot_inside:
         alone = system.root.storage is Storage.PARTITION and system.root.fstype in BOOT_INSIDE
-    booted = mine in known and beside and alone and not system.loader.bls
+    booted = mine in known and beside and alone and not loader.bls
     return Seen.BOOTED if booted else Seen.RECOGNISED
 
 

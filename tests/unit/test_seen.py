@@ -55,6 +55,7 @@ def test_and_of_a_partition_what_was_seen_is_its_file_system() -> None:
         replace(debian(), os_id="ubuntu"),
         replace(debian(), os_version="11"),
         replace(debian(), loader=replace(debian().loader, bls=True)),
+        replace(BY_SYSTEMD_BOOT, loader=replace(BY_SYSTEMD_BOOT.loader, unified=True)),
         replace(debian(), loader=replace(debian().loader, kind=LoaderKind.UNKNOWN)),
         replace(debian(), root=replace(debian().root, storage=Storage.PARTITION, fstype="f2fs")),
         replace(debian(), volumes=(replace(debian().root, role=Role.SET, target="/opt"),)),
