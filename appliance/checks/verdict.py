@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.checks.alone import judge_alone
 from appliance.checks.compare import Limits, compare
+from appliance.model.metal import DeviceFate
 from appliance.model.verdict import (
     CheckResult,
     ConfigDiff,
@@ -55,8 +56,12 @@ def assemble(
     trouble: tuple[tuple[str, str], ...] = (),
     limits: Limits | None = None,
     repaired: bool = False,
+    hardware: tuple[CheckResult, ...] = (),
+    devices: tuple[DeviceFate, ...] = (),
 ) -> Verdict:
-    """`trouble` are (name, why) of things that went wrong outside the two boots' facts: the package manager
+    """`hardware` are checks of the real machine's own devices, which no twin has; `devices` what they found.
+
+    `trouble` are (name, why) of things that went wrong outside the two boots' facts: the package manager
     ended badly, the proof boot did not come up; each counts as worse. `patched` None: it never came up."""
     wrong = [*trouble]
     if patched is None and not wrong:
@@ -75,6 +80,7 @@ def assemble(
     )
     if patched is not None:
         checks += checks_of(control, patched, limits, repaired=repaired)
+    checks += hardware
     return Verdict(
         result=judge(checks),
         checks=checks,
@@ -89,6 +95,7 @@ def assemble(
         proof_boot=proof_boot,
         control=control,
         patched=patched,
+        devices=devices,
     )
 
 

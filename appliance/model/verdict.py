@@ -6,6 +6,8 @@ import enum
 
 import msgspec
 
+from appliance.model.metal import DeviceFate
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """One boot as the fact collector saw it. Seconds and bytes; tuples are sorted.
@@ -127,7 +129,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of a rehearsal; `accel` is KVM or emulated, `seal` is frozen or crash-consistent.
 
     `rehearsed_only`: where the copy lay that was thrown away, empty where one was kept; `ways` are sentences
-    on how to make room for one that can be kept.
+    on how to make room for one that can be kept. `devices` are the machine's own with a driver.
     """
 
     result: Result
@@ -145,6 +147,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     patched: Facts | None = None
     rehearsed_only: str = ""
     ways: tuple[str, ...] = ()
+    devices: tuple[DeviceFate, ...] = ()
 
     @property
     def thrown_away(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from appliance.model.metal import DeviceFate, Fate
 from appliance.model.plain import plain
 from appliance.model.verdict import (
     ChangeKind,
@@ -61,6 +62,7 @@ def _verdict(verdict: Verdict) -> list[str]:
         _packages(verdict.packages),
         _list("NOT APPLIED", verdict.not_applied),
         _list("CONFIGURATION FILES KEPT (the new one lies beside the old)", verdict.kept_conffiles),
+        _devices(verdict.devices),
         _configs(verdict.configs),
         _files(verdict),
         _data(verdict),
@@ -91,6 +93,18 @@ def _packages(changes: tuple[PackageChange, ...]) -> str:
 
 def _list(title: str, entries: tuple[str, ...]) -> str:
     return "\n".join([title, *(_wrap(entry) for entry in entries)]) if entries else ""
+
+
+def _devices(devices: tuple[DeviceFate, ...]) -> str:
+    """Those that are not the same."""
+    if not devices:
+        return ""
+    changed = [device for device in devices if device.fate is not Fate.SAME]
+    lines = [f"DEVICES   {len(devices)} with a driver, {len(changed)} not the same in the patched system"]
+    for d in changed:
+        lines.append(_wrap(f"{d.fate.value}: {d.name} ({d.place}): {d.before or '-'} -> {d.after or '-'}"))
+        lines.append(_wrap(d.why, "      "))
+    return "\n".join(lines)
 
 
 def _configs(configs: tuple[ConfigDiff, ...]) -> str:

@@ -99,9 +99,12 @@ def opened(host: Host, twin: Twin, system: InstalledSystem) -> Iterator[Offline]
 
 
 @contextlib.contextmanager
-def opened_at(host: Host, root: Path, boot: Path) -> Iterator[Offline]:
+def opened_at(
+    host: Host, root: Path, boot: Path | None = None, *, readonly: bool = False
+) -> Iterator[Offline]:
     """A volume of ours, mounted at `root` already with those of its set, to run programs in; the folder
     `boot` is at its /boot."""
+    options = "nodev,nosuid,exec" + (",ro" if readonly else "")
     with contextlib.ExitStack() as stack:
         # The mounts they stand on let no program run (host.files.mounted); what stands on these may.
         places = (root, *reversed(mounts_under(root)))
@@ -110,8 +113,9 @@ def opened_at(host: Host, root: Path, boot: Path) -> Iterator[Offline]:
         # Else the end of one of these would be the end of what it is bound to (mount_namespaces(7)).
         host.run(write("mount", "--make-rprivate", str(root), timeout=120))
         for at in places:
-            host.run(write("mount", "-o", "remount,bind,nodev,nosuid,exec", str(at), timeout=120))
-        _mount(stack, host, _inside(root, "boot"), "--bind", str(boot))
+            host.run(write("mount", "-o", f"remount,bind,{options}", str(at), timeout=120))
+        if boot is not None:
+            _mount(stack, host, _inside(root, "boot"), "--bind", str(boot))
         yield _furnished(stack, host, root)
 
 

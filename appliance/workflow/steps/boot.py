@@ -23,6 +23,7 @@ from appliance.workflow.runner import Context, Step
 from appliance.workflow.steps.core import read_from_a_copy, why_not_read
 from appliance.workflow.steps.data_back import CheckData
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.hardware import look_before_trial
 from appliance.workflow.steps.image import why_no_image
 from appliance.workflow.steps.metal import why_not_kept, why_not_on_the_metal
 from appliance.workflow.steps.volume_set import beneath
@@ -112,7 +113,8 @@ class CheckStill(OnGround):
 
 @dataclass(frozen=True, slots=True)
 class CheckMetal(OnGround):
-    """Every driver of the real root stack is in the new initrd, and /boot has room."""
+    """Every driver of the real root stack is in the new initrd, the card with the machine's address keeps its
+    driver and its name, and /boot has room."""
 
     def do(self, ctx: Context) -> None:
         with trial_root(ctx.host, self.ground) as root:
@@ -120,11 +122,15 @@ class CheckMetal(OnGround):
             reasons = why_not_on_the_metal(ctx.host, self.ground, root, wanted.artifacts)
             reasons += (*why_not_kept(self.ground, root), *why_not_read(self.ground))
             reasons += why_no_image(root, wanted.artifacts)
+            hardware = look_before_trial(ctx.host, self.ground, root, wanted.artifacts.version)
+            reasons += hardware.unreachable
             with machine_boot_to_read(ctx.host, self.ground) as boot:
                 reasons += loader_of(self.ground, ctx.host).why_not(boot, wanted)
         if reasons:
             raise Refused(reasons)
         ctx.tell(Line(source="boot", text="the new initrd holds every driver of this machine's root disk"))
+        for check in hardware.checks:
+            ctx.tell(Line(source="boot", text=f"{check.name}: {check.outcome.value}, {check.after}"))
 
 
 @dataclass(frozen=True, slots=True)

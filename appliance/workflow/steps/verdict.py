@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from appliance.volumes.choose import traits
 from appliance.workflow.arrays import mirrors
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.ground import Ground, OnGround
+from appliance.workflow.steps.hardware import Hardware, look_at_both
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
 from appliance.workflow.steps.volume_set import beneath
 from appliance.workflow.workplace import Workplace
@@ -135,6 +138,7 @@ class ReachVerdict(OnGround):
         trouble = [("package manager", known.failure)] if known.failure else []
         trouble += [("proof boot", proof)] if proof else []
         files, configs = self._changed_files(ctx, known)
+        hardware = self._hardware(ctx)
         verdict = assemble(
             work.load_or("control", Facts, None),
             work.load("patched", Facts),
@@ -150,6 +154,8 @@ class ReachVerdict(OnGround):
             trouble=tuple(trouble),
             limits=limits_of(self.ground),
             repaired=self.ground.repairs,
+            hardware=hardware.checks,
+            devices=hardware.devices,
         )
         verdict = labelled(self.ground, verdict)
         work.save("verdict", verdict)
@@ -159,6 +165,26 @@ class ReachVerdict(OnGround):
         self, ctx: Context, known: Remembered
     ) -> tuple[tuple[FileChange, ...], tuple[ConfigDiff, ...]]:
         """Between the origin's snapshot and the sealed one: every file, and inside those of /etc."""
+        ground, here = self.ground, self.ground.work.scratch
+        try:
+            with self._both(ctx) as (before, after):
+                files = changed_files(before, after, known.changes)
+                if ground.names.sealed_is_trial:
+                    files = without_edits(files, self._edits(before, after))
+                return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
+        except (OSError, DamagedData) as error:
+            if not ground.repairs or str(here / "sealed") in str(error):
+                raise
+            return (not_compared(str(error).replace(str(here / "base"), "")),), ()
+
+    def _hardware(self, ctx: Context) -> Hardware:
+        """The machine's own devices and network cards, which no twin has, in either system."""
+        with self._both(ctx) as (before, after):
+            return look_at_both(ctx.host, self.ground, before, after)
+
+    @contextlib.contextmanager
+    def _both(self, ctx: Context) -> Iterator[tuple[Path, Path]]:
+        """The origin's snapshot and the sealed one, to read from."""
         ground = self.ground
         store, fstype = ground.copies(ctx.host), ground.system.root.fstype
         base, sealed = ground.snapshot(SnapshotRole.BASE), ground.snapshot(SnapshotRole.SEALED)
@@ -170,14 +196,7 @@ class ReachVerdict(OnGround):
                 mounted_readonly(ctx.host, store.activate(sealed), fstype, here / "sealed", now) as after,
                 beneath(ctx.host, ground, SnapshotRole.SEALED, after),
             ):
-                files = changed_files(before, after, known.changes)
-                if ground.names.sealed_is_trial:
-                    files = without_edits(files, self._edits(before, after))
-                return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
-        except (OSError, DamagedData) as error:
-            if not ground.repairs or str(here / "sealed") in str(error):
-                raise
-            return (not_compared(str(error).replace(str(here / "base"), "")),), ()
+                yield before, after
         finally:
             store.deactivate(base)
             store.deactivate(sealed)
