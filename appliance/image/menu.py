@@ -8,8 +8,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # quiet and loglevel: kernel lines over a screen are the commonest mess. noresume: the image never resumes.
 # gpt: Linux falls back to the second partition table where the first is damaged, as after a power cut while
-# the data partition grows. net.ifnames=0: a network card has the name that a kernel gives it first, from which
-# the installed system's own udev can be asked what it would call it (twin/udev_names.py).
+# the data partition grows. net.ifnames=0: a network card keeps the name its kernel gives it, from which the
+# installed system's own udev can be asked what it would call it (twin/udev_names.py).
 ARGUMENTS = "boot=twinboot quiet loglevel=1 noresume gpt net.ifnames=0 twinboot.build=@BUILD@"
 
 
