@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from appliance.errors import DamagedData, OutOfSpace
 from appliance.model.codec import to_json
 from appliance.model.events import Failed, Line, RunStarted, StepFinished, StepStarted
+from appliance.model.metal import DeviceFate, Fate
 from appliance.model.verdict import CheckResult, Outcome, PackageChange
 from appliance.report.bundle import pack, parts_of
 from appliance.report.html import render_html
@@ -91,6 +92,24 @@ def test_headline_words_and_every_finding_are_in_both_reports() -> None:
                 assert words in text, words
             assert ("/srv/ledger/data" in text) is not good
             assert ("It fails after the patch" in text) is not good
+
+
+def test_devices_that_are_not_the_same_are_a_table_and_the_others_a_number() -> None:
+    said = "The kernel 6.1.0-51-amd64 of the patched system has no driver for it; it was tg3."
+    devices = (
+        DeviceFate(place="0000:00:1f.2", name="SATA: AHCI", fate=Fate.SAME, before="ahci", after="ahci"),
+        DeviceFate(
+            place="0000:02:00.0", name="Ethernet <b>", fate=Fate.NONE, before="tg3", after="", why=said
+        ),
+    )
+    verdict = msgspec.structs.replace(record().verdict, devices=devices)
+    made = msgspec.structs.replace(record(), verdict=verdict)
+    text, page = render_text(made), render_html(made)
+    assert "DEVICES   2 with a driver, 1 not the same in the patched system" in text
+    assert "NONE: Ethernet <b> (0000:02:00.0): tg3 -> -" in text and said in " ".join(text.split())
+    assert "2 with a driver, 1 not the same" in page and said in page
+    assert "Ethernet &lt;b&gt;" in page and "SATA: AHCI" not in page
+    assert "DEVICES" not in render_text(record()) and "Devices of this machine" not in render_html(record())
 
 
 def test_a_run_without_a_verdict_is_told_too() -> None:
