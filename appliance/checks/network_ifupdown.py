@@ -12,7 +12,7 @@ from appliance.probe.tree import Tree
 FILE = "/etc/network/interfaces"
 NO_ADDRESS = frozenset({"manual", "loopback"})
 DEEPEST = 8
-"""Files that source files, and interfaces on interfaces."""
+"""Files that source files."""
 
 _PORTS = frozenset({"bridge_ports", "bridge-ports", "bond-slaves", "bond_slaves", "slaves"})
 _RAW = frozenset({"vlan-raw-device", "vlan_raw_device"})
@@ -31,18 +31,26 @@ def read_ifupdown(tree: Tree) -> Iterator[Setup]:
     found = _interfaces(tree)
     for name, interface in found.items():
         if interface.addressed:
-            for card in sorted(_cards(found, name, 0)):
+            for card in sorted(_cards(found, name)):
                 yield Setup(file=interface.file, names=(card,) if card != "*" else ())
 
 
-def _cards(found: dict[str, _Interface], name: str, depth: int) -> set[str]:
-    """What `name` stands on, down to what stands on nothing."""
-    below = list(found[name].below) if name in found else []
-    if not below and "." in name:
-        below = [name.rpartition(".")[0]]
-    if not below or depth > DEEPEST:
-        return {name}
-    return {card for each in below for card in _cards(found, each, depth + 1)}
+def _cards(found: dict[str, _Interface], name: str) -> set[str]:
+    """What `name` stands on, down to what stands on nothing; each is looked at once."""
+    cards, seen, todo = set[str](), set[str](), [name]
+    while todo:
+        each = todo.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        below = found[each].below if each in found else []
+        if not below and "." in each:
+            below = [each.rpartition(".")[0]]
+        if below:
+            todo += below
+        else:
+            cards.add(each)
+    return cards
 
 
 def _interfaces(tree: Tree) -> dict[str, _Interface]:

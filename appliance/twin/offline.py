@@ -109,7 +109,9 @@ def opened_at(
         # The mounts they stand on let no program run (host.files.mounted); what stands on these may.
         places = (root, *reversed(mounts_under(root)))
         host.run(write("mount", "--rbind", str(root), str(root), timeout=120))
-        stack.callback(lambda: host.run(write("umount", "--recursive", str(root), timeout=300)))
+        # One by one: umount(8) of util-linux 2.41 takes with --recursive what they are bound to as well.
+        for at in places:
+            stack.callback(host.run, write("umount", str(at), timeout=300))
         # Else the end of one of these would be the end of what it is bound to (mount_namespaces(7)).
         host.run(write("mount", "--make-rprivate", str(root), timeout=120))
         for at in places:
