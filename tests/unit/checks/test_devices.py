@@ -24,7 +24,7 @@ from appliance.probe.tree import Tree
 RECORDED = Path(__file__).with_name("recorded") / "modules"
 OLD, NEW = "6.1.0-50-amd64", "6.1.0-56-amd64"
 
-# Modaliases of real devices: the first two of virtual machines, the others of boards and a stick.
+# Modaliases as sysfs has them: the lab machine's own are VIRTIO and AHCI.
 VIRTIO = Device(
     place="0000:00:03.0",
     name="Ethernet controller: Red Hat, Inc. Virtio network device [1000]",
