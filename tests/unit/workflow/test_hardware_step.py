@@ -129,6 +129,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, found: Hardware, lacks: tuple[str, ...
     monkeypatch.setattr(boot, "staged_system", lambda *_: staged)
     monkeypatch.setattr(boot, "why_not_on_the_metal", lambda *_: lacks)
     monkeypatch.setattr(boot, "why_not_kept", lambda *_: ())
+    monkeypatch.setattr(boot, "why_no_image", lambda *_: ())
     monkeypatch.setattr(boot, "why_not_read", lambda *_: ())
     monkeypatch.setattr(boot, "loader_of", lambda *_: SimpleNamespace(why_not=lambda *_: ()))
     asked: list[object] = []
