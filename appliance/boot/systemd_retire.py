@@ -148,9 +148,9 @@ def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> N
         elif entry.root == old_root and found.is_image:
             _turn_image(boot, found, old_root, new_root)
         elif entry.root == old_root:
-            text = boot.disk.read(path) or b""
-            turned = text_with_root(text.decode("utf-8", "surrogateescape"), old_root, new_root)
-            replace(boot, path, turned.encode("utf-8", "surrogateescape"), f"{base}/replaced")
+            text = (boot.disk.read(path) or b"").decode("utf-8", "surrogateescape")
+            changed = text_with_root(text, old_root, new_root).encode("utf-8", "surrogateescape")
+            replace(boot, path, changed, f"{base}/replaced")
     own = see(boot).own
     if own is None or ours(own.id)[0] or entry_of(own).root != new_root:
         raise BootConfigFailed(f"systemd-boot's own default entry does not boot {new_root}.")
