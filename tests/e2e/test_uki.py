@@ -69,7 +69,7 @@ def _chosen(shell: Console) -> list[str]:
 
 def _images(shell: Console, folder: str) -> list[str]:
     """The unified images and their hashes."""
-    return shell.read(f"cd {folder} && sha256sum -- *", limit=300).splitlines()
+    return shell.read(f"(cd {folder} && sha256sum -- *)", limit=300).splitlines()
 
 
 def _line_in(shell: Console, image: str) -> list[str]:
