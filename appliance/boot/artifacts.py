@@ -9,7 +9,7 @@ from pathlib import Path
 from appliance.boot.base import Artifacts, BootFile
 from appliance.boot.pin import pinned
 from appliance.errors import BootConfigFailed
-from appliance.probe.bls import parse_name
+from appliance.probe.bls import ENTRIES, for_grub, parse_name
 from appliance.probe.unified import Unified, images, read_unified
 
 _KERNEL = re.compile(r"vmlinuz-(.+)\Z")
@@ -139,4 +139,21 @@ def find_artifacts(root: Path, boot: Path, folder: Path | None = None) -> Artifa
         kernel=f"vmlinuz-{versions[0]}",
         initrds=(f"initrd.img-{versions[0]}",),
         files=files,
+        entries=_entries(boot, {file.name for file in files}),
     )
+
+
+def _entries(boot: Path, kernels: set[str]) -> tuple[BootFile, ...]:
+    """The files of loader/entries that name one of `kernels`; symbolic links are not followed."""
+    folder = boot / ENTRIES
+    if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+        return ()
+    found = []
+    for path in sorted(folder.glob("*.conf")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        entry = for_grub(path.name, path.read_text("utf-8", "replace"), {})
+        if entry is not None and entry.linux.lstrip("/") in kernels:
+            digest, size = file_digest(path), path.stat().st_size
+            found.append(BootFile(name=path.name, source=str(path), sha256=digest, size=size))
+    return tuple(found)

@@ -56,14 +56,16 @@ class BootFile(msgspec.Struct, frozen=True, kw_only=True):
 class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a system needs in /boot: every file its dpkg owns there, and the initrds made for them.
 
-    `kernel` and `initrds` are names among `files`, those the system boots by default. `unified`: the kernel
-    is a unified image that holds initrd and command line, and there are no others.
+    `kernel` and `initrds` are names among `files`, those the system boots by default. `entries` are the files
+    of loader/entries that its packages made for its kernels. `unified`: the kernel is a unified image that
+    holds initrd and command line, and there are no others.
     """
 
     version: str
     kernel: str
     initrds: tuple[str, ...]
     files: tuple[BootFile, ...]
+    entries: tuple[BootFile, ...] = ()
     unified: bool = False
 
     def file(self, name: str) -> BootFile:
@@ -139,7 +141,8 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     `own` the loader's own default entry, as if nothing of ours were there, `menu` every Linux entry of
     its own configuration. `missing` lists files that an entry of ours names and that are
     not there whole. `result` is what the metal wrote about its trial. `sector_lost`: the sector does not
-    read, and the state is what the loader's own default makes of it.
+    read, and the state is what the loader's own default makes of it. `bls`, `bls_oddly` and `rootless` are as
+    in a GRUB's Menu (grub_menu.py).
     """
 
     state: BootState
@@ -157,6 +160,9 @@ class LoaderView(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[str, ...] = ()
     result: str = ""
     sector_lost: bool = False
+    bls: tuple[str, ...] = ()
+    bls_oddly: bool = False
+    rootless: tuple[str, ...] = ()
 
     @property
     def whose(self) -> str:

@@ -92,7 +92,9 @@ def choose_loader(machine: Machine, system: InstalledSystem, host: Host) -> Boot
     if system.own_boot is None and (reasons := why_not_inside(machine, system)):
         raise Refused(reasons)
     place = boot_place(machine, system, Path("/"))
-    return Grub(check=lambda text: grub_script_check(host, text), sector=named_sector(place))
+    return Grub(
+        check=lambda text: grub_script_check(host, text), sector=named_sector(place), bls=system.loader.bls
+    )
 
 
 def why_not_inside(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:

@@ -53,6 +53,18 @@ def values_of(data: bytes | None) -> dict[str, str]:
         return {}
 
 
+def with_value(block: bytes, name: str, value: str) -> bytes:
+    """Any env block with that value of `name`, the rest byte for byte. Raises BootConfigFailed where it is
+    none, or is full."""
+    decode(block)
+    lines = block.rstrip(b"#").split(b"\n")
+    kept = [line for line in lines if line and not line.startswith(f"{name}=".encode())]
+    out = b"".join(line + b"\n" for line in [*kept, f"{name}={value}".encode()])
+    if len(out) > len(block):
+        raise BootConfigFailed("The env block is full.")
+    return out.ljust(len(block), b"#")
+
+
 def state_of(values: dict[str, str]) -> BootState:
     try:
         return BootState(values.get("tb_state", ""))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.boot import entries, env
+from appliance.boot import entries, env, grub_bls, kernel_cmdline
 from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, Sector, StagedSystem
 from appliance.boot.flip import RealDisk, flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
@@ -23,6 +23,7 @@ from appliance.boot.laid import (
     is_of,
     manifest_of,
     needed,
+    not_as_written,
     pin_old,
     put,
     sector,
@@ -35,6 +36,7 @@ from appliance.host.run import Host
 from appliance.model.codec import to_json
 from appliance.model.machine import LoaderKind
 from appliance.model.plan import Write
+from appliance.probe.bls import ENTRIES
 
 CUSTOM_KEPT = "custom.kept"
 """In the run's folder, where /boot lies inside the root: custom.cfg of the new root's own /boot (keep.sh)."""
@@ -48,11 +50,12 @@ class Grub:
     """The BootLoader for GRUB 2.06 and later with grub-mkconfig's grub.cfg (Debian, Ubuntu).
 
     `check` parses a script as GRUB does and raises BootConfigFailed. `sector` is what a person calls the file
-    with the sector that decides.
+    with the sector that decides. `bls`: its own entries are made of loader/entries.
     """
 
     check: Callable[[str], None]
     sector: str = IN_BOOT
+    bls: bool = False
     kind: LoaderKind = LoaderKind.GRUB
 
     @property
@@ -61,7 +64,7 @@ class Grub:
         return LoaderWords(
             flip="one sector",
             place=f"one sector of {self.sector}",
-            config="/boot/grub/grub.cfg names",
+            config=f"/boot/{ENTRIES}: each entry names" if self.bls else "/boot/grub/grub.cfg names",
             ours=f"/boot/twinboot{beside} and custom.cfg are removed",
         )
 
@@ -73,15 +76,21 @@ class Grub:
 
     def writes(self, run: str) -> tuple[Write, ...]:
         folder = f"/boot/twinboot/{run}/"
+        laid = "the new kernel and initrd, links of the old ones"
+        if self.bls:
+            laid += f", and the entries that keep puts into /boot/{ENTRIES}"
         return (
-            Write(what=f"{folder}: the new kernel and initrd, links of the old ones", if_cut=OLD_BOOTS),
+            Write(what=f"{folder}: {laid}", if_cut=OLD_BOOTS),
             Write(what=f"{self.sector}: 1024 bytes, says what the next boot is", if_cut=OLD_BOOTS),
             Write(what="/boot/grub/custom.cfg: reads the two above", if_cut=OLD_BOOTS),
             Write(what=f"{self.sector}: one sector, the next boot is the trial", if_cut=EITHER_BOOTS),
         )
 
     def name_root(self, boot: Boot, root: Path, home: str, device: str) -> tuple[str, ...]:
-        return ()  # grub-mkconfig asks the running system
+        if not self.bls:
+            return ()  # grub-mkconfig asks the running system
+        own = look(boot).own  # None: a promotion is refused
+        return () if own is None else kernel_cmdline.point_root(root, own.options, device, home)
 
     def staged(self, boot: Boot, wanted: StagedSystem) -> bool:
         manifest = manifest_of(boot, wanted.run)
@@ -135,6 +144,7 @@ class Grub:
             kept = entries.kept_custom_cfg(wanted.run, inside)
             self.check(kept)
             disk.create(f"{base}/{CUSTOM_KEPT}", kept.encode())
+        carried = grub_bls.lay_down(boot, base, wanted) if found.bls else None
         was = _lay_sector(boot, found, fresh)
         manifest = Manifest(
             run=wanted.run,
@@ -147,6 +157,7 @@ class Grub:
             before=before,
             env_before=was[: env.SECTOR].hex(),
             entries=sha256(text.encode()),
+            bls=carried,
         )
         disk.create(f"{base}/manifest.json", to_json(manifest))
         disk.settle()
@@ -183,7 +194,7 @@ class Grub:
         in_state(found, run, BootState.ARMED, BootState.TRIAL, BootState.KEPT, BootState.ROLLED_BACK)
         if found.sector_lost and f"{run}{SETTLE}" in found.runs:
             raise Refused(("The old system was being retired, it may be gone: retire again.",))
-        if wrong := [path for path in _not_whole(boot, manifest) if "/files/" not in path]:
+        if wrong := [path for path in _not_whole(boot, manifest) if not _of_the_new(path)]:
             raise BootConfigFailed(f"There is no way back, the loader does not read: {', '.join(wrong)}.")
         _make_read(boot, found)
         if found.state is not BootState.ROLLED_BACK:
@@ -252,7 +263,14 @@ def _not_whole(boot: Boot, manifest: Manifest) -> tuple[str, ...]:
     )
     if boot.raw.sha256(f"{base}/entries.cfg") != written:
         wrong.append(f"{base}/entries.cfg")
+    if manifest.bls is not None:
+        wrong += not_as_written(boot, f"{base}/{grub_bls.NEW}", manifest.bls.files)
     return tuple(wrong)
+
+
+def _of_the_new(path: str) -> bool:
+    """Whether a file of ours is the new system's alone, and the way back does not need it."""
+    return "/files/" in path or f"/{grub_bls.NEW}/" in path
 
 
 def _make_read(boot: Boot, found: LoaderView) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
-from appliance.boot import entries, env, grubcfg
+from appliance.boot import entries, grub_bls, grubcfg
 from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.flip import replace
+from appliance.boot.grub_menu import read_menu
 from appliance.boot.laid import BESIDE, text_of
 from appliance.boot.manifest import Manifest
 from appliance.errors import BootConfigFailed, Refused
@@ -22,13 +21,7 @@ MADE = "grub.cfg.made"
 
 
 def _own(boot: Boot, text: bytes) -> Entry | None:
-    saved = boot.raw.read(f"{boot.place.folder}/grubenv") or b""
-    try:
-        choice = env.decode(saved).get("saved_entry", "")
-    except BootConfigFailed:
-        choice = ""
-    own = grubcfg.default_entry(text.decode("utf-8", "replace"), boot.place.prefix, choice)
-    return own and msgspec.structs.replace(own, root=boot.roots.whole(own.root))
+    return read_menu(boot, text.decode("utf-8", "replace")).own
 
 
 def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...], *, pinned: bool) -> None:
@@ -41,6 +34,7 @@ def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...], *, pinned: 
     """
     base, path = f"{entries.FOLDER}/{manifest.run}", f"{boot.place.folder}/grub.cfg"
     _put_back_kernels(boot, manifest, base, owned)
+    grub_bls.put_back(boot, manifest, owned)
     text = boot.disk.read(path) or b""
     now, kept = _own(boot, text), boot.disk.read(f"{base}/{MADE}")
     if now is None or now.root == manifest.root or text == kept:
@@ -85,9 +79,8 @@ def remove_kernels(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> No
     Without `owned` a kernel that grub.cfg names stays: the old system may have installed the same one since.
     """
     mine = {file.name for file in manifest.files}
-    text = text_of(boot.disk.read(f"{boot.place.folder}/grub.cfg"))
-    menu = grubcfg.read_entries(text, boot.place.prefix)
-    named = {entry.kernel.removeprefix("vmlinuz-") for entry in menu}
+    menu = read_menu(boot, text_of(boot.disk.read(f"{boot.place.folder}/grub.cfg")))
+    named = {entry.kernel.removeprefix("vmlinuz-") for entry in menu.entries}
     for name in boot.disk.names(""):
         found = _OF_KERNEL.match(name)
         if found is None or name in manifest.before:
@@ -102,7 +95,7 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> str:
     """Lay down the entry that boots the kept system by UUID; returns its text. No flip yet."""
     own = found.own
     if own is None:
-        raise Refused(("GRUB's own default entry could not be found in grub.cfg.",))
+        raise Refused(("GRUB's own default entry could not be found.",))
     base = f"{entries.FOLDER}/{run}{SETTLE}"
     boot.disk.make_folder(base)
     names = [path.rpartition("/")[2] for path in (own.kernel, *own.initrds)]
@@ -122,12 +115,15 @@ def settle_entry(boot: Boot, found: LoaderView, run: str, fsuuid: str) -> str:
 
 
 def take_over(boot: Boot, run: str, old_root: str, new_root: str) -> None:
-    """grub.cfg boots `new_root` where it booted `old_root`, as the system's own update-grub would write."""
+    """GRUB's own entries boot `new_root` where they booted `old_root`, as the system's own update-grub, or
+    the tool that makes its entries, would write."""
     path = f"{boot.place.folder}/grub.cfg"
     text = (boot.disk.read(path) or b"").decode("utf-8", "surrogateescape")
     turned = grubcfg.with_root(text, old_root, new_root)
     if turned != text:
         replace(boot, path, turned.encode("utf-8", "surrogateescape"), f"{entries.FOLDER}/{run}/grub.cfg.old")
+    if read_menu(boot, turned).bls:
+        grub_bls.take_over(boot, run, old_root, new_root)
     own = _own(boot, boot.raw.read(path) or b"")
     if own is None or own.root != new_root:
         raise BootConfigFailed(f"GRUB's own default entry does not boot {new_root}.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from appliance.boot import confirm, entries, env, grubcfg
+from appliance.boot import confirm, entries, env, grub_bls, grubcfg
 from appliance.boot.base import Boot, BootPlace, BootState, Entry, LoaderView, StagedSystem
+from appliance.boot.grub_menu import read_menu
 from appliance.boot.laid import SPARE, manifest_of, named_sector, same, text_of
 from appliance.boot.rootname import is_one
 from appliance.errors import DamagedData
@@ -21,25 +22,22 @@ def look(boot: Boot) -> LoaderView:
     """What GRUB finds on the raw device, and what it will do with it."""
     folder = boot.place.folder
     config = text_of(boot.raw.read(f"{folder}/grub.cfg"))
-    saved = env.values_of(boot.raw.read(f"{folder}/grubenv")).get("saved_entry", "")
-    menu = grubcfg.read_entries(config, boot.place.prefix)
-    # One may leave a part of its root to the file system.
-    means = {root: boot.roots.whole(root) for root in {entry.root for entry in menu}}
-    menu = tuple(msgspec.structs.replace(entry, root=means[entry.root]) for entry in menu)
-    if (own := grubcfg.default_entry(config, boot.place.prefix, saved)) is not None:
-        own = msgspec.structs.replace(own, root=means[own.root])
+    menu = read_menu(boot, config)
     custom = boot.raw.read(f"{folder}/custom.cfg")
     kind = "absent" if custom is None else _kind(text_of(custom), entries.custom(boot.place))
     sourced = grubcfg.sources_custom(config)
     runs = tuple(name for name in boot.raw.names(FOLDER) if not name.startswith((".", "env")))
     known = LoaderView(
         state=BootState.ABSENT,
-        own=own,
-        next_boot=own,
-        menu=menu,
+        own=menu.own,
+        next_boot=menu.own,
+        menu=menu.entries,
         custom=kind,
         sourced=sourced,
         runs=runs,
+        bls=menu.bls,
+        bls_oddly=menu.oddly,
+        rootless=menu.rootless,
     )
     data = boot.sector.read()
     if data is None:
@@ -156,7 +154,7 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
             place.fstype not in WRITABLE,
             f"/boot is {place.fstype or 'of an unknown kind'}: only ext2, ext3 and ext4 are supported.",
         ),
-        (found.own is None, f"The default entry could not be found in {named}/grub.cfg."),
+        (found.own is None, grub_bls.no_default(found, f"{named}/grub.cfg")),
         (
             found.own is not None and not (is_one(own_root) or _tells_apart(own_root, wanted)),
             f"GRUB's default entry names the root as {own_root or 'nothing'}: a snapshot has the same.",
@@ -171,7 +169,7 @@ def reasons_against(boot: Boot, wanted: StagedSystem | None) -> tuple[str, ...]:
         ),
     )
     reasons = tuple(sentence for against, sentence in checks if against)
-    reasons = (*unread(place, found), *reasons)
+    reasons = (*unread(place, found), *reasons, *grub_bls.why_not(boot, found, wanted))
     return reasons or (no_room(boot, wanted, found) if wanted else ())
 
 

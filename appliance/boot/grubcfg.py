@@ -1,7 +1,8 @@
 """Reading GRUB's configuration: the entries of a generated grub.cfg, and which of them is the default.
 
 A reader of what grub-mkconfig writes (10_linux, 00_header of GRUB 2.06 and 2.12) and of our own entries; a
-hand-made grub.cfg that does more than they do yields no default entry, which refuses the machine.
+hand-made grub.cfg that does more than they do yields no default entry, which refuses the machine. Where it
+has the command blscfg, the entries of loader/entries that the caller gives stand in its place.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 from appliance.boot.base import Entry
 from appliance.boot.rootname import root_of, turned
+from appliance.probe.bls import BlsEntry
 from appliance.probe.grub import default_choice
 
 _BLOCK = re.compile(r"\s*(menuentry|submenu|function)\s(.*)\{\s*\Z")
@@ -50,7 +52,14 @@ def _node(kind: str, head: str) -> _Node:
     return node
 
 
-def _tree(text: str) -> _Node:
+def _of_bls(found: BlsEntry) -> _Node:
+    """A file of loader/entries as the menu entry that blscfg makes of it."""
+    lines = [f"linux {found.linux} {found.options}"]
+    lines += [f"initrd {' '.join(found.initrds)}"] if found.initrds else []
+    return _Node("menuentry", found.shown, found.name.stem, lines)
+
+
+def _tree(text: str, bls: tuple[BlsEntry, ...] = ()) -> _Node:
     top = _Node("top")
     stack = [top]
     for line in text.splitlines():
@@ -62,6 +71,8 @@ def _tree(text: str) -> _Node:
             stack.append(node)
         elif line.strip() == "}" and len(stack) > 1:
             stack.pop()
+        elif line.strip() == "blscfg" and len(stack) == 1:
+            top.inner += map(_of_bls, bls)
         else:
             stack[-1].lines.append(line)
     return top
@@ -102,7 +113,7 @@ def _find(nodes: list[_Node], choice: str) -> _Node | None:
     return _find(found.inner, rest or "0")
 
 
-def read_entries(text: str, prefix: str = "") -> tuple[Entry, ...]:
+def read_entries(text: str, prefix: str = "", bls: tuple[BlsEntry, ...] = ()) -> tuple[Entry, ...]:
     """Every Linux entry, submenus included, in the order they stand."""
 
     def walk(nodes: list[_Node]) -> list[Entry]:
@@ -112,7 +123,7 @@ def read_entries(text: str, prefix: str = "") -> tuple[Entry, ...]:
             out += [entry] if entry else walk(node.inner)
         return out
 
-    return tuple(walk(_tree(text).inner))
+    return tuple(walk(_tree(text, bls).inner))
 
 
 def choices(text: str, prefix: str = "") -> tuple[tuple[str, Entry], ...]:
@@ -129,10 +140,29 @@ def choices(text: str, prefix: str = "") -> tuple[tuple[str, Entry], ...]:
     return tuple(walk(_tree(text).inner, ""))
 
 
-def default_entry(text: str, prefix: str = "", saved: str = "") -> Entry | None:
-    """The entry an unattended start takes; `saved` is grubenv's saved_entry. None: not to be said."""
-    node = _find(_tree(text).inner, default_choice(text, {"saved_entry": saved}))
+def default_entry(
+    text: str, prefix: str = "", saved: str = "", bls: tuple[BlsEntry, ...] = (), *, numbers: bool = False
+) -> Entry | None:
+    """The entry an unattended start takes; `saved` is grubenv's saved_entry. None: not to be said.
+
+    With entries of loader/entries a name that none has is that of the first, as for GRUB: who removes a
+    kernel there seldom thinks of what was saved. `numbers`: a name that begins with digits is a number, as
+    GRUB's own menu.c reads it; Fedora's looks for the name first.
+    """
+    nodes, choice = _tree(text, bls).inner, default_choice(text, {"saved_entry": saved})
+    node = _find(nodes, number(choice) if numbers else choice)
+    if node is None and bls and nodes:
+        node = nodes[0]
     return _entry(node, prefix) if node else None
+
+
+def number(choice: str) -> str:
+    """What strtoul makes of a choice, where it makes something; else the choice."""
+    found = re.match(r"0x([0-9a-fA-F]+)|0([0-7]+)|([0-9]+)", choice)
+    if found is None:
+        return choice
+    base = 16 if found[1] else 8 if found[2] else 10
+    return str(int(found[1] or found[2] or found[3], base))
 
 
 def sources_custom(text: str) -> bool:

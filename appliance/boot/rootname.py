@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from appliance.errors import BootConfigFailed
+from appliance.probe.bls import parse_lines
 from appliance.probe.btrfs import root_options
 
 _ROOT = re.compile(r"(?:\A|\s)root=(\S*)")
@@ -86,3 +87,10 @@ def turned(line: str, old: str, new: str) -> str:
     was = re.escape(was)
     line = re.sub(rf"(?<=\s)root={was}(?=\s|$)", lambda _: f"root={device}", line)
     return _FLAGS.sub(lambda found: f"{found[1]}{with_part(found[2], part)}", line) if part else line
+
+
+def entry_turned(text: str, old: str, new: str) -> str:
+    """A file of loader/entries with options lines that name the root `old` naming `new`; all else byte for
+    byte."""
+    lines = parse_lines(text)
+    return "".join(turned(li.raw, old, new) if li.key == "options" else li.raw for li in lines)

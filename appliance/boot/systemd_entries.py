@@ -14,7 +14,7 @@ import msgspec
 from appliance.boot import entries
 from appliance.boot.base import Boot, Entry
 from appliance.boot.laid import text_of
-from appliance.boot.rootname import root_of, turned
+from appliance.boot.rootname import root_of
 from appliance.probe import bls, unified
 from appliance.probe.bls import ENTRIES, BlsEntry
 from appliance.probe.unified import FOLDER as IMAGES
@@ -128,9 +128,3 @@ def _kept_image(own: BlsEntry, version: str) -> BlsEntry | None:
     file = f"{own.name.stem.removesuffix(own.kernel)}{version}.efi"
     name = bls.parse_name(file)
     return msgspec.structs.replace(own, file=file, name=name, efi=f"/{IMAGES}/{file}", kernel=version)
-
-
-def text_with_root(text: str, old: str, new: str) -> str:
-    """An entry's text with options lines that name the root `old` naming `new`; all else byte for byte."""
-    lines = bls.parse_lines(text)
-    return "".join(turned(li.raw, old, new) if li.key == "options" else li.raw for li in lines)

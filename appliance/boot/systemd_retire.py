@@ -7,16 +7,8 @@ from appliance.boot.entries import FOLDER, settling_entry
 from appliance.boot.flip import remove_tree, replace
 from appliance.boot.laid import BESIDE, needed, sha256, text_of
 from appliance.boot.manifest import Manifest
-from appliance.boot.rootname import turned
-from appliance.boot.systemd_entries import (
-    SETTLING,
-    entry_of,
-    id_of,
-    ours,
-    path_in,
-    place_of,
-    text_with_root,
-)
+from appliance.boot.rootname import entry_turned, turned
+from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, path_in, place_of
 from appliance.boot.systemd_view import see
 from appliance.errors import BootConfigFailed, Refused
 from appliance.probe.bls import ENTRIES, BlsEntry, parse_lines
@@ -149,7 +141,7 @@ def take_over(boot: Boot, manifest: Manifest, old_root: str, new_root: str) -> N
             _turn_image(boot, found, old_root, new_root)
         elif entry.root == old_root:
             text = (boot.disk.read(path) or b"").decode("utf-8", "surrogateescape")
-            changed = text_with_root(text, old_root, new_root).encode("utf-8", "surrogateescape")
+            changed = entry_turned(text, old_root, new_root).encode("utf-8", "surrogateescape")
             replace(boot, path, changed, f"{base}/replaced")
     own = see(boot).own
     if own is None or ours(own.id)[0] or entry_of(own).root != new_root:

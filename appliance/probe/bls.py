@@ -1,7 +1,8 @@
 """Type 1 entries of the Boot Loader Specification, as each of their two readers takes them. Pure.
 
 Sources: the UAPI group's Boot Loader Specification; systemd-boot's boot.c; the blscfg command of Fedora's and
-RHEL's GRUB (blscfg.c). Both readers pass over what they do not know, and so does this one: no text raises.
+RHEL's GRUB (blscfg.c) and of GRUB's own from 2.14 on (blsuki.c). The readers pass over what they do not know,
+and so does this one: no text raises.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import re
 from collections.abc import Iterable
 
 import msgspec
+
+from appliance.probe.debversion import turns
 
 ENTRIES = "loader/entries"
 """The folder of the entries, below the root of the file system that holds them."""
@@ -192,6 +195,17 @@ def _rpm_key(text: str) -> tuple[tuple[int, int, str], ...]:
         kind = 0 if word == "~" else 3 if word[0].isdigit() else 2
         turns.append((kind, len(digits), digits) if kind == 3 else (kind, 0, word))
     return (*turns, (1, 0, ""))
+
+
+def in_upstream_order(entries: Iterable[BlsEntry]) -> tuple[BlsEntry, ...]:
+    """As blscfg of GRUB 2.14 lists them: by file name in gnulib's filevercmp order, the newest first."""
+    return tuple(sorted(entries, key=lambda entry: _file_key(entry.file), reverse=True))
+
+
+def _file_key(file: str) -> tuple[tuple[tuple[tuple[int, ...], int], ...], str]:
+    """Turns of letters and digits as in Debian's order, of the name without its last suffixes."""
+    plain = re.sub(r"(?:\.[A-Za-z~][A-Za-z0-9~]*)*\Z", "", file)
+    return tuple(turns(plain)), file
 
 
 def in_systemd_boot_order(entries: Iterable[BlsEntry]) -> tuple[BlsEntry, ...]:

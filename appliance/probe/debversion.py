@@ -29,10 +29,11 @@ def _parts(version: str) -> tuple[list[Turn], ...]:
     if not colon or not (epoch.isascii() and epoch.isdigit()):
         epoch, rest = "", version
     upstream, dash, revision = rest.rpartition("-")
-    return _turns(epoch), _turns(upstream if dash else rest), _turns(revision if dash else "")
+    return turns(epoch), turns(upstream if dash else rest), turns(revision if dash else "")
 
 
-def _turns(text: str) -> list[Turn]:
+def turns(text: str) -> list[Turn]:
+    """A text in turns of what is no digit and of digits, each in its order."""
     found = re.findall(r"([^0-9]*)([0-9]*)", text)
     return [((*map(_weight, letters), 0), int(digits[-18:] or 0)) for letters, digits in found]
 

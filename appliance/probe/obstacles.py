@@ -14,7 +14,15 @@ from appliance.model.machine import (
     Trouble,
     VolumeGroup,
 )
-from appliance.model.seen import BENEATH, BESIDE_THE_ROOT, BOOT_ON_LVM, ENCRYPTED, MIRRORED, PATCHED_WITH
+from appliance.model.seen import (
+    BENEATH,
+    BESIDE_THE_ROOT,
+    BOOT_ON_LVM,
+    ENCRYPTED,
+    MIRRORED,
+    ON_BLS,
+    PATCHED_WITH,
+)
 from appliance.probe import trouble, trouble_below
 from appliance.probe.btrfs import named_in
 from appliance.probe.fstab import Known, by_tag
@@ -49,6 +57,7 @@ def with_trouble(
         *of_encryption(ground, system, tuple(used)),
         *of_mirrors(ground, system, tuple(used)),
         *of_storage(system),
+        *of_entries(system),
         *of_contents(ground, tuple(used)),
         *of_sleep(ground, system),
         *more,
@@ -143,6 +152,14 @@ def of_storage(system: InstalledSystem) -> list[Trouble]:
     return why
 
 
+def of_entries(system: InstalledSystem) -> tuple[Trouble, ...]:
+    """Entries that GRUB makes of loader/entries, with a root or a /boot that none has gone round with."""
+    if not system.loader.bls or system.loader.kind is not LoaderKind.GRUB:
+        return ()
+    goes = system.root.storage in ON_BLS and system.boot is not None
+    return () if goes else (trouble.bls_entries(),)
+
+
 def of_boot(
     ground: Ground, firmware: Firmware, system: InstalledSystem, boot: Known | None
 ) -> tuple[Trouble, ...]:
@@ -224,8 +241,6 @@ def of_loader(found: Found, *, has_esp: bool, firmware: Firmware) -> tuple[Troub
         return (*why, trouble.unknown_loader())
     if loader.kind is LoaderKind.SYSTEMD_BOOT:
         return tuple(why)  # what else it needs is asked of the loader itself
-    if loader.bls:
-        why.append(trouble.bls_entries())
     if not loader.sources_custom_cfg:
         why.append(trouble.no_custom_cfg())
     if found.has_custom_cfg and not loader.custom_cfg_ours:

@@ -261,8 +261,8 @@ def unknown_loader() -> Trouble:
 def bls_entries() -> Trouble:
     return refusal(
         "bls-entries",
-        "GRUB takes its entries from /boot/loader/entries (BLS):",
-        "only entries in grub.cfg can be taken round (yet).",
+        "GRUB takes its entries from /boot/loader/entries (BLS): that goes with a root on LVM thin and",
+        "/boot on a partition, and not with this one (yet).",
     )
 
 

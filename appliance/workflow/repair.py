@@ -78,6 +78,10 @@ def refusals(machine: Machine, system: InstalledSystem, request: Request) -> tup
         reasons.append("/boot lies in the root volume: such a system can not be repaired (yet).")
     if kind is RepairKind.OLDER_KERNEL and not older_kernel(system):
         reasons.append("There is only one kernel in /boot: no older one to boot.")
+    if kind is RepairKind.OLDER_KERNEL and system.loader.bls:
+        reasons.append(
+            "GRUB takes its entries from /boot/loader/entries: an older one can not be named (yet)."
+        )
     if not traits(system).repairable:
         reasons.append(f"The root is kept as {system.root.storage.value}: it can not be repaired (yet).")
     reasons += why_no_store(machine, system)

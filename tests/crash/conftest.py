@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import grubmachine
+from tests.crash import blsmachine, grubmachine
+from tests.lab.bls import grub_modules
+from tests.lab.native import LabError
 
 Build = Callable[[Path, Path], None]
 
@@ -50,6 +52,16 @@ def installed_inside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _installed(tmp_path_factory, grubmachine.build_inside)
 
 
+@pytest.fixture(scope="session")
+def installed_with_bls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose GRUB makes its entries of loader/entries. Its modules come from Debian's archive."""
+    try:
+        modules = grub_modules()
+    except LabError as error:
+        pytest.skip(f"needs GRUB 2.14's modules: {error}")
+    return _installed(tmp_path_factory, lambda disk, work: blsmachine.build(disk, work, modules))
+
+
 @pytest.fixture
 def disk(installed_disk: Path, tmp_path: Path) -> Iterator[Path]:
     yield from _lent(installed_disk, tmp_path)
@@ -58,6 +70,11 @@ def disk(installed_disk: Path, tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def lvm_disk(installed_on_lvm: Path, tmp_path: Path) -> Iterator[Path]:
     yield from _lent(installed_on_lvm, tmp_path)
+
+
+@pytest.fixture
+def bls_disk(installed_with_bls: Path, tmp_path: Path) -> Iterator[Path]:
+    yield from _lent(installed_with_bls, tmp_path)
 
 
 @pytest.fixture

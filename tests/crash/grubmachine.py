@@ -71,11 +71,11 @@ def missing_tools(*more: str) -> list[str]:
 
 def build(disk: Path, work: Path) -> None:
     """A disk as Debian's installer leaves it, with kernels that say which they are."""
-    _lay_out(disk, (START,))
+    lay_out(disk, (START,))
     install_grub(disk, work, "(,gpt2)/grub")
-    _make_file_system(disk, work, START, UUID)
+    make_file_system(disk, work, START, UUID)
     with mounted(disk, work / "m") as (at, _):
-        _fill(at, GRUB_CFG.read_text())
+        fill(at, GRUB_CFG.read_text())
 
 
 def build_on_lvm(disk: Path, work: Path) -> None:
@@ -84,19 +84,19 @@ def build_on_lvm(disk: Path, work: Path) -> None:
     install_grub(disk, work, "(lvm/vg0-boot)/grub", CORE_BEFORE_PV, ("lvm",))
     _make_volume(disk)
     _make_esp(disk, work)
-    _make_file_system(disk, work, START, UUID)
+    make_file_system(disk, work, START, UUID)
     with mounted(disk, work / "m") as (at, _):
-        _fill(at, GRUB_CFG.read_text())
+        fill(at, GRUB_CFG.read_text())
 
 
 def build_inside(disk: Path, work: Path) -> None:
     """Two roots with /boot inside: the one GRUB reads, and an empty one. Entries name roots by UUID."""
-    _lay_out(disk, (START, START_2))
+    lay_out(disk, (START, START_2))
     install_grub(disk, work, f"(,gpt2){INSIDE}/grub")
     for start, uuid in ((START, UUID), (START_2, UUID_2)):
-        _make_file_system(disk, work, start, uuid)
+        make_file_system(disk, work, start, uuid)
     with mounted(disk, work / "m") as (at, _):
-        _fill(at / INSIDE.strip("/"), config_inside(UUID))
+        fill(at / INSIDE.strip("/"), config_inside(UUID))
 
 
 def config_inside(uuid: str, version: str = OLD) -> str:
@@ -107,7 +107,7 @@ def config_inside(uuid: str, version: str = OLD) -> str:
     return text.replace(OLD, version)
 
 
-def _lay_out(disk: Path, starts: tuple[int, ...]) -> None:
+def lay_out(disk: Path, starts: tuple[int, ...]) -> None:
     with disk.open("wb") as out:
         out.truncate((starts[-1] + SECTORS + 2048) * 512)
     table = f"label: gpt\nstart={CORE}, size=2048, type=21686148-6449-6E6F-744E-656564454649\n"
@@ -126,7 +126,7 @@ def _lay_out_lvm(disk: Path) -> None:
     subprocess.run(["sfdisk", "-q", str(disk)], input=table.encode(), check=True, capture_output=True)
 
 
-def _make_file_system(disk: Path, work: Path, start: int, uuid: str) -> None:
+def make_file_system(disk: Path, work: Path, start: int, uuid: str) -> None:
     boot = work / "boot.img"
     with boot.open("wb") as out:
         out.truncate(SECTORS * 512)
@@ -169,34 +169,41 @@ def _make_esp(disk: Path, work: Path) -> None:
         out.write(image.read_bytes())
 
 
-def _fill(at: Path, config: str) -> None:
+def fill(at: Path, config: str, platform: Path = PLATFORM) -> None:
     """/boot as Debian's packages and grub-install leave it."""
-    fill_grub(at, config)
+    fill_grub(at, config, platform)
     for version in (OLD, "6.1.0-12-amd64"):
         (at / f"vmlinuz-{version}").write_bytes(tiny_kernel(f"kernel {version}", 60_000))
         (at / f"initrd.img-{version}").write_bytes(f"initrd {version}".encode() + b"\0" * 5000)
 
 
-def fill_grub(at: Path, config: str) -> None:
+def fill_grub(at: Path, config: str, platform: Path = PLATFORM) -> None:
     folder = at / "grub/i386-pc"
     folder.mkdir(parents=True)
-    for module in PLATFORM.glob("*.mod"):
+    for module in platform.glob("*.mod"):
         shutil.copy(module, folder)
-    for listing in PLATFORM.glob("*.lst"):
+    for listing in platform.glob("*.lst"):
         shutil.copy(listing, folder)
     (at / "grub/grub.cfg").write_text(config.replace("set timeout=5", "set timeout=0"))
     (at / "grub/grubenv").write_bytes(b"# GRUB Environment Block\n".ljust(1024, b"#"))
 
 
-def install_grub(disk: Path, work: Path, prefix: str, at: int = CORE, more: tuple[str, ...] = ()) -> None:
+def install_grub(
+    disk: Path,
+    work: Path,
+    prefix: str,
+    at: int = CORE,
+    more: tuple[str, ...] = (),
+    platform: Path = PLATFORM,
+) -> None:
     """What grub-bios-setup does for a BIOS boot partition (util/setup.c: the two block lists), which
-    begins at sector `at`; `more` modules are in the core image."""
+    begins at sector `at`; `more` modules are in the core image, all of them from `platform`."""
     core = work / "core.img"
-    run("grub-mkimage", "-O", "i386-pc", "-d", str(PLATFORM), "-p", prefix, "-o", str(core),
+    run("grub-mkimage", "-O", "i386-pc", "-d", str(platform), "-p", prefix, "-o", str(core),
         "biosdisk", "part_gpt", "ext2", *more)  # fmt: skip
     image = bytearray(core.read_bytes().ljust(-(-core.stat().st_size // 512) * 512, b"\0"))
     struct.pack_into("<QHH", image, 0x1F4, at + 1, len(image) // 512 - 1, 0x820)
-    mbr = bytearray((PLATFORM / "boot.img").read_bytes()[:440])
+    mbr = bytearray((platform / "boot.img").read_bytes()[:440])
     struct.pack_into("<Q", mbr, 0x5C, at)
     mbr[0x64] = 0xFF
     mbr[0x66:0x68] = b"\x90\x90"

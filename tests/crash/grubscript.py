@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 Reader = Callable[[str], "bytes | None"]
 SIGNATURE = b"# GRUB Environment Block\n"
 _IGNORED = {
-    "insmod", "echo", "export", "terminal_output", "load_video", "gfxmode", "savedefault", "true"
+    "insmod", "echo", "export", "terminal_input", "terminal_output", "serial", "load_video", "gfxmode",
+    "savedefault", "true",
 }  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
 
@@ -44,11 +45,13 @@ class Grub:
     """One start of GRUB. `read` gives files by path relative to /boot; `writes` collects save_env.
 
     `disks` are file systems that a search finds, by UUID: what lies on one begins with its name and a slash.
+    `bls` are the names that files of loader/entries may have, as blscfg lists them.
     """
 
     read: Reader
     writable: bool = True
     disks: dict[str, str] = field(default_factory=dict)
+    bls: tuple[str, ...] = ()
     variables: dict[str, str] = field(default_factory=dict)
     menu: list[Choice] = field(default_factory=list)
     writes: dict[str, bytes] = field(default_factory=dict)
@@ -69,10 +72,12 @@ class Grub:
         return self.loaded if self.loaded.kernel else Loaded()
 
     def _default(self) -> Choice | None:
-        """The entry `default` names by number, id or title; "a>b" is b in the submenu a (GRUB manual)."""
+        """The entry `default` names by number, id or title; "a>b" is b in the submenu a (GRUB manual). What
+        begins with a digit is a number, one too large is the first (menu.c: get_entry_number, run_menu)."""
         wanted, _, inner = self.variables.get("default", "0").partition(">")
-        if wanted.isdigit():
-            found = self.menu[int(wanted)] if int(wanted) < len(self.menu) else None
+        if number := re.match(r"[0-9]+", wanted):
+            at = int(number[0]) if int(number[0]) < len(self.menu) else 0
+            found = self.menu[at] if self.menu else None
         else:
             first = self.menu[0] if self.menu else None
             found = next((c for c in self.menu if wanted in (c.id, c.title)), first)
@@ -172,7 +177,7 @@ class Grub:
             key, _, value = (arguments[0] if name == "set" else name).partition("=")
             self.variables[key] = value
             return True
-        if name in ("load_env", "save_env", "search", "source", "linux", "initrd"):
+        if name in ("load_env", "save_env", "search", "source", "linux", "initrd", "blscfg"):
             return bool(getattr(self, f"_{name}")(arguments))
         if name == "loadfont":
             return False
@@ -238,6 +243,20 @@ class Grub:
         if data is None:
             return False
         self._run(data)
+        return True
+
+    def _blscfg(self, words: list[str]) -> bool:
+        """GRUB 2.14's blsuki.c, for entries without variables in what matters."""
+        assert not words, "its words are unknown to the oracle"
+        for name in self.bls:
+            data = self._file(f"(d)/loader/entries/{name}")
+            pairs = [line.split(None, 1) for line in (data or b"").decode("latin-1").splitlines()]
+            said = dict(reversed([(p[0], p[1]) for p in pairs if len(p) == 2]))
+            if "linux" not in said:
+                continue
+            lines = [f"linux {said['linux']} {said.get('options', '')}"]
+            lines += [f"initrd {said['initrd']}"] if "initrd" in said else []
+            self.menu.append(Choice(said.get("title", said["linux"]), name.removesuffix(".conf"), lines))
         return True
 
     def _linux(self, words: list[str]) -> bool:

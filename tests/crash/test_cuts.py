@@ -15,6 +15,7 @@ import pytest
 from appliance.boot import entries, env, flip
 from appliance.boot.base import Boot, BootPlace, BootState, Sector, SectorPlace
 from appliance.boot.grub import Grub
+from tests.crash import blsmachine
 from tests.crash.espdisk import ESP, EspDisk, EspRaw, WithEsp
 from tests.crash.grubmachine import ESP as ESP_UUID
 from tests.crash.grubmachine import GRUB_CFG, OLD
@@ -80,7 +81,7 @@ def boots(place: Place, times: int = 3) -> tuple[str, ...]:
     """What an unattended machine starts, one start after the other; GRUB's own writes carry over."""
     out: list[str] = []
     for _ in range(times):
-        grub = Script(place.read, disks={ESP_UUID: ESP})
+        grub = Script(place.read, disks={ESP_UUID: ESP}, bls=blsmachine.FILES)
         out.append(what(grub.start()))
         place = place.after(())
         for path, data in grub.writes.items():

@@ -79,7 +79,9 @@ class Trial:
 
 def parts() -> tuple[str, ...]:
     """Our functions for the one sh file, verbs confirm, keep and deadline among them."""
-    return tuple((_HERE / name).read_text() for name in ("judge.sh", "keep.sh", "keep-systemd-boot.sh"))
+    return tuple(
+        (_HERE / name).read_text() for name in ("judge.sh", "keep.sh", "keep-bls.sh", "keep-systemd-boot.sh")
+    )
 
 
 def home(run: str) -> str:

@@ -210,7 +210,9 @@ keep_tidy() {
             [ -e "$keep_folder/before/$keep_name-$keep_version" ] || continue
             rm -f "$CONFIRM_BOOT/$keep_name-$keep_version"
         done
+        ! bls_has "$keep_folder" || bls_forget "$keep_version"
     done
+    ! bls_has "$keep_folder" || return 0
     keep_config || confirm_say "keep: $keep_why; run update-grub"
 }
 
@@ -267,7 +269,11 @@ keep_alone() {
         keep_files || { keep_fail "its files could not be put into /boot"; return 1; }
     fi
     keep_default || { keep_fail "$keep_why"; return 1; }
-    keep_config || { keep_default_back; keep_fail "$keep_why"; return 1; }
+    if bls_has "$keep_folder"; then
+        bls_keep "$keep_folder" "$keep_root" "$keep_own/$(confirm_value "$keep_conf" folder grub)" || return 1
+    else
+        keep_config || { keep_default_back; keep_fail "$keep_why"; return 1; }
+    fi
     keep_flip || { keep_fail "the env block does not read back as kept"; return 1; }
     : >"$CONFIRM_RUN/decided"
     confirm_say "trial $1: kept"

@@ -25,6 +25,9 @@ from appliance.twin.luks_header import MODULES
 from appliance.workflow.arrays import mirrors
 from appliance.workflow.steps.ground import Ground
 
+EDITENV = ("usr/bin/grub-editenv", "usr/bin/grub2-editenv")
+"""What saves GRUB's default where the entries lie in loader/entries."""
+
 
 def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Artifacts) -> tuple[str, ...]:
     """Sentences for every driver or program of this machine's root disk that the new initrd lacks.
@@ -60,6 +63,8 @@ def why_not_kept(ground: Ground, root: Path) -> tuple[str, ...]:
     """Sentences on what the patched system mounted at `root` lacks to keep itself."""
     if ground.system.starts_unnamed and not has_tools(Tree(root)):
         return ("The patched system has no btrfs, and could not make its subvolume the default one.",)
+    if ground.system.loader.bls and not any(Tree(root).is_file(tool) for tool in EDITENV):
+        return ("The patched system has no grub-editenv, and could not make its kernel GRUB's default.",)
     return ()
 
 

@@ -23,6 +23,7 @@ from appliance.model.machine import mapper_path
 from appliance.model.verdict import CheckResult, Facts
 from appliance.patching.base import Setting
 from appliance.patching.choose import choose
+from appliance.probe.bls import ENTRIES
 from appliance.probe.unified import FOLDER as IMAGES
 from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
@@ -240,11 +241,16 @@ class MakeTrial(OnGround):
 
 
 def copy_boot_files(root: Path, boot: Path, target: Path) -> None:
-    """Copy every file of `boot` that the system mounted at `root` owns there into the new folder `target`."""
+    """Copy every file of `boot` that the system mounted at `root` owns there, and the entries of its kernels,
+    into the new folder `target`."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for file in find_artifacts(root, boot).files:
+    found = find_artifacts(root, boot)
+    for file in found.files:
         shutil.copy2(file.source, target / file.name)
+    for file in found.entries:
+        (target / ENTRIES).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file.source, target / ENTRIES / file.name)
 
 
 def copy_image(root: Path, images: Path, target: Path) -> None:

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import Protocol
 
 from appliance.boot.base import Boot, BootLoader, StagedSystem
-from tests.crash import sdmachine, test_cuts, test_systemd_cuts, test_unified_cuts
-from tests.crash.lab import wanted
+from tests.crash import (
+    blsmachine,
+    lab,
+    sdmachine,
+    test_bls_cuts,
+    test_cuts,
+    test_systemd_cuts,
+    test_unified_cuts,
+)
 from tests.crash.modeldisk import ModelDisk, Moment, Place
 
 
@@ -23,7 +30,7 @@ class Bench(Protocol):
     disk: ModelDisk
 
     def wanted(self, folder: Path) -> StagedSystem:
-        """A new system, its boot files in `folder`."""
+        """A new system for this machine, with its files in `folder`."""
 
     def begin(self, cut: int = -1) -> None:
         """Power comes back; it goes again after `cut` writes."""
@@ -52,7 +59,7 @@ class GrubBench:
         self.boot, self.disk = test_cuts.boot_on(first())
 
     def wanted(self, folder: Path) -> StagedSystem:
-        return wanted(folder)
+        return lab.wanted(folder)
 
     def begin(self, cut: int = -1) -> None:
         self.boot, self.disk = test_cuts.boot_on(self.disk.live, cut)
@@ -76,12 +83,25 @@ class GrubBench:
         return {p: self.disk.live.read(p) for p in names} == {p: first.read(p) for p in first.names}
 
 
+class BlsBench(GrubBench):
+    """GRUB that makes its entries of loader/entries."""
+
+    def __init__(self) -> None:
+        super().__init__(test_bls_cuts.installed)
+
+    def wanted(self, folder: Path) -> StagedSystem:
+        return blsmachine.wanted(folder)
+
+    def metal_keeps(self) -> None:
+        test_bls_cuts.keep_on_the_metal(self.boot)
+
+
 class SystemdBootBench:
     """systemd-boot over a FAT and the firmware's variables."""
 
     loader: BootLoader = sdmachine.LOADER
     first = staticmethod(sdmachine.installed)
-    wanted = staticmethod(wanted)
+    wanted = staticmethod(lab.wanted)
     metal_keeps_on = staticmethod(test_systemd_cuts.keep_on_the_metal)
 
     def __init__(self) -> None:
@@ -123,6 +143,7 @@ def grub_beside_the_esp() -> Bench:
 BENCHES: dict[str, Callable[[], Bench]] = {
     "GRUB": GrubBench,
     "GRUB, sector on the ESP": grub_beside_the_esp,
+    "GRUB, entries by BLS": BlsBench,
     "systemd-boot": SystemdBootBench,
     "systemd-boot, unified images": UnifiedBench,
 }

@@ -77,6 +77,12 @@ def test_the_older_kernel_is_named_in_the_plan_and_its_price_is_said() -> None:
     assert "only one kernel" in refused(RepairKind.OLDER_KERNEL, broken(kernels=KERNELS[:1]))
 
 
+def test_the_older_kernel_can_not_be_named_where_entries_lie_in_loader_entries() -> None:
+    loader = replace(machine().systems[0].loader, bls=True)
+    assert "can not be named (yet)" in refused(RepairKind.OLDER_KERNEL, broken(loader=loader))
+    assert plan(RepairKind.INITRD, broken(loader=loader)).steps
+
+
 def test_a_trouble_is_lifted_only_by_the_repair_it_is_for() -> None:
     root = machine().systems[0].root.device
     damaged = Trouble(
