@@ -194,6 +194,7 @@ class Desk:
                 self.places,
                 sizes,
                 lambda system: self.packages.setup(system, machine),
+                lambda system: self.packages.initrd(system, machine),
             )
         going = self.runs.going
         twin = going is not None and going.at_hand  # its volumes are in use while a person works in it

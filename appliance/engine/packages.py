@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from appliance.engine.runs import Runs
 from appliance.errors import Busy, Refused
 from appliance.host.run import Host
-from appliance.model.machine import Machine
+from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import fingerprint
 from appliance.model.service_messages import GetPackages, PackageList
 from appliance.model.wanted import AptSetup
 from appliance.probe.packages import PackageTable, read_packages
 from appliance.workflow.packages import listing, sizes
+from appliance.workflow.stand_in import Held, read_initrd
+
+Found = TypeVar("Found")
 
 
 class PackageDesk:
@@ -24,6 +28,7 @@ class PackageDesk:
         self.host, self.runs = host, runs
         self._machine = ""
         self._tables: dict[str, PackageTable] = {}
+        self._initrds: dict[str, Held] = {}
         self._lock = threading.Lock()
 
     def look(self, say: GetPackages, machine: Machine) -> PackageList:
@@ -42,22 +47,35 @@ class PackageDesk:
         with self._lock:
             return self._table(system, machine).setup
 
+    def initrd(self, system: str, machine: Machine) -> Held:
+        """What that system's initrd holds. Raises as `look` does."""
+        with self._lock:
+            self._forget_another(machine)
+            if system not in self._initrds:
+                self._initrds[system] = self._read(read_initrd, system, machine)
+            return self._initrds[system]
+
     def _table(self, system: str, machine: Machine) -> PackageTable:
-        if self._machine != (now := fingerprint(machine)):
-            self._machine, self._tables = now, {}
+        self._forget_another(machine)
         if system not in self._tables:
-            self._tables[system] = self._read(system, machine)
+            self._tables[system] = self._read(read_packages, system, machine)
         return self._tables[system]
 
-    def _read(self, name: str, machine: Machine) -> PackageTable:
+    def _forget_another(self, machine: Machine) -> None:
+        if self._machine != (now := fingerprint(machine)):
+            self._machine, self._tables, self._initrds = now, {}, {}
+
+    def _read(
+        self, look: Callable[[Host, Machine, InstalledSystem], Found], name: str, machine: Machine
+    ) -> Found:
         system = machine.system(name)
         if system is None:
             raise Refused((f"There is no installed system {name} here.",))
         going = self.runs.going
         twin = going is not None and going.at_hand
         if twin or not self.runs.disks.acquire(blocking=False):
-            raise Busy("A run is at work on the disks, which the list of packages has to be read from.")
+            raise Busy("A run is at work on the disks, which the installed system has to be read from.")
         try:
-            return read_packages(self.host, machine, system)
+            return look(self.host, machine, system)
         finally:
             self.runs.disks.release()

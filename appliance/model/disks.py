@@ -49,11 +49,15 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole disk; `size` in bytes, `table` is gpt, dos or empty; `copies` are ours beside its own."""
+    """A whole disk; `size` in bytes, `table` is gpt, dos or empty; `copies` are ours beside its own.
+
+    `driver` is the kernel's for the adapter it hangs on ("megaraid_sas"); empty where that is not known.
+    """
 
     path: str
     size: int
     bus: Bus
+    driver: str = ""
     model: str = ""
     serial: str = ""
     wwn: str = ""

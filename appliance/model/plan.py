@@ -186,6 +186,15 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     note: str = ""
 
 
+class StandIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In the twin a controller that drives as `by` stands in for that of `disk` (its path), which drives as
+    `driver`, and which no twin can have."""
+
+    disk: str
+    driver: str
+    by: str
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Frozen and serialisable; `fingerprint` is of the machine it was made for.
 
@@ -197,6 +206,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     takes elsewhere, whose copy is thrown away; `ways` are sentences on how to make room on the machine.
 
     `own_part`: of the bundle's packages the twin gets those alone that it lists for this system.
+
+    `stand_ins` are the disks that the twin shows by another controller than theirs. `direct`: the installed
+    initrd lacks its driver, so the twin's kernel is started without loader, with drivers added to its initrd.
     """
 
     schema: int = SCHEMA
@@ -215,6 +227,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     doomed: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     own_part: bool = False
+    stand_ins: tuple[StandIn, ...] = ()
+    direct: bool = False
 
     @property
     def digest(self) -> str:

@@ -125,11 +125,16 @@ class Result(enum.Enum):
     FAIL = "FAIL"
 
 
+NOT_REHEARSED = "boot loader and initrd NOT rehearsed"
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of a rehearsal; `accel` is KVM or emulated, `seal` is frozen or crash-consistent.
 
     `rehearsed_only`: where the copy lay that was thrown away, empty where one was kept; `ways` are sentences
     on how to make room for one that can be kept. `devices` are the machine's own with a driver.
+    on how to make room for one that can be kept. `direct`: the twin's kernel was started without its loader,
+    and with drivers added to its initrd.
     """
 
     result: Result
@@ -148,6 +153,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     rehearsed_only: str = ""
     ways: tuple[str, ...] = ()
     devices: tuple[DeviceFate, ...] = ()
+    direct: bool = False
 
     @property
     def thrown_away(self) -> str:
@@ -160,6 +166,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def headline(self) -> str:
         """E.g. "PASS, 9 of 14 services could be tested"."""
         result = f"{self.result.value}, REHEARSED ONLY" if self.rehearsed_only else self.result.value
+        result += f", {NOT_REHEARSED}" if self.direct else ""
         if self.control is None and self.patched is not None:
             return f"{result}, judged by itself: there was no control boot to compare with"
         services = [c for c in self.checks if c.name.startswith("service ")]

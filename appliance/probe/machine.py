@@ -14,6 +14,7 @@ from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.machine import BootOrder, Bus, Disk, Firmware, InstalledSystem, Machine, Trouble
 from appliance.probe import beneath, hardware, lsblk, trouble
+from appliance.probe.adapter import adapter_driver
 from appliance.probe.efi import efibootmgr, parse_efibootmgr
 from appliance.probe.ground import lay
 from appliance.probe.partition_ours import read_copies
@@ -119,7 +120,8 @@ def _boot_order(host: Host, kind: Firmware) -> BootOrder:
 
 def _disk(host: Host, root: Path, device: lsblk.BlockDevice) -> Disk:
     disk = lsblk.disk(device)
-    disk = replace(disk, copies=read_copies(root / disk.path.lstrip("/"), disk))
+    copies = read_copies(root / disk.path.lstrip("/"), disk)
+    disk = replace(disk, driver=adapter_driver(root, disk.path), copies=copies)
     return disk if disk.bus in NO_SMART else replace(disk, smart=hardware.disk_health(host, disk.path))
 
 

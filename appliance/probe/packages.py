@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.errors import ProbeFailed
 from appliance.host.run import Host
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.wanted import AptSetup
-from appliance.probe import beneath as below
-from appliance.probe import dpkg, lsblk
+from appliance.probe import dpkg
 from appliance.probe.apt_lists import Lists, offers
 from appliance.probe.apt_setup import read_setup
 from appliance.probe.debversion import compare, version_key
-from appliance.probe.ground import lay
-from appliance.probe.machine import exclusive
-from appliance.probe.roots import part_of, tree_of
-from appliance.probe.shown import showing
-from appliance.probe.systems import beneath
+from appliance.probe.inside import looked_into
 from appliance.probe.tree import Tree
 
 
@@ -57,28 +50,9 @@ class PackageTable:
 def read_packages(
     host: Host, machine: Machine, system: InstalledSystem, root: Path = Path("/")
 ) -> PackageTable:
-    """Look into `system` as `probe` does: through devices that cannot write, gone again afterwards.
-
-    Raises ProbeFailed, DamagedData or CommandFailed where it cannot be read, Busy while a probe runs.
-    """
-    with exclusive(root):
-        devices = lsblk.listed(host)
-        with showing(host, root) as shown:
-            rows = (*devices, *below.show_again(shown, machine.layers))
-            ground = lay(host, root, rows, machine.disks, shown, machine.layers)
-            known = next((k for k in ground.known if k.path == system.root.device and k.shown), None)
-            if known is None:
-                raise ProbeFailed(f"The system {system.id} can not be looked into.")
-            with shown.tree(known.shown, known.fstype, part_of(known.fstype)) as top:
-                tree = tree_of(system, top)
-                if tree is None:
-                    raise ProbeFailed(f"There is no installed system on {system.id} any more.")
-                by_path = {k.path: k for k in ground.known}
-                beside = ((by_path[v.device], v) for v in system.beside_root if v.device in by_path)
-                with contextlib.ExitStack() as stack:
-                    if unread := beneath(stack, ground, tree, beside):
-                        raise ProbeFailed(unread[0].sentence)
-                    return table(tree)
+    """Raises as `looked_into` does."""
+    with looked_into(host, machine, system, root) as inside:
+        return table(inside.tree)
 
 
 def table(tree: Tree) -> PackageTable:

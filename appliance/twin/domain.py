@@ -16,13 +16,16 @@ TOOLS_PATH = f"/dev/disk/by-id/virtio-{TOOLS_SERIAL}"
 QEMU_NS = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_OWN_BUS = {Bus.VIRTIO: "virtio", Bus.NVME: "virtio", Bus.SATA: "sata"}
+"""libvirt's word for the bus of a disk; all others are shown as SCSI."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
     """One of the machine's disks as the twin has it. `sector` is the logical block size in bytes.
 
-    `model` and `vendor` are shown where QEMU can (SATA and SCSI), `wwn` likewise ("0x5000c500…").
+    `model` and `vendor` are shown where QEMU can (SATA and SCSI), `wwn` likewise ("0x5000c500…"). Of SCSI,
+    `controller` is libvirt's model of it; on a `parallel` one a disk is told by its unit, not its target.
     """
 
     path: str
@@ -31,6 +34,17 @@ class DiskSpec:
     wwn: str = ""
     model: str = ""
     sector: int = 512
+    controller: str = "virtio-scsi"
+    parallel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A kernel started without a loader: the paths of its file and of its initrd, and its command `line`."""
+
+    kernel: str
+    initrd: str
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,7 @@ class DomainSpec:
 
     `log_file` takes the serial console; `network` is the libvirt network or empty for no card at all; `clock`
     is utc or localtime as the machine's own hardware clock is kept; `emulate` asks for emulation, not KVM.
-    `first` is the index of the disk the firmware starts from.
+    `first` is the index of the disk the firmware starts from, where it does not start `direct` itself.
     """
 
     name: str
@@ -60,7 +74,7 @@ class DomainSpec:
     emulate: bool = False
     first: int = 0
     clock: str = "utc"
-    scsi_model: str = "virtio-scsi"
+    direct: Direct | None = None
     emulator: str = "/usr/bin/qemu-system-x86_64"
 
 
@@ -126,6 +140,9 @@ def _firmware(root: ET.Element, spec: DomainSpec) -> None:
         ET.SubElement(os, "nvram").text = spec.vars_file
         # Or OVMF waits three seconds for a key at every start.
         ET.SubElement(os, "bootmenu", enable="yes", timeout="0")
+    if (direct := spec.direct) is not None:
+        for tag, text in (("kernel", direct.kernel), ("initrd", direct.initrd), ("cmdline", direct.line)):
+            ET.SubElement(os, tag).text = printable(text, 0)
     ET.SubElement(os, "smbios", mode="sysinfo")
 
 
@@ -146,8 +163,8 @@ def _devices(root: ET.Element, spec: DomainSpec) -> None:
         order = 1 if index == spec.first else index + (2 if index < spec.first else 1)
         _disk(devices, index, disk, spec.disks, order)
     _tools_disk(devices, spec)
-    if any(disk.bus in (Bus.SCSI, Bus.USB, Bus.OTHER) for disk in spec.disks):
-        ET.SubElement(devices, "controller", type="scsi", index="0", model=spec.scsi_model)
+    for number, model in enumerate(_controllers(spec.disks)):
+        ET.SubElement(devices, "controller", type="scsi", index=str(number), model=model)
     ET.SubElement(devices, "controller", type="usb", index="0", model="none")
     serial = ET.SubElement(devices, "serial", type="pty")
     ET.SubElement(serial, "log", file=spec.log_file, append="on")
@@ -169,15 +186,29 @@ def _devices(root: ET.Element, spec: DomainSpec) -> None:
     ET.SubElement(devices, "memballoon", model="none")
 
 
+def _controllers(disks: tuple[DiskSpec, ...]) -> tuple[str, ...]:
+    """libvirt's models of the SCSI controllers, in the order of their disks."""
+    return tuple(dict.fromkeys(disk.controller for disk in disks if disk.bus not in _OWN_BUS))
+
+
+def _place(index: int, disks: tuple[DiskSpec, ...]) -> dict[str, str]:
+    """Where a SCSI disk hangs: on which controller, and where there."""
+    model = disks[index].controller
+    here = [n for n, disk in enumerate(disks) if disk.bus not in _OWN_BUS and disk.controller == model]
+    number = str(here.index(index))
+    target, unit = ("0", number) if disks[index].parallel else (number, "0")
+    at = {"controller": str(_controllers(disks).index(model)), "bus": "0", "target": target, "unit": unit}
+    return {"type": "drive", **at}
+
+
 def _bus_and_target(index: int, disks: tuple[DiskSpec, ...]) -> tuple[str, str]:
     """libvirt's bus and a target name of its own; NVMe rides on a virtio slot (see `_overrides`)."""
-    names = {Bus.VIRTIO: "virtio", Bus.NVME: "virtio", Bus.SATA: "sata"}
-    bus = names.get(disks[index].bus, "scsi")
-    before = sum(names.get(disk.bus, "scsi") == bus for disk in disks[:index])
+    bus = _OWN_BUS.get(disks[index].bus, "scsi")
+    before = sum(_OWN_BUS.get(disk.bus, "scsi") == bus for disk in disks[:index])
     if bus == "virtio":
         return bus, f"vd{_LETTERS[before]}"
     # sata and scsi share the letters of sd*
-    others = sum(names.get(disk.bus, "scsi") != "virtio" for disk in disks[:index])
+    others = sum(_OWN_BUS.get(disk.bus, "scsi") != "virtio" for disk in disks[:index])
     return bus, f"sd{_LETTERS[others]}"
 
 
@@ -204,6 +235,8 @@ def _disk(devices: ET.Element, index: int, disk: DiskSpec, disks: tuple[DiskSpec
         _text(element, "vendor", printable(vendor, 8))
         _text(element, "product", printable(product or vendor, 16))
     ET.SubElement(element, "boot", order=str(order))
+    if bus == "scsi":
+        ET.SubElement(element, "address", _place(index, disks))
     ET.SubElement(element, "alias", name=f"ua-disk{index}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from appliance.host.files import Inside, mounted, mounted_inside, mounted_readonly
@@ -11,6 +11,7 @@ from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host, read
 from appliance.model.machine import Disk, InstalledSystem, Machine
 from appliance.twin import quiet, restore
+from appliance.twin.controllers import called, usual
 from appliance.twin.domain import DiskSpec
 
 
@@ -34,7 +35,8 @@ class TwinSetup:
     was, for putting run-time state back; empty where nothing is sealed. `base_beside` are those of the
     volumes that belong into its tree. `root_part` and `base_part` are mount options that show the root alone
     in either, where there is more. `files` go on the tools disk under their names. `memory` in MiB, 0 for as
-    much as fits. `passphrases` open its disk where that is encrypted.
+    much as fits. `passphrases` open its disk where that is encrypted. `stand_ins` names, by a disk's path,
+    the driver of the controller that stands in for one that no twin has.
     """
 
     machine: Machine
@@ -52,6 +54,7 @@ class TwinSetup:
     memory: int = 0
     network: bool = True
     passphrases: Passphrases = field(default_factory=Passphrases, compare=False)
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
 def archive_runtime(host: Host, setup: TwinSetup, archive: Path) -> tuple[str, ...]:
@@ -81,5 +84,8 @@ def is_slow(host: Host, setup: TwinSetup) -> bool:
     return found.stdout.strip() not in ("", "none")
 
 
-def disk_spec(disk: Disk, node: str) -> DiskSpec:
-    return DiskSpec(node, disk.bus, disk.serial, disk.wwn, disk.model, disk.sector)
+def disk_spec(disk: Disk, node: str, stand_in: str = "") -> DiskSpec:
+    """`disk` as the twin has it at `node`; `stand_in` is the driver of what stands in for its controller."""
+    by = called(stand_in or disk.driver) or usual(disk.bus)
+    shown = DiskSpec(node, by.bus, disk.serial, disk.wwn, disk.model, disk.sector)
+    return replace(shown, controller=by.model, parallel=by.parallel) if by.model else shown

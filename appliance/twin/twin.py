@@ -16,7 +16,7 @@ from appliance.model.machine import Firmware
 from appliance.twin import network, quiet, restore, vga
 from appliance.twin.console import dead_end, follow, tail
 from appliance.twin.devices import TwinDevices, prefix_of
-from appliance.twin.domain import DomainSpec, domain_xml, local_mac
+from appliance.twin.domain import Direct, DomainSpec, domain_xml, local_mac
 from appliance.twin.guest import Frozen, Guest
 from appliance.twin.hypervisor import Hypervisor, PowerState
 from appliance.twin.layout import plan_layout
@@ -32,13 +32,16 @@ from appliance.twin.unlocking import Unlocking
 from appliance.twin.variables import TwinVariables
 
 RUN = Path("/run/twinboot")
+DIRECT = "direct"
+"""The folder of a twin's own with what is started there without its loader."""
 
 
 class Twin:
     """prepare → start → wait_for_agent → guest … → reboot … → power_off → teardown.
 
     Every method raises TwinFailed or CommandFailed; `teardown` clears up after any of them, and twice.
-    `cancelled` is asked while a long wait goes on: true ends it with Cancelled.
+    `cancelled` is asked while a long wait goes on: true ends it with Cancelled. `direct` is asked before each
+    start what is started where the twin's own loader and initrd can not start it.
     """
 
     def __init__(
@@ -48,8 +51,10 @@ class Twin:
         setup: TwinSetup,
         limits: Limits | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        direct: Callable[[Twin], Direct] | None = None,
     ) -> None:
         self.cancelled = cancelled
+        self.direct = direct
         self.host = host
         self.hypervisor = hypervisor
         self.setup = setup
@@ -76,6 +81,7 @@ class Twin:
         self._left_out: tuple[str, ...] = ()
         self._said_before = 0
         self._freeze: Frozen | None = None
+        self._direct: Direct | None = None
 
     # What callers read.
 
@@ -181,6 +187,7 @@ class Twin:
     def start(self) -> None:
         """Power on. The twin must be off."""
         self.pausing.forget()
+        self._direct = self.direct(self) if self.direct is not None else None
         self.devices.flush()
         self._said_before = self.console_log.stat().st_size if self.console_log.exists() else 0
         self.unlocking.begin()
@@ -241,7 +248,7 @@ class Twin:
         self.devices.teardown()
         for path in (self._tools_image, self._vars, self.folder / restore.ARCHIVE):
             path.unlink(missing_ok=True)
-        for folder in ("lvm", "gather", "proxy"):
+        for folder in ("lvm", "gather", "proxy", DIRECT):
             shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def _still_on(self) -> bool:
@@ -323,7 +330,7 @@ class Twin:
         """The domain, sized for what is free at this moment."""
         setup, machine = self.setup, self.setup.machine
         by_path = {disk.path: disk for disk in machine.disks}
-        pairs = zip(self.layout.disks, self.devices.disks, strict=True)
+        pairs, by = zip(self.layout.disks, self.devices.disks, strict=True), setup.stand_ins
         return DomainSpec(
             name=self.name,
             firmware=machine.firmware,
@@ -333,13 +340,14 @@ class Twin:
             product=machine.product,
             memory=twin_memory(machine, available_memory(), setup.memory),
             cpus=twin_cpus(machine),
-            disks=tuple(disk_spec(by_path[disk.path], node) for disk, node in pairs),
+            disks=tuple(disk_spec(by_path[d.path], node, by.get(d.path, "")) for d, node in pairs),
             tools=str(self._tools_image),
             log_file=str(self.console_log),
             mac=self.mac,
             network="twinboot" if setup.network else "",
             vars_file=str(self._vars) if machine.firmware is Firmware.UEFI else "",
             emulate=setup.emulate,
+            direct=self._direct,
             first=start.disk if (start := self.layout.boot or self.layout.esp) else 0,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ from appliance.workflow.records import record_of, write_record_of
 from appliance.workflow.room import Known
 from appliance.workflow.runner import Step
 from appliance.workflow.selection import choose_system
+from appliance.workflow.stand_in import Held, ask_devices, with_stand_ins
 from appliance.workflow.standing import stand
 from appliance.workflow.steps import array as array_steps
 from appliance.workflow.steps import boot as boot_steps
@@ -97,13 +99,18 @@ def build_plan(
     places: Places,
     sizes: Mapping[str, int] | None = None,
     setup: Callable[[str], AptSetup] | None = None,
+    initrd: Callable[[str], Held] | None = None,
 ) -> Plan:
     """A plan for `request`; `sizes` are what installed packages take, in bytes, where somebody has looked.
 
-    `setup` reads what decides what a system's apt would fetch, where a bundle has to fit it. Raises Refused
-    with every reason at once.
+    `setup` reads what decides what a system's apt would fetch, where a bundle has to fit it; `initrd` what a
+    system's initrd holds, where a twin can not have the controller of its disk. Raises Refused with every
+    reason at once.
     """
     made = _build_plan(machine, request, descent, host, places, sizes, setup)
+    if request.makes_a_run and initrd is not None:
+        held = functools.partial(initrd, made.system.id)
+        made = with_stand_ins(made, machine, functools.partial(ask_devices, host), held)
     return arrays.with_arrays(made, machine)
 
 

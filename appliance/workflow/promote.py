@@ -14,6 +14,7 @@ from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back, default_root
 from appliance.workflow.refusals import refusals
 from appliance.workflow.retirement import Retirement, first_names, plan_retirement
+from appliance.workflow.stand_in import stood_in
 from appliance.workflow.wording import wording
 
 NOTHING_LOST = "the machine boots as it did before"
@@ -112,6 +113,8 @@ def warnings(
         for w in verdict.data_writes
     ]
     found += _not_applied(verdict.not_applied)
+    if request.verb is Verb.PROMOTE:
+        found += stood_in(rehearsed)
     if inside and request.verb is Verb.PROMOTE:
         folder = rehearsed.system.loader.folder or "grub"
         found += [INTO_THE_ROOT.format(folder=folder, **words), STAYS.format(**words)]

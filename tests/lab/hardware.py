@@ -9,7 +9,16 @@ from pathlib import Path
 from tests.lab.firmware import BIOS, UEFI, uefi_code
 from tests.lab.native import LabError
 
-BUSES = ("virtio", "nvme", "ahci", "virtio-scsi")
+CONTROLLERS = {
+    "virtio-scsi": "virtio-scsi-pci",
+    "megasas": "megasas",
+    "pvscsi": "pvscsi",
+}
+"""QEMU's SCSI controllers, by what a machine's bus is called after them."""
+
+BUSES = ("virtio", "nvme", "ahci", "ide", *CONTROLLERS)
+"""`ide` is an IDE controller of its own (ata_piix), beside the board's AHCI, which then has no disk."""
+
 SITE = "10.0.2.100"
 SLOW_WHEN_EMULATED = ("-erms", "-fsrm", "-la57", "-smap", "-pku", "-pks")
 """What the emulated processor does without, since it makes it slow. With ERMS and FSRM the kernel clears
@@ -156,8 +165,11 @@ def _controller(hardware: Hardware, name: str, node: str, slot: int, order: str)
     wwn = f"wwn={hardware.disk_wwn:#x}"
     if hardware.bus == "ahci":
         return ["-device", f"ide-hd,id={name},bus=ide.0,drive={node},{serial},{wwn}{order}"]
+    if hardware.bus == "ide":
+        disk = f"ide-hd,id={name},bus=piix.0,drive={node},{serial},{wwn}{order}"
+        return ["-device", f"piix3-ide,id=piix,addr={slot:#x}", "-device", disk]
     return [
-        *("-device", f"virtio-scsi-pci,id=scsi0,addr={slot:#x}"),
+        *("-device", f"{CONTROLLERS[hardware.bus]},id=scsi0,addr={slot:#x}"),
         *("-device", f"scsi-hd,id={name},bus=scsi0.0,drive={node},{serial},{wwn}{order}"),
     ]
 

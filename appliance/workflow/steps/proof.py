@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from appliance.boot import confirm
-from appliance.boot.base import BootPlace
 from appliance.boot.confirm.limits import deadline, mkconfig
 from appliance.boot.flip import mounted_for, open_boot
 from appliance.checks.facts import parse
@@ -21,6 +20,7 @@ from appliance.twin.twin import Twin
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.runner import Context
 from appliance.workflow.steps.boot import loader_of, staged_system, trial_root
+from appliance.workflow.steps.direct import place_in_twin
 from appliance.workflow.steps.ground import OnGround
 from appliance.workflow.steps.twins import (
     PROOF,
@@ -81,7 +81,7 @@ class ProofBoot(OnGround):
 
     def _stage(self, ctx: Context, twin: Twin) -> None:
         """Into the twin's throw-away /boot, by the same code and from the same files as on the machine."""
-        place = self._place(twin)
+        place = place_in_twin(self.ground, twin)
         loader = loader_of(self.ground, ctx.host)
         with trial_root(ctx.host, self.ground) as root:
             wanted = staged_system(self.ground, root, "twinboot.proof")
@@ -89,17 +89,6 @@ class ProofBoot(OnGround):
                 boot = open_boot(ctx.host, place, twin.variables)
                 loader.stage(boot, wanted)
                 loader.arm(boot, self.ground.names.run)
-
-    def _place(self, twin: Twin) -> BootPlace:
-        """The twin's throw-away copy of where the machine's loader reads, while the twin is off."""
-        place, esp = self.ground.boot_place(), self.ground.system.esp
-        on_esp = esp is not None and esp.path == place.device
-        device = twin.esp_device if on_esp else twin.boot_device
-        if place.inside:
-            device = twin.root_device  # the copy of the trial volume stands in the old root's place
-        here = self.ground.work.scratch
-        sector = place.sector and replace(place.sector, device=twin.esp_device, mount=here / "proof-esp")
-        return replace(place, device=device, mount=here / "proof-boot", up=(), sector=sector)
 
     def _look(self, ctx: Context, twin: Twin) -> str:
         """A sentence on what is wrong; empty when the trial came up and its confirm unit was content."""
@@ -151,7 +140,7 @@ class ProofBoot(OnGround):
 
     def _left_in_boot(self, ctx: Context, twin: Twin) -> str:
         """The same once the twin is off: one that gives its trial back restarts at once."""
-        place = self._place(twin)
+        place = place_in_twin(self.ground, twin)
         with mounted_readonly(ctx.host, place.device, place.fstype, place.mount) as boot:
             file = boot / place.prefix.strip("/") / self._result
             return file.read_text(errors="replace").strip() if file.is_file() else ""

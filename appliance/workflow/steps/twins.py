@@ -27,6 +27,7 @@ from appliance.volumes.base import Snapshot, SnapshotRole
 from appliance.volumes.lvm_group import every_pv
 from appliance.workflow.bundle_check import manifest_of
 from appliance.workflow.runner import Context
+from appliance.workflow.steps.direct import started_directly
 from appliance.workflow.steps.ground import Ground, standing_on
 from appliance.workflow.steps.room import OFTEN, Room, watch
 from appliance.workflow.stick import (
@@ -89,7 +90,8 @@ def twin_of(ctx: Context, ground: Ground, part: str) -> Twin:
         return found
     hypervisor = live.setdefault("hypervisor", Hypervisor())
     assert isinstance(hypervisor, Hypervisor)
-    twin = Twin(ctx.host, hypervisor.open(), _setup(ctx.host, ground, part), cancelled=ctx.cancel.is_set)
+    setup, direct = _setup(ctx.host, ground, part), started_directly(ctx.host, ground)
+    twin = Twin(ctx.host, hypervisor.open(), setup, cancelled=ctx.cancel.is_set, direct=direct)
     live[part] = twin
     stop = _follow(twin, live, ctx.tell)
     root = ground.snapshot(UNDER[part][0])
@@ -134,6 +136,7 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         emulate=request.emulate,
         memory=request.memory,
         passphrases=ground.passphrases,
+        stand_ins={one.disk: one.by for one in ground.whole.stand_ins},
     )
 
 

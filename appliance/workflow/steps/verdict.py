@@ -33,6 +33,7 @@ from appliance.volumes.base import SnapshotRole
 from appliance.volumes.choose import traits
 from appliance.workflow.arrays import mirrors
 from appliance.workflow.runner import Context
+from appliance.workflow.stand_in import not_tested
 from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.hardware import Hardware, look_at_both
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
@@ -107,12 +108,15 @@ def provisional(ground: Ground, why: str = "") -> Verdict:
 def labelled(ground: Ground, verdict: Verdict) -> Verdict:
     """With what becomes of it: a run that is rehearsed only has nothing to promote, and ways to room.
 
-    Beside the checks stands what no twin of an encrypted disk, or of a mirror, can show.
+    Beside the checks stands what no twin of an encrypted disk, of a mirror, or of a controller that it can
+    not have, can show.
     """
     if ground.encrypted:
         verdict = replace(verdict, checks=(*verdict.checks, IN_FORM_ONLY))
     if mirrors(ground.machine, ground.names.vg):
         verdict = replace(verdict, checks=(*verdict.checks, ONE_CONTENT))
+    more, direct = not_tested(ground.whole), ground.whole.direct
+    verdict = replace(verdict, checks=(*verdict.checks, *more), direct=direct)
     if not ground.rehearses_only:
         return verdict
     return replace(verdict, rehearsed_only=ground.whole.pool, ways=ground.whole.ways)

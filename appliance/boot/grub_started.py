@@ -1,0 +1,27 @@
+"""What GRUB does at a start, done for it where a virtual machine starts its kernel without a loader.
+
+A trial is taken once: GRUB writes that into the sector before it starts the trial, and what then runs keeps
+itself only where it finds that written.
+"""
+
+from __future__ import annotations
+
+from appliance.boot.base import Boot, BootState, Entry
+from appliance.boot.flip import flip
+from appliance.boot.grub_view import look
+from appliance.boot.laid import sector
+from appliance.errors import BootConfigFailed
+
+
+def upcoming(boot: Boot) -> tuple[Entry, bool]:
+    """The entry an unattended start takes, and whether it is taken once. Raises BootConfigFailed where that
+    can not be said."""
+    found = look(boot)
+    if found.next_boot is None:
+        raise BootConfigFailed("Which entry the boot loader takes by default can not be said.")
+    return found.next_boot, found.state is BootState.ARMED
+
+
+def take(boot: Boot) -> None:
+    """Write that the armed trial is taken; /boot is mounted for writing."""
+    flip(boot, sector(boot, look(boot).run, BootState.TRIAL))
