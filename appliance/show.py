@@ -46,7 +46,7 @@ def machine(found: Machine) -> str:
     for disk in found.disks:
         lines.append(
             f"Disk      {disk.path} {gib(disk.size)} {disk.bus.value} {disk.model}"
-            f" serial {disk.serial or '-'}"
+            f" serial {disk.serial or '-'}" + (f" driver {disk.driver}" if disk.driver else "")
         )
     for group in found.volume_groups:
         free = gib(group.free_count * group.extent_size)

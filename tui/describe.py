@@ -243,7 +243,7 @@ def _disk_lines(disk: Disk) -> list[Line]:
                 (disk.bus.value, 7),
                 (size(disk.size), 10),
                 (disk.table or "no table", 8),
-                (f"{disk.model} {disk.serial}", 0),
+                (f"{disk.model} {disk.serial}" + (f" ({disk.driver})" if disk.driver else ""), 0),
             ]
         )
     ]

@@ -6,6 +6,9 @@ itself only where it finds that written.
 
 from __future__ import annotations
 
+import re
+import shlex
+
 from appliance.boot.base import Boot, BootState, Entry
 from appliance.boot.flip import flip
 from appliance.boot.grub_view import look
@@ -25,3 +28,14 @@ def upcoming(boot: Boot) -> tuple[Entry, bool]:
 def take(boot: Boot) -> None:
     """Write that the armed trial is taken; /boot is mounted for writing."""
     flip(boot, sector(boot, look(boot).run, BootState.TRIAL))
+
+
+def command_line(entry: Entry) -> str:
+    """What GRUB tells the kernel of `entry`, but for BOOT_IMAGE, which it puts before it (GRUB's
+    lib/cmdline.c): a word that holds a space is quoted as a whole."""
+    return " ".join(map(_word, shlex.split(entry.options)))
+
+
+def _word(word: str) -> str:
+    escaped = re.sub(r"[\\'\"]", r"\\\g<0>", word)
+    return f'"{escaped}"' if " " in word else escaped

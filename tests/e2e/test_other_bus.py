@@ -126,3 +126,59 @@ def test_rolled_back_and_retired_the_machine_is_what_it_was(kept: Kept, tmp_path
 def test_retired_the_kept_system_has_the_root_volume_s_name(kept: Kept, tmp_path: Path) -> None:
     with kept.machine.fork() as machine:
         kept_and_retired(machine, KIND, kept.system, stick_with_shell(tmp_path))
+
+
+def test_with_no_driver_of_a_twin_its_kernel_is_started_and_that_is_said(tmp_path: Path) -> None:
+    """The installed initrd is packed for this machine, so that no controller of a twin can stand in by it."""
+    system = installed_system(SystemSpec())
+    packed = (
+        "update-initramfs -u && sync",
+        "! lsinitramfs /boot/initrd.img-$(uname -r) | grep -E '/ahci.ko'",
+    )
+    hardware = Hardware(bus="ide")
+    with machine_with_stick(system, tmp_path, "1.1", hardware=hardware) as machine:
+        machine.pull_stick()
+        with stage("its own system packs its initrd for this machine alone"):
+            machine.power_on()
+            for command in (FOR_ONE_MACHINE[0], *packed):
+                machine.shell().read(command, limit=1800)
+            machine.power_off()
+        machine.insert_stick(stick_with_shell(tmp_path))
+        appliance = Appliance.boot(machine)
+        planned = appliance.read("rehearse", "--dry-run", "--packages", "ledger")
+        assert "boot loader and initrd are NOT rehearsed" in planned
+        said = appliance.twinboot("rehearse", "--packages", "ledger", limit=LIMIT)
+        assert said.status == 0, said.text
+        assert "PASS, boot loader and initrd NOT rehearsed" in said.text
+        verdict = json.loads(appliance.shell.read(f"cat {RUNS}/tb1/verdict.json"))
+        assert verdict["direct"] and verdict["proof_boot"]
+        assert "rdinit=/twinboot/init" in verdict["control"]["command_line"].split()
+        told = appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
+        assert "started without its boot loader" in told
+        appliance.reboot()
+        proof = trial_kept(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (NEW, "1.1", ())
+        assert "rdinit" not in proof.cmdline
+        assert machine.shell().read(DRIVER).strip() == "ata_piix"
+        machine.power_off()
+
+
+def test_a_raid_controller_that_qemu_plays_is_the_twin_s_own(tmp_path: Path) -> None:
+    system = installed_system(SystemSpec())
+    hardware = Hardware(bus="megasas")
+    with machine_with_stick(system, tmp_path, "1.1", hardware=hardware) as machine:
+        appliance = Appliance.boot(machine)
+        (disk,) = [d for d in appliance.inspect()["disks"] if d["partitions"]]
+        assert (disk["bus"], disk["driver"]) == ("scsi", "megaraid_sas")
+        verdict = appliance.rehearse("--packages", "ledger")
+        assert verdict["result"] == "PASS" and verdict["proof_boot"]
+        assert not [c for c in verdict["checks"] if c["name"] == "disk controller"]
+        log = appliance.shell.read(
+            "grep -a -o 'megaraid_sas [0-9a-f:.]*' /run/twinboot/tb1/work/console.log || true"
+        )
+        appliance.read("promote", "tb1", "--confirm", "0001", limit=900)
+        appliance.reboot()
+        proof = trial_kept(machine)
+        assert (proof.root, proof.ledger, proof.failed_units) == (NEW, "1.1", ())
+        assert "megaraid_sas" in log, "its kernel said so in the twin"
+        machine.power_off()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from appliance.boot.artifacts import modules_folder
 from appliance.boot.base import BootPlace, Entry
 from appliance.boot.extra_initrd import WORD, archive, behind, kernel_version
 from appliance.boot.flip import mounted_for, open_boot
-from appliance.boot.grub_started import take, upcoming
+from appliance.boot.grub_started import command_line, take, upcoming
 from appliance.errors import BootConfigFailed
 from appliance.host.files import Inside, mounted_inside, mounted_readonly
 from appliance.host.run import Host
@@ -60,7 +59,7 @@ def _direct(host: Host, ground: Ground, twin: Twin) -> Direct:
         kernel.write_bytes(files[0].read_bytes())
         more = _more(host, ground, twin, kernel_version(kernel))
         behind(files[1:], more, initrd)
-    return Direct(str(kernel), str(initrd), command_line(entry))
+    return Direct(str(kernel), str(initrd), f"{command_line(entry)} {WORD}")
 
 
 def _files(boot: Path, entry: Entry) -> tuple[Path, ...]:
@@ -69,11 +68,6 @@ def _files(boot: Path, entry: Entry) -> tuple[Path, ...]:
         if not file.resolve().is_relative_to(boot.resolve()) or not file.is_file():
             raise BootConfigFailed(f"The boot entry {entry.id} names {file.name}, which is not there.")
     return files
-
-
-def command_line(entry: Entry) -> str:
-    """As the kernel gets it from GRUB, with the word that loads what was added."""
-    return " ".join((*shlex.split(entry.options), WORD))
 
 
 def _more(host: Host, ground: Ground, twin: Twin, version: str) -> bytes:

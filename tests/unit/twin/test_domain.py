@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.model.machine import Bus, Firmware
-from appliance.twin.domain import DiskSpec, DomainSpec, domain_xml, local_mac, machine_uuid
+from appliance.twin.domain import Direct, DiskSpec, DomainSpec, domain_xml, local_mac, machine_uuid
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = [(firmware, bus) for firmware in Firmware for bus in (Bus.VIRTIO, Bus.NVME, Bus.SATA, Bus.SCSI)]
@@ -67,6 +67,17 @@ def test_nothing_but_the_named_disks_reaches_the_host(firmware: Firmware, bus: B
     assert root.find("./devices/interface").get("type") == "network"
     assert root.find("./devices/interface/link").get("state") == "down"
     assert {root.findtext(e) for e in ("on_poweroff", "on_reboot", "on_crash")} == {"destroy"}
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_a_kernel_that_is_started_without_its_loader(firmware: Firmware) -> None:
+    line = f'root=/dev/mapper/vg0-root ro "dyndbg=file a +p" {"x" * 80} rdinit=/twinboot/init'
+    direct = Direct("/run/twinboot/tb1/work/direct/kernel", "/run/twinboot/tb1/work/direct/initrd", line)
+    os = ET.fromstring(domain_xml(replace(spec(firmware), direct=direct))).find("./os")
+    assert os is not None
+    assert (os.findtext("kernel"), os.findtext("initrd")) == (direct.kernel, direct.initrd)
+    assert os.findtext("cmdline") == line
+    assert ET.fromstring(domain_xml(spec(firmware))).find("./os/kernel") is None
 
 
 def test_kvm_and_emulation() -> None:
