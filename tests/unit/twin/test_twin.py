@@ -11,9 +11,10 @@ from appliance.errors import Cancelled, TwinFailed
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Command
 from appliance.twin import twin as twin_module
+from appliance.twin.domain import Direct
 from appliance.twin.hypervisor import PowerState
 from appliance.twin.setup import Limits, TwinSetup
-from appliance.twin.twin import Twin
+from appliance.twin.twin import DIRECT, Twin
 from tests.unit.twin.fake_guest import FakeAgent
 from tests.unit.twin.fake_mapper import FakeMapper
 from tests.unit.twin.machines import encrypted, made
@@ -351,3 +352,34 @@ def test_the_twin_is_the_machine_in_the_specification(desk: Desk, tmp_path: Path
     assert spec.firmware is MACHINE.firmware
     assert twin.layout.boot is not None and spec.first == twin.layout.boot.disk
     assert spec.name == "twinboot-tb1-work"
+
+
+class Reading(FakeHypervisor):
+    """Keeps what it is told to start."""
+
+    def start(self, name: str, xml: str, limit: float) -> None:
+        super().start(name, xml, limit)
+        self.did.append(xml)
+
+
+def test_what_starts_without_its_loader_is_asked_for_before_each_start(
+    desk: Desk, tmp_path: Path, monkeypatch
+) -> None:
+    hypervisor = Reading(FakeAgent())
+    twin = _twin(desk, hypervisor, tmp_path, monkeypatch)
+    lines = iter(("first", "second"))
+
+    def ask(asked: Twin) -> Direct:
+        assert asked is twin and not hypervisor.on, "its /boot can still be read"
+        (asked.folder / DIRECT).mkdir(exist_ok=True)
+        return Direct("/kernel", "/initrd", next(lines))
+
+    twin.direct = ask
+    twin.start()
+    hypervisor.on = False
+    twin.start()
+    found = [text for text in hypervisor.did if text.startswith("<domain")]
+    assert ["first" in text for text in found] == [True, False]
+    assert "<cmdline>second</cmdline>" in found[1]
+    twin.teardown()
+    assert not (twin.folder / DIRECT).exists()
