@@ -38,4 +38,7 @@ def prove(shell: Console, limit: float) -> ProofOfBoot:
     if len(lines) != 8:
         raise LabError("the system did not answer all questions:\n" + "\n".join(lines))
     failed = tuple(unit for unit in lines[6].split(",") if unit)
+    for unit in failed:
+        # pytest shows it where the test then fails; the machine is gone by then.
+        print(shell.run(f"journalctl -b --no-pager -o short-monotonic -u '{unit}' | tail -n 30").text)
     return ProofOfBoot(*lines[:6], failed, lines[7])
