@@ -7,6 +7,7 @@ is another question, which the gate answers from the machine (steps/metal.py).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from appliance.boot.artifacts import modules_folder
 from appliance.boot.drivers import module_names
 from appliance.boot.initrd import initrd_names
-from appliance.errors import Refused
+from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
 from appliance.model.machine import Disk, InstalledSystem, Kernel, LoaderKind, Machine
 from appliance.model.plan import Plan, StandIn
@@ -60,9 +61,9 @@ class Held:
 
 
 def read_initrd(host: Host, machine: Machine, system: InstalledSystem) -> Held:
-    """What the installed system's initrd holds. Writes nothing.
+    """What the installed system's initrd holds; of one that is damaged, nothing: the control boot shows that.
 
-    Raises Refused where there is none to read, BootConfigFailed where it is damaged; else as `looked_into`.
+    Writes nothing. Raises Refused where there is none to read; else as `looked_into`.
     """
     kernel = started_kernel(system)
     if kernel is None:
@@ -79,8 +80,10 @@ def read_initrd(host: Host, machine: Machine, system: InstalledSystem) -> Held:
 def _names(host: Host, inside: Inside, kernel: Kernel) -> tuple[str, ...]:
     for tree in inside.boot_trees():
         if tree.is_file(kernel.initrd) and (file := tree.resolve(kernel.initrd)) is not None:
-            return initrd_names(host, file)
-    raise Refused((f"The initrd {kernel.initrd} of {inside.system.id} was not found.",))
+            with contextlib.suppress(BootConfigFailed, CommandFailed):
+                return initrd_names(host, file)
+            return ()
+    raise Refused((f"The initrd {kernel.initrd} of the installed system was not found.",))
 
 
 def started_kernel(system: InstalledSystem) -> Kernel | None:

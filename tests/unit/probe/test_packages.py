@@ -13,6 +13,7 @@ import pytest
 from appliance.errors import CommandFailed, ProbeFailed
 from appliance.model.machine import Machine
 from appliance.probe import apt_lists
+from appliance.probe.inside import looked_into
 from appliance.probe.packages import Package, read_packages, table
 from appliance.probe.tree import Tree
 from tests.unit.probe.recorded import RecordedMachine
@@ -174,3 +175,12 @@ def test_a_system_that_is_gone_is_said(recorded: RecordedMachine) -> None:
     (recorded.trees / "twinboot-probe-6/etc/fstab").unlink()
     with pytest.raises(ProbeFailed, match="no installed system on /dev/mapper/vg0-root any more"):
         read(recorded)
+
+
+def test_where_its_loader_has_its_kernels_is_looked_into_as_well(recorded: RecordedMachine) -> None:
+    known = machine("thin-bios")
+    with looked_into(recorded, known, known.systems[0], recorded.root) as inside:
+        (boot, *rest) = inside.boot_trees()
+        assert boot.is_file("grub/grub.cfg") and boot.base != inside.tree.base
+        assert len(rest) == (known.systems[0].esp is not None)
+    assert recorded.left() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -10,27 +11,28 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.errors import Refused
-from appliance.host.run import Command, Output
+from appliance.host.run import Command, Output, RealHost
 from appliance.model.codec import from_json, to_json
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Bus, Firmware, Kernel, LoaderEntry, LoaderKind, Machine
 from appliance.model.plan import Plan, Request, StandIn, Verb
 from appliance.model.verdict import NOT_REHEARSED, Outcome, Result
+from appliance.probe.tree import Tree
 from appliance.report.text import render_text
-from appliance.workflow import catalogue, rehearse
+from appliance.workflow import catalogue, rehearse, stand_in
 from appliance.workflow.descent import descend
 from appliance.workflow.places import Places
 from appliance.workflow.stand_in import Held, ask_devices, not_tested, started_kernel, with_stand_ins
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.verdict import provisional
+from tests.unit.boot.test_artifacts import archive
 from tests.unit.report.samples import record
 from tests.unit.workflow import test_descent, test_promote_plan
 from tests.unit.workflow.test_retirement import FOUND
 from tests.unit.workflow.var import ground_of
 
-KERNEL = Kernel(
-    version="6.1.0-50-amd64", vmlinuz="vmlinuz-6.1.0-50-amd64", initrd="initrd.img-6.1.0-50-amd64"
-)
+VERSION = "6.1.0-50-amd64"
+KERNEL = Kernel(version=VERSION, vmlinuz=f"vmlinuz-{VERSION}", initrd=f"initrd.img-{VERSION}")
 MOST = frozenset({"sd_mod", "ahci", "virtio_scsi", "virtio_pci", "ata_piix", "mpt3sas"})
 DEP = frozenset({"sd_mod", "mpt3sas", "ata_piix"})
 ALL_OF_IT = Held(KERNEL, MOST, MOST)
@@ -208,3 +210,57 @@ def test_plans_of_before_have_no_stand_ins() -> None:
     old = to_json(plan).replace(b'"direct":false,', b"").replace(b'"stand_ins":[],', b"")
     assert b"stand_ins" not in old and b"direct" not in old
     assert from_json(old, Plan, "a plan") == plan
+
+
+@dataclasses.dataclass
+class Opened:
+    """An installed system's files: a root with a kernel's modules, and a /boot with an initrd."""
+
+    root: Path
+    boot: Path
+
+    @property
+    def tree(self) -> Tree:
+        return Tree(self.root)
+
+    def boot_trees(self) -> tuple[Tree, ...]:
+        return (Tree(self.boot),)
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    made = Opened(tmp_path / "root", tmp_path / "boot")
+    folder = made.root / "usr/lib/modules" / VERSION
+    (folder / "kernel").mkdir(parents=True)
+    (folder / "modules.builtin").write_text("kernel/drivers/scsi/sd_mod.ko\n")
+    (folder / "kernel/virtio_scsi.ko.xz").touch()
+    made.boot.mkdir()
+    modules = [f"usr/lib/modules/{VERSION}/kernel/{name}.ko" for name in ("ahci", "ata_piix")]
+    (made.boot / KERNEL.initrd).write_bytes(archive(tmp_path / "initrd", modules))
+    looked = contextlib.nullcontext(made)
+    monkeypatch.setattr(stand_in, "looked_into", lambda host, machine, system: looked)
+    return made
+
+
+def held() -> Held:
+    (system,) = FOUND.systems
+    return stand_in.read_initrd(RealHost(), FOUND, replace(system, kernels=(KERNEL,)))
+
+
+def test_what_is_in_an_initrd_what_is_built_in_and_what_could_be_loaded(opened: Opened) -> None:
+    found = held()
+    assert found.modules == {"ahci", "ata_piix", "sd_mod"} and found.loadable == {"virtio_scsi"}
+
+
+def test_a_damaged_initrd_holds_nothing_and_is_left_to_the_control_boot(opened: Opened) -> None:
+    (opened.boot / KERNEL.initrd).write_bytes(b"\0" * 4096)
+    assert held().modules == {"sd_mod"}
+
+
+def test_an_initrd_that_is_not_there_is_refused(opened: Opened) -> None:
+    (opened.boot / KERNEL.initrd).unlink()
+    with pytest.raises(Refused, match="was not found"):
+        held()
+    (opened.boot / KERNEL.initrd).symlink_to("/etc/passwd")
+    with pytest.raises(Refused, match="was not found"):
+        held()
