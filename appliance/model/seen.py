@@ -28,9 +28,6 @@ BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
 BOOT_ON_LVM = frozenset({Storage.LVM_THIN})
 """How a root may be kept whose /boot is a linear volume beside it. Another such /boot is refused."""
 
-ON_BLS = frozenset({Storage.LVM_THIN})
-"""How a root may be kept whose GRUB makes its entries of loader/entries (BLS), on a partition for /boot."""
-
 BESIDE_ITSELF = frozenset({"ext4", "xfs"})
 """The file system of a root on a partition, which gets a second one beside it. A root with another is only
 rehearsed."""

@@ -20,7 +20,6 @@ from appliance.model.seen import (
     BOOT_ON_LVM,
     ENCRYPTED,
     MIRRORED,
-    ON_BLS,
     PATCHED_WITH,
 )
 from appliance.probe import trouble, trouble_below
@@ -34,6 +33,8 @@ from appliance.probe.tree import Tree
 
 SWAP_TYPES = frozenset({"swap", "swsuspend"})
 TABLES = frozenset({"", "gpt", "dos"})
+ON_BLS = frozenset({Storage.LVM_THIN})
+"""How a root may be kept whose GRUB makes its entries of loader/entries (BLS), on a partition for /boot."""
 SERIAL = "ttyS0"
 """The console on which a twin can be told a passphrase: its first serial line."""
 
