@@ -25,7 +25,7 @@ from tests.crash.grubmachine import OLD, start
 from tests.crash.lab import HOST, LOADER, NEW, OLD_ROOT, opened, wanted
 from tests.crash.metal import Metal
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 WAS, IS = "@rootfs", "twinboot/@rootfs-tb1"
 WRITERS = ("btrfs", "ln", "mv", "dd", "grub-mkconfig")

@@ -134,6 +134,7 @@ async def let_loose(engine: FakeEngine, keys: int, junk: int) -> None:
     assert len(seen) > 8, f"the monkey saw only {seen}"
 
 
+@pytest.mark.timeout(600)
 async def test_a_monkey_and_line_noise_change_nothing(engine: FakeEngine) -> None:
     await let_loose(engine, keys=1_000, junk=200)
 
