@@ -14,10 +14,9 @@ from appliance.boot import entries, env
 from appliance.boot.base import Boot, BootFile, LoaderView, StagedSystem
 from appliance.boot.flip import replace
 from appliance.boot.grub_menu import environment, is_default, kernel_in, root_in, texts_of
-from appliance.boot.laid import BESIDE, sha256, text_of
+from appliance.boot.laid import BESIDE, set_file, sha256, text_of
 from appliance.boot.manifest import Carried, Manifest
 from appliance.boot.rootname import entry_turned
-from appliance.errors import BootConfigFailed
 from appliance.probe.bls import ENTRIES
 
 NEW, BEFORE, WAS, SAVED = "bls", "before/bls", "was", "saved"
@@ -105,7 +104,7 @@ def put_back(boot: Boot, manifest: Manifest, owned: tuple[str, ...]) -> None:
     for name in carried.before:
         first = boot.disk.read(f"{base}/{BEFORE}/{name}")
         if first is not None and _goes_back(boot, name, first, manifest, owned):
-            _put(boot, f"{ENTRIES}/{name}", first, f"{base}/{WAS}/{name}")
+            set_file(boot, f"{ENTRIES}/{name}", first, f"{base}/{WAS}/{name}")
     gone = [name for name, text in texts_of(boot).items() if root_in(text) == manifest.root]
     for name in [*gone, *(n for n in boot.disk.names(ENTRIES) if n.endswith(BESIDE))]:
         boot.disk.remove(f"{ENTRIES}/{name}")
@@ -123,18 +122,6 @@ def _goes_back(boot: Boot, name: str, first: bytes, manifest: Manifest, owned: t
     return not owned or kernel in owned
 
 
-def _put(boot: Boot, path: str, data: bytes, keep: str) -> None:
-    if boot.disk.is_file(path):
-        replace(boot, path, data, keep)
-        return
-    boot.disk.create(path + BESIDE, data)
-    boot.disk.settle()
-    boot.disk.rename(path + BESIDE, path)
-    boot.disk.settle()
-    if boot.raw.read(path) != data:
-        raise BootConfigFailed(f"/boot/{path} does not read back as written.")
-
-
 def _save_again(boot: Boot, carried: Carried, base: str) -> None:
     """The entry that was saved before, where keep saved its own, or what is saved is gone."""
     path, now = f"{boot.place.folder}/grubenv", environment(boot).get("saved_entry", "")
@@ -145,7 +132,7 @@ def _save_again(boot: Boot, carried: Carried, base: str) -> None:
     block = boot.disk.read(path) or b""
     if not env.values_of(block):  # keep was cut while it was written
         block = boot.disk.read(f"{base}/{BEFORE_ENV}") or b""
-    _put(boot, path, env.with_value(block, "saved_entry", carried.saved), f"{base}/{WAS}/grubenv")
+    set_file(boot, path, env.with_value(block, "saved_entry", carried.saved), f"{base}/{WAS}/grubenv")
 
 
 def take_over(boot: Boot, run: str, old_root: str, new_root: str) -> None:

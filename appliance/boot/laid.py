@@ -10,8 +10,9 @@ import msgspec
 from appliance.boot import env
 from appliance.boot.base import Boot, BootFile, BootPlace, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.entries import FOLDER
+from appliance.boot.flip import replace
 from appliance.boot.manifest import Manifest
-from appliance.errors import Refused
+from appliance.errors import BootConfigFailed, Refused
 from appliance.model.codec import from_json
 
 OLD_BOOTS = "The old system boots; the next start of the appliance finishes or removes the rest."
@@ -37,6 +38,22 @@ def sha256(data: bytes) -> str:
 
 def text_of(data: bytes | None) -> str:
     return (data or b"").decode("utf-8", "replace")
+
+
+def set_file(boot: Boot, path: str, data: bytes, keep: str) -> None:
+    """Make `data` the file `path`, whether there is one or not: a loader reads all of it, or what was before.
+
+    `keep` as in `replace`. Raises BootConfigFailed where it does not read back.
+    """
+    if boot.disk.is_file(path):
+        replace(boot, path, data, keep)
+        return
+    boot.disk.create(path + BESIDE, data)
+    boot.disk.settle()
+    boot.disk.rename(path + BESIDE, path)
+    boot.disk.settle()
+    if boot.raw.read(path) != data:
+        raise BootConfigFailed(f"/boot/{path} does not read back as written.")
 
 
 def manifest_of(boot: Boot, run: str) -> Manifest | None:

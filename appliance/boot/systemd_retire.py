@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.entries import FOLDER, settling_entry
 from appliance.boot.flip import remove_tree, replace
-from appliance.boot.laid import BESIDE, needed, sha256, text_of
+from appliance.boot.laid import BESIDE, needed, set_file, sha256, text_of
 from appliance.boot.manifest import Manifest
 from appliance.boot.rootname import entry_turned, turned
 from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, path_in, place_of
@@ -28,7 +28,7 @@ def put_back(boot: Boot, manifest: Manifest, *, pinned: bool) -> None:
     for name in manifest.before:
         first = boot.disk.read(f"{base}/before/{name}")
         if first is not None and boot.raw.read(f"{ENTRIES}/{name}") != first and _whole(boot, first):
-            _put_text(boot, f"{ENTRIES}/{name}", first, base)
+            set_file(boot, f"{ENTRIES}/{name}", first, f"{base}/replaced")
     for entry in see(boot).theirs:
         # An image of that name that was there before is none of those that were put back by now.
         made = entry.file not in manifest.before or entry.is_image
@@ -55,18 +55,6 @@ def _put_file(boot: Boot, source: str, path: str, digest: str) -> None:
         raise BootConfigFailed(f"{path}{BESIDE} does not read back as written.")
     boot.disk.rename(path + BESIDE, path)
     boot.disk.settle()
-
-
-def _put_text(boot: Boot, path: str, text: bytes, base: str) -> None:
-    if boot.disk.is_file(path):
-        replace(boot, path, text, f"{base}/replaced")
-        return
-    boot.disk.create(path + BESIDE, text)
-    boot.disk.settle()
-    boot.disk.rename(path + BESIDE, path)
-    boot.disk.settle()
-    if boot.raw.read(path) != text:
-        raise BootConfigFailed(f"{path} does not read back as written.")
 
 
 def _whole(boot: Boot, text: bytes) -> bool:
