@@ -154,6 +154,5 @@ def _entries(boot: Path, kernels: set[str]) -> tuple[BootFile, ...]:
             continue
         entry = for_grub(path.name, path.read_text("utf-8", "replace"), {})
         if entry is not None and entry.linux.lstrip("/") in kernels:
-            digest, size = file_digest(path), path.stat().st_size
-            found.append(BootFile(name=path.name, source=str(path), sha256=digest, size=size))
+            found.append(_boot_file(path.name, path))
     return tuple(found)

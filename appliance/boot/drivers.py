@@ -95,12 +95,17 @@ def module_names(names: tuple[str, ...]) -> set[str]:
     return {plain(found[1]) for name in names if (found := _MODULE.match(name))}
 
 
-def not_in_initrd(stack: RootStack, names: tuple[str, ...], modules: Path) -> tuple[str, ...]:
-    """Sentences for what is missing; `modules` is the new kernel's module folder (modules.builtin)."""
+def at_hand(names: tuple[str, ...], modules: Path) -> set[str]:
+    """Modules among the files `names` of an initrd, and those that the kernel of the module folder `modules`
+    has built in (modules.builtin)."""
     builtin = modules / "modules.builtin"
-    there = module_names(names)
-    if builtin.is_file():
-        there |= module_names(tuple(builtin.read_text(errors="replace").splitlines()))
+    lines = builtin.read_text(errors="replace").splitlines() if builtin.is_file() else []
+    return module_names((*names, *lines))
+
+
+def not_in_initrd(stack: RootStack, names: tuple[str, ...], modules: Path) -> tuple[str, ...]:
+    """Sentences for what is missing; `modules` is the new kernel's module folder."""
+    there = at_hand(names, modules)
     programs = {name.rpartition("/")[2] for name in names}
     reasons = [
         f"The new initrd lacks the driver {module}, which this machine's root disk needs."

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from appliance.boot.artifacts import modules_folder
-from appliance.boot.drivers import module_names
+from appliance.boot.drivers import at_hand, module_names
 from appliance.boot.initrd import initrd_names
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
@@ -71,10 +71,9 @@ def read_initrd(host: Host, machine: Machine, system: InstalledSystem) -> Held:
     with looked_into(host, machine, system) as inside:
         names = _names(host, inside, kernel)
         folder = modules_folder(inside.tree.base, kernel.version)
-        builtin = folder / "modules.builtin" if folder else None
-        lines = builtin.read_text(errors="replace").splitlines() if builtin and builtin.is_file() else []
+        held = at_hand(names, folder) if folder else module_names(names)
         files = tuple(path.name for path in folder.rglob("*.ko*")) if folder else ()
-    return Held(kernel, frozenset(module_names((*names, *lines))), frozenset(module_names(files)))
+    return Held(kernel, frozenset(held), frozenset(module_names(files)))
 
 
 def _names(host: Host, inside: Inside, kernel: Kernel) -> tuple[str, ...]:
