@@ -35,7 +35,7 @@ from appliance.workflow.arrays import mirrors
 from appliance.workflow.runner import Context
 from appliance.workflow.stand_in import not_tested
 from appliance.workflow.steps.ground import Ground, OnGround
-from appliance.workflow.steps.hardware import Hardware, look_at_both
+from appliance.workflow.steps.hardware import look_at_both
 from appliance.workflow.steps.twins import PROOF, WORK, deactivate, twin_of, volumes_of
 from appliance.workflow.steps.volume_set import beneath
 from appliance.workflow.workplace import Workplace
@@ -141,8 +141,10 @@ class ReachVerdict(OnGround):
         proof: str = "" if self.ground.rehearses_only else work.load("proof", str)
         trouble = [("package manager", known.failure)] if known.failure else []
         trouble += [("proof boot", proof)] if proof else []
-        files, configs = self._changed_files(ctx, known)
-        hardware = self._hardware(ctx)
+        with self._both(ctx) as (before, after):
+            files, configs = self._changed_files(before, after, known)
+            # The machine's own devices and network cards, which no twin has.
+            hardware = look_at_both(ctx.host, self.ground, before, after)
         verdict = assemble(
             work.load_or("control", Facts, None),
             work.load("patched", Facts),
@@ -166,25 +168,19 @@ class ReachVerdict(OnGround):
         ctx.tell(VerdictReached(verdict=verdict))
 
     def _changed_files(
-        self, ctx: Context, known: Remembered
+        self, before: Path, after: Path, known: Remembered
     ) -> tuple[tuple[FileChange, ...], tuple[ConfigDiff, ...]]:
         """Between the origin's snapshot and the sealed one: every file, and inside those of /etc."""
         ground, here = self.ground, self.ground.work.scratch
         try:
-            with self._both(ctx) as (before, after):
-                files = changed_files(before, after, known.changes)
-                if ground.names.sealed_is_trial:
-                    files = without_edits(files, self._edits(before, after))
-                return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
+            files = changed_files(before, after, known.changes)
+            if ground.names.sealed_is_trial:
+                files = without_edits(files, self._edits(before, after))
+            return files, config_diffs(before, after, files, known.kept_conffiles, without_secrets)
         except (OSError, DamagedData) as error:
             if not ground.repairs or str(here / "sealed") in str(error):
                 raise
             return (not_compared(str(error).replace(str(here / "base"), "")),), ()
-
-    def _hardware(self, ctx: Context) -> Hardware:
-        """The machine's own devices and network cards, which no twin has, in either system."""
-        with self._both(ctx) as (before, after):
-            return look_at_both(ctx.host, self.ground, before, after)
 
     @contextlib.contextmanager
     def _both(self, ctx: Context) -> Iterator[tuple[Path, Path]]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +12,6 @@ from appliance.model.plan import Plan, RepairKind, Request, Verb
 from appliance.model.verdict import ChangeKind
 from appliance.volumes.base import SnapshotRole
 from appliance.workflow.rehearse import build_plan
-from appliance.workflow.runner import Context
 from appliance.workflow.steps import verdict
 from appliance.workflow.steps.ground import Ground
 from appliance.workflow.steps.twins import _as_it_was
@@ -43,13 +39,6 @@ def unreadable(folder: str) -> DamagedData:
 
 def _files(here: Ground, monkeypatch: pytest.MonkeyPatch, error: Exception = CLEANING) -> object:
     """What ReachVerdict finds where the comparison ends with `error`."""
-    store = SimpleNamespace(
-        activate=lambda s: f"/dev/{s.lv}", deactivate=lambda s: None, options=lambda s: ()
-    )
-    monkeypatch.setattr(Ground, "store", lambda self, host: store)
-    monkeypatch.setattr(
-        verdict, "mounted_readonly", lambda host, device, fstype, at, part: contextlib.nullcontext(at)
-    )
 
     def damaged(*_: object) -> None:
         raise error
@@ -57,7 +46,8 @@ def _files(here: Ground, monkeypatch: pytest.MonkeyPatch, error: Exception = CLE
     monkeypatch.setattr(verdict, "changed_files", damaged)
     step = verdict.ReachVerdict(here.whole.steps[-1], here)
     known = verdict.Remembered.of(here.work)
-    return step._changed_files(Context(None, lambda _: None, threading.Event()), known)  # type: ignore[arg-type]
+    scratch = here.work.scratch
+    return step._changed_files(scratch / "base", scratch / "sealed", known)
 
 
 def test_files_that_could_not_be_compared_are_said_and_do_not_end_the_run(
