@@ -1,19 +1,19 @@
 """Which machines went the full circle: storage x firmware x loader x bus, as tests here showed it.
 
-A cell is *booted* where every test named for it has passed on this computer with the code it has now; it has
-*gone round* where some had other code then; *recorded* where the tests hold a recorded machine of its kind;
-*refused* where that machine's own trouble says so. Stamps of passed tests lie in the lab's cache,
-outside git: a table without a stamp claims nothing.
+A cell is *booted* where every test named for it has passed as it is written now; it has *gone round* where
+some were written otherwise then; *recorded* where the tests hold a recorded machine of its kind; *refused*
+where that machine's own trouble says so. Stamps of passed tests lie in the lab's cache, and those
+worth keeping in `passed.json` beside this file: a table without a stamp claims nothing.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.host.files import write_atomic
@@ -23,6 +23,7 @@ from tests.lab.cache import cache_folder, key_of
 
 HERE = Path(__file__).parent
 MACHINES = HERE.parent / "fixtures/machines"
+KEPT = HERE / "passed.json"
 Key = tuple[str, str, str, str]
 
 
@@ -156,41 +157,69 @@ CELLS = (
 # fmt: on
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The day a test last passed, as 2026-12-31, and the key of its file then."""
+
+    day: str
+    code: str
+
+
+Stamps = dict[str, Stamp]
+"""By test."""
+
+
 def _stamps_file() -> Path:
     return cache_folder() / "cells.json"
 
 
-def stamps() -> dict[str, dict[str, str]]:
-    """By test: the day it passed and the key of its file then; nothing where there is no such record."""
+def stamps() -> Stamps:
+    """Of this computer and those kept, whichever is the later of a test's."""
+    kept, here = _read(KEPT), _read(_stamps_file())
+    return kept | {test: stamp for test, stamp in here.items() if stamp.day >= kept.get(test, stamp).day}
+
+
+def keep() -> None:
+    """Put the stamps of this computer among those that go with the code."""
+    known = {test: stamp for test, stamp in stamps().items() if any(test in cell.tests for cell in CELLS)}
+    write_atomic(KEPT, _text_of(known))
+
+
+def _read(file: Path) -> Stamps:
+    """Nothing where there is no such file, or where it is damaged."""
     try:
-        found = json.loads(_stamps_file().read_text())
-    except (OSError, ValueError):
+        return msgspec.json.decode(file.read_bytes(), type=Stamps)
+    except (OSError, msgspec.DecodeError):
         return {}
-    return found if isinstance(found, dict) else {}
+
+
+def _text_of(known: Stamps) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(known, order="sorted"), indent=1) + b"\n"
 
 
 def _key_of_test(test: str) -> str:
-    return key_of(HERE / test.partition("::")[0])
+    """Of the file as text: its syntax tree differs from one Python to the next, and stamps outlive both."""
+    return key_of((HERE / test.partition("::")[0]).read_text())
 
 
 def stamp(test: str) -> None:
     """Record that a test of a cell passed just now."""
-    known = stamps()
-    known[test] = {"day": time.strftime("%Y-%m-%d", time.gmtime()), "code": _key_of_test(test)}
-    write_atomic(_stamps_file(), json.dumps(known, indent=1, sort_keys=True).encode())
+    known = _read(_stamps_file())
+    known[test] = Stamp(time.strftime("%Y-%m-%d", time.gmtime()), _key_of_test(test))
+    write_atomic(_stamps_file(), _text_of(known))
 
 
 def said_of(cell: Cell) -> str:
     """What is known of a cell that has tests; the day is that of its oldest one."""
     known = {test: passed for test, passed in stamps().items() if test in cell.tests}
-    days = [passed["day"] for passed in known.values()]
-    now = sum(passed.get("code") == _key_of_test(test) for test, passed in known.items())
+    days = [passed.day for passed in known.values()]
+    now = sum(passed.code == _key_of_test(test) for test, passed in known.items())
     if now == len(cell.tests):
         return f"booted, last {min(days)}"
     passed = f"{now} of {len(cell.tests)} passed"
     if len(known) == len(cell.tests):
         return f"gone round {min(days)}, but its tests have changed since ({passed} as they are)"
-    return f"not seen by these tests here ({passed})"
+    return f"not seen by these tests ({passed})"
 
 
 def _recorded() -> Iterator[tuple[Key, str]]:

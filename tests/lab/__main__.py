@@ -12,7 +12,7 @@ import time
 import tty
 from pathlib import Path
 
-from tests.e2e.cells import table
+from tests.e2e import cells
 from tests.lab.bench import bench
 from tests.lab.circle import go_round, machine_to_drive
 from tests.lab.firmware import BIOS, UEFI
@@ -48,7 +48,8 @@ def main() -> int:
     demo.add_argument("--bus", choices=BUSES, default="virtio")
     demo.add_argument("--unattended", action="store_true", help="even on a terminal")
     verbs.add_parser("bench", help="times and sizes beside a rival's, in one run")
-    verbs.add_parser("cells", help="which machines went the full circle here, and when")
+    seen = verbs.add_parser("cells", help="which machines went the full circle, and when")
+    seen.add_argument("--keep", action="store_true", help="put this computer's stamps beside the code first")
     arguments = parser.parse_args()
     work = {
         "build": _build,
@@ -56,7 +57,7 @@ def main() -> int:
         "record": _record,
         "demo": _demo,
         "bench": _bench,
-        "cells": lambda _: print(table()),
+        "cells": _cells,
     }
     try:
         work[arguments.verb](arguments)
@@ -128,6 +129,12 @@ def _record(arguments: argparse.Namespace) -> None:
 
 def _bench(_: argparse.Namespace) -> None:
     bench()
+
+
+def _cells(arguments: argparse.Namespace) -> None:
+    if arguments.keep:
+        cells.keep()
+    print(cells.table())
 
 
 def _join(machine: Machine) -> None:
