@@ -6,8 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from appliance.boot.base import Artifacts, BootFile
 from appliance.boot.pin import pinned
+from appliance.boot.shapes import Artifacts, BootFile
 from appliance.errors import BootConfigFailed
 from appliance.probe.bls import ENTRIES, for_grub, parse_name
 from appliance.probe.unified import Unified, images, read_unified

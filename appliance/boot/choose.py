@@ -6,10 +6,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from appliance.boot.base import BootLoader, BootPlace, SectorPlace
+from appliance.boot.base import BootLoader
 from appliance.boot.entries import FOLDER
 from appliance.boot.grub import Grub
 from appliance.boot.laid import named_sector
+from appliance.boot.place import BootPlace, SectorPlace
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.boot.base import Variables
+from appliance.boot.place import Variables
 from appliance.errors import BootConfigFailed
 from appliance.probe.efi import LOADER_ATTRIBUTES, LOADER_DEFAULT, LOADER_GUID, loader_data, loader_text
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import rootname
-from appliance.boot.base import BootPlace, Entry, StagedSystem
+from appliance.boot.place import BootPlace
+from appliance.boot.shapes import Entry, StagedSystem
 from appliance.errors import BootConfigFailed
 
 FOLDER = "twinboot"

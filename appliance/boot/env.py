@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 
-from appliance.boot.base import SECTOR_PATH, BootState
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed
 
 SIGNATURE = b"# GRUB Environment Block\n"
 SIZE = 1024
 SECTOR = 512
-PATH = SECTOR_PATH
 NAMES = ("tb_state", "tb_run", "tb_once", "tb_pending", "tb_keep", "tb_esp", "tb_loader")
 _VALUE = re.compile(r"[A-Za-z0-9._/:+-]*\Z")
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.boot.base import Boot, BootDisk, BootPlace, NoOtherRoots, Sector, Variables
 from appliance.boot.efivars import EfiVariables
+from appliance.boot.place import Boot, BootDisk, BootPlace, NoOtherRoots, Sector, Variables
 from appliance.boot.raw import GrubReader, RawRoots
 from appliance.boot.unnamed import roots_of
 from appliance.errors import BootConfigFailed, CommandFailed

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import entries, env, grub_bls, kernel_cmdline
-from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, Sector, StagedSystem
 from appliance.boot.flip import RealDisk, flip, remove_tree
 from appliance.boot.grub_retire import put_back, remove_kernels, settle_entry, take_over
 from appliance.boot.grub_view import FOLDER, OURS, look, reasons_against, unread
@@ -31,6 +30,8 @@ from appliance.boot.laid import (
     text_of,
 )
 from appliance.boot.manifest import Manifest
+from appliance.boot.place import Boot, Sector
+from appliance.boot.shapes import SETTLE, BootState, LoaderView, LoaderWords, StagedSystem
 from appliance.errors import BootConfigFailed, Refused
 from appliance.host.run import Host
 from appliance.model.codec import to_json

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from appliance.boot import entries, env
-from appliance.boot.base import Boot, BootFile, LoaderView, StagedSystem
 from appliance.boot.flip import replace
 from appliance.boot.grub_menu import environment, is_default, kernel_in, root_in, texts_of
 from appliance.boot.laid import BESIDE, set_file, sha256, text_of
 from appliance.boot.manifest import Carried, Manifest
+from appliance.boot.place import Boot
 from appliance.boot.rootname import entry_turned
+from appliance.boot.shapes import BootFile, LoaderView, StagedSystem
 from appliance.probe.bls import ENTRIES
 
 NEW, BEFORE, WAS, SAVED = "bls", "before/bls", "was", "saved"

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import msgspec
 
 from appliance.boot import env, grubcfg
-from appliance.boot.base import Boot, Entry
 from appliance.boot.laid import text_of
+from appliance.boot.place import Boot
 from appliance.boot.rootname import root_of
+from appliance.boot.shapes import Entry
 from appliance.probe import bls
 from appliance.probe.bls import ENTRIES, BlsEntry
 from appliance.probe.grub import reads_bls, variables

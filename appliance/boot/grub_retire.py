@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from appliance.boot import entries, grub_bls, grubcfg
-from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.flip import replace
 from appliance.boot.grub_menu import read_menu
 from appliance.boot.laid import BESIDE, text_of
 from appliance.boot.manifest import Manifest
+from appliance.boot.place import Boot
+from appliance.boot.shapes import SETTLE, Entry, LoaderView
 from appliance.errors import BootConfigFailed, Refused
 
 # What belongs to one kernel in /boot on Debian: the package's files and the initrd made for it.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 
-from appliance.boot.base import Boot, BootState, Entry
 from appliance.boot.flip import flip
 from appliance.boot.grub_view import look
 from appliance.boot.laid import sector
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState, Entry
 from appliance.errors import BootConfigFailed
 
 

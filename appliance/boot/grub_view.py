@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from appliance.boot import confirm, entries, env, grub_bls, grubcfg
-from appliance.boot.base import Boot, BootPlace, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.grub_menu import read_menu
 from appliance.boot.laid import SPARE, manifest_of, named_sector, same, text_of
+from appliance.boot.place import Boot, BootPlace
 from appliance.boot.rootname import is_one
+from appliance.boot.shapes import BootState, Entry, LoaderView, StagedSystem
 from appliance.errors import DamagedData
 
 OURS = "# twinboot"

@@ -12,8 +12,8 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
-from appliance.boot.base import Entry
 from appliance.boot.rootname import root_of, turned
+from appliance.boot.shapes import Entry
 from appliance.probe.bls import BlsEntry
 from appliance.probe.grub import default_choice
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootFile, BootPlace, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.entries import FOLDER
 from appliance.boot.flip import replace
 from appliance.boot.manifest import Manifest
+from appliance.boot.place import SECTOR_PATH, Boot, BootPlace
+from appliance.boot.shapes import BootFile, BootState, Entry, LoaderView, StagedSystem
 from appliance.errors import BootConfigFailed, Refused
 from appliance.model.codec import from_json
 
@@ -29,7 +30,7 @@ SPARE = 8 << 20
 def named_sector(place: BootPlace) -> str:
     """What a person calls the file with the sector that decides."""
     at = place.sector
-    return f"{at.target}/{at.path}" if at else f"{place.target}/{env.PATH}"
+    return f"{at.target}/{at.path}" if at else f"{place.target}/{SECTOR_PATH}"
 
 
 def sha256(data: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from appliance.boot.base import BootFile, Entry
+from appliance.boot.shapes import BootFile, Entry
 
 SCHEMA = 1
 

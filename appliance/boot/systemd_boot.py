@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot import efivars, env, kernel_cmdline
-from appliance.boot.base import SETTLE, Boot, BootState, LoaderView, LoaderWords, StagedSystem
 from appliance.boot.entries import FOLDER
 from appliance.boot.flip import flip, turn
 from appliance.boot.laid import OLD_BOOTS, files_lost, in_state, is_of, manifest_of, needed, sector
 from appliance.boot.manifest import Manifest
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import SETTLE, BootState, LoaderView, LoaderWords, StagedSystem
 from appliance.boot.systemd_entries import NEW, PREVIOUS, SETTLING, id_of, ours, path_of, text_for
 from appliance.boot.systemd_files import (
     drop,
@@ -202,7 +203,7 @@ def _start_trial(boot: Boot, manifest: Manifest) -> None:
 def _write_book(boot: Boot, run: str, state: BootState, of: str = "", *, keep: bool = False) -> None:
     """Remember what the variables say by now; the stick's own menu reads it as well."""
     book = sector(boot, run, state, of, keep=keep)
-    if (boot.raw.read(env.PATH) or b"")[: env.SECTOR] != book:
+    if (boot.raw.read(SECTOR_PATH) or b"")[: env.SECTOR] != book:
         flip(boot, book)
 
 

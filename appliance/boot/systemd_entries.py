@@ -12,9 +12,10 @@ import re
 import msgspec
 
 from appliance.boot import entries
-from appliance.boot.base import Boot, Entry
 from appliance.boot.laid import text_of
+from appliance.boot.place import Boot
 from appliance.boot.rootname import root_of
+from appliance.boot.shapes import Entry
 from appliance.probe import bls, unified
 from appliance.probe.bls import ENTRIES, BlsEntry
 from appliance.probe.unified import FOLDER as IMAGES

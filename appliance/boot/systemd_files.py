@@ -6,11 +6,12 @@ FAT has no rename that a cut leaves whole, so an entry is written under a name t
 from __future__ import annotations
 
 from appliance.boot import efivars, entries, env
-from appliance.boot.base import SETTLE, Boot, BootFile, BootState, Entry, StagedSystem
 from appliance.boot.entries import FOLDER
 from appliance.boot.flip import remove_tree
 from appliance.boot.laid import as_it_is, pin_old, put, sha256
 from appliance.boot.manifest import Manifest
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import SETTLE, BootFile, BootState, Entry, StagedSystem
 from appliance.boot.systemd_entries import NEW, PREVIOUS, names_of, ours, path_of, text_for
 from appliance.errors import BootConfigFailed
 from appliance.model.codec import to_json
@@ -42,9 +43,9 @@ def lay_down(boot: Boot, wanted: StagedSystem, now: Entry, known: Manifest | Non
     for state in (BootState.KEPT, BootState.ROLLED_BACK):
         disk.create(f"{base}/env.{state.value}", env.block(state, wanted.run, *esp))
     fresh = env.block(BootState.STAGED, wanted.run, *esp)
-    book = disk.read(env.PATH)
+    book = disk.read(SECTOR_PATH)
     if book is None or env.state_of(env.values_of(book)) in (BootState.STAGED, BootState.PLAIN):
-        disk.create(env.PATH, fresh)
+        disk.create(SECTOR_PATH, fresh)
         book = fresh
     manifest = Manifest(
         run=wanted.run,

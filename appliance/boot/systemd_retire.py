@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from appliance.boot.base import SETTLE, Boot, Entry, LoaderView
 from appliance.boot.entries import FOLDER, settling_entry
 from appliance.boot.flip import remove_tree, replace
 from appliance.boot.laid import BESIDE, needed, set_file, sha256, text_of
 from appliance.boot.manifest import Manifest
+from appliance.boot.place import Boot
 from appliance.boot.rootname import entry_turned, turned
+from appliance.boot.shapes import SETTLE, Entry, LoaderView
 from appliance.boot.systemd_entries import SETTLING, entry_of, id_of, ours, path_in, place_of
 from appliance.boot.systemd_view import see
 from appliance.errors import BootConfigFailed, Refused

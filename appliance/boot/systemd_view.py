@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from appliance.boot import confirm, efivars, env
-from appliance.boot.base import SETTLE, Boot, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.entries import FOLDER
 from appliance.boot.laid import SPARE, manifest_of, text_of
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import SETTLE, BootState, Entry, LoaderView, StagedSystem
 from appliance.boot.systemd_entries import (
     NEW,
     PREVIOUS,
@@ -65,7 +66,7 @@ def see(boot: Boot) -> Seen:
             default=variables.read(efivars.DEFAULT) or "",
             last=variables.read(efivars.LAST) or "",
         ),
-        book=env.values_of(boot.raw.read(env.PATH)),
+        book=env.values_of(boot.raw.read(SECTOR_PATH)),
     )
 
 
@@ -121,7 +122,7 @@ _PINNED = {
 def _unpinned(boot: Boot, seen: Seen) -> tuple[BootState, str]:
     """Nothing of ours is named by a variable: what the book says, but for a keep that was cut short."""
     if not seen.book:
-        there = boot.raw.read(env.PATH) is not None
+        there = boot.raw.read(SECTOR_PATH) is not None
         return (BootState.DAMAGED if there else BootState.ABSENT), ""
     run, written = seen.book.get("tb_run", ""), env.state_of(seen.book)
     if written is BootState.SETTLING:

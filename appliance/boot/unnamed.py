@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.boot.base import BootPlace
+from appliance.boot.place import BootPlace
 from appliance.boot.rootname import joined
 from appliance.errors import BootConfigFailed
 from appliance.host.files import mounted_readonly

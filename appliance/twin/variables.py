@@ -14,7 +14,7 @@ from appliance.probe.efi import LOADER_ATTRIBUTES, LOADER_GUID, loader_data, loa
 
 @dataclass(frozen=True, slots=True)
 class TwinVariables:
-    """Read and written as boot.base.Variables wants it, in the twin's store at `file`. Raises TwinFailed."""
+    """Read and written as boot.place.Variables wants it, in the twin's store at `file`. Raises TwinFailed."""
 
     file: Path
 

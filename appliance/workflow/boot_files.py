@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from appliance.boot.base import SECTOR_PATH
 from appliance.boot.flip import open_boot
+from appliance.boot.place import SECTOR_PATH
 from appliance.errors import ApplianceError
 from appliance.host.run import Host, read
 from appliance.model.machine import Firmware

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.boot.base import BootState, LoaderView
 from appliance.boot.choose import choose_loader, loader_partition, why_not_inside
 from appliance.boot.firmware_setup import ask_for_setup as ask_for_setup
 from appliance.boot.flip import open_boot
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import (
     ApplianceError,
     BootConfigFailed,

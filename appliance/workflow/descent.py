@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import LogicalVolume, Machine, Volume, VolumeGroup, root_called
 from appliance.model.standing import Standing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.boot.base import BootLoader, BootState, LoaderView, LoaderWords
+from appliance.boot.base import BootLoader
+from appliance.boot.shapes import BootState, LoaderView, LoaderWords
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
 from appliance.model.machine import SUBVOLUME, Machine, VolumeGroup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.model.lineage import Node, State
 from appliance.model.machine import Machine
 from appliance.model.plan import Plan, Request, Verb

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.model.machine import LogicalVolume, VolumeGroup, root_called
 from appliance.model.plan import Names
 from appliance.volumes.base import SnapshotRole

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from appliance.boot.base import BootState, Entry, LoaderView
 from appliance.boot.confirm.limits import DEADLINE
 from appliance.boot.entries import PANIC
+from appliance.boot.shapes import BootState, Entry, LoaderView
 from appliance.errors import DamagedData
 from appliance.model.codec import from_json, to_json
 from appliance.model.machine import Machine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage
 from appliance.model.machine import (

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.boot.base import BootDisk
+from appliance.boot.place import BootDisk
 from tests.crash.grubmachine import SECTORS, START
 
 SECTOR = 512

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.boot.base import BootFile, StagedSystem
+from appliance.boot.shapes import BootFile, StagedSystem
 from tests.crash import grubmachine, lab
 from tests.crash.grubmachine import OLD, START, UUID
 from tests.crash.lab import NEW, OLD_ROOT

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from appliance.boot.base import Boot, BootPlace, StagedSystem
 from appliance.boot.flip import open_boot
+from appliance.boot.place import Boot, BootPlace
+from appliance.boot.shapes import StagedSystem
 from tests.crash import grubmachine
 from tests.crash.grubmachine import INSIDE, START_2, UUID, UUID_2, config_inside, fill_grub
 from tests.crash.lab import HOST, NEW, wanted

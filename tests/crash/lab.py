@@ -9,20 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from appliance.boot.base import (
-    Artifacts,
-    Boot,
-    BootDisk,
-    BootFile,
-    BootPlace,
-    Sector,
-    SectorPlace,
-    StagedSystem,
-)
 from appliance.boot.choose import grub_script_check
 from appliance.boot.flip import open_boot
 from appliance.boot.grub import Grub
+from appliance.boot.place import Boot, BootDisk, BootPlace, Sector, SectorPlace
 from appliance.boot.raw import GrubReader
+from appliance.boot.shapes import Artifacts, BootFile, StagedSystem
 from appliance.host.run import RealHost
 from tests.crash import grubmachine
 from tests.crash.fatdisk import FatDisk

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.boot.base import Artifacts, Boot, BootFile, BootPlace, StagedSystem
+from appliance.boot.place import Boot, BootPlace
+from appliance.boot.shapes import Artifacts, BootFile, StagedSystem
 from appliance.boot.systemd_boot import SystemdBoot
 from tests.crash.grubmachine import OLD
 from tests.crash.grubscript import Loaded

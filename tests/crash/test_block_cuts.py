@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 
 from appliance.boot import env, flip
-from appliance.boot.base import Boot, BootDisk, BootState
+from appliance.boot.place import SECTOR_PATH, Boot, BootDisk
+from appliance.boot.shapes import BootState
 from tests.crash.blockcuts import Recorder, WatchedDisk, cut_disks
 from tests.crash.grubmachine import OLD, Started, start
 from tests.crash.lab import LOADER, NEW, NEW_ROOT, OLD_ROOT, opened, wanted
@@ -123,7 +124,7 @@ def test_keep_on_the_metal(disk: Path, tmp_path: Path) -> None:
     with opened(disk, tmp_path) as real:
         LOADER.stage(real, wanted(tmp_path / "new"))
         LOADER.arm(real, "tb1")
-        real.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
+        real.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
         real.disk.settle()
         recorder = keep_recorded(Metal(tmp_path / "metal", real.place.boot), Recorder(disk))
     labels = [epoch.label for epoch in recorder.epochs]

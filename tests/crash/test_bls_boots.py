@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from tests.crash.blsmachine import OLDER, entry, file_of, grubenv, name_of, wanted
 from tests.crash.grubmachine import OLD, Started, start
@@ -22,7 +23,7 @@ def on_trial(boot: Boot, work: Path) -> None:
     """Stage, arm, and what GRUB does when it starts the trial."""
     LOADER.stage(boot, wanted(work / "new"))
     LOADER.arm(boot, "tb1")
-    boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
+    boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
     boot.disk.settle()
 
 
@@ -181,7 +182,7 @@ def test_a_saved_name_of_letters_chooses_and_is_put_back(bls_disk: Path, tmp_pat
     with opened(bls_disk, tmp_path) as boot:
         LOADER.stage(boot, wanted(tmp_path / "new", id=letters))
         LOADER.arm(boot, "tb1")
-        boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
+        boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
         boot.disk.settle()
         metal = Metal(tmp_path / "metal", boot.place.boot)
         assert metal.call("confirm") == 0, metal.said("stderr")

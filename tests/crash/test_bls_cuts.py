@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from tests.crash import blsmachine
 from tests.crash.blsmachine import OLDER, config, entry, file_of, grubenv, name_of, wanted
 from tests.crash.grubmachine import OLD

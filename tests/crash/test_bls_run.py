@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from tests.crash.grubmachine import OLD, start
 from tests.crash.lab import LOADER, NEW, NEW_ROOT, OLD_ROOT, opened
 from tests.crash.metal import Metal

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import BootState
+from appliance.boot.place import SECTOR_PATH
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed
 from tests.crash.grubmachine import INSIDE, OLD, START_2, Started, install_grub, start
 from tests.crash.insideroot import NEW_CALLED, OLD_CALLED, Roots, both, by_uuid, install_second, own_config
@@ -53,7 +54,7 @@ def kept(disk: Path, work: Path) -> None:
 
 
 def flipped(roots: Roots, state: BootState) -> None:
-    roots.boot.disk.write_sector(env.PATH, env.block(state, "tb1")[: env.SECTOR])
+    roots.boot.disk.write_sector(SECTOR_PATH, env.block(state, "tb1")[: env.SECTOR])
     roots.boot.disk.settle()
 
 
@@ -173,7 +174,7 @@ def test_the_sector_decides_after_the_kept_system_has_installed_grub_anew(
 def test_a_damaged_sector_boots_the_old_system(inside: Path, tmp_path: Path) -> None:
     kept(inside, tmp_path)
     with both(inside, tmp_path) as roots:
-        (roots.boot.place.boot / env.PATH).write_bytes(b"\0" * 1024)
+        (roots.boot.place.boot / SECTOR_PATH).write_bytes(b"\0" * 1024)
         roots.boot.disk.settle()
         seen = LOADER.view(roots.boot)
         assert seen.next_boot is not None and seen.next_boot.root == OLD_CALLED

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootPlace
+from appliance.boot.place import BootPlace
 from appliance.errors import BootConfigFailed, CommandFailed
 from appliance.host.files import mounted
 from appliance.volumes.partition_disk import device_of

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import entries, flip
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed, Refused
 from appliance.workflow.steps.undo import leave
 from tests.crash.lab import wanted

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import entries, env, flip
-from appliance.boot.base import Boot, BootPlace, BootState, Sector, SectorPlace
 from appliance.boot.grub import Grub
+from appliance.boot.place import Boot, BootPlace, Sector, SectorPlace
+from appliance.boot.shapes import BootState
 from tests.crash import blsmachine
 from tests.crash.espdisk import ESP, EspDisk, EspRaw, WithEsp
 from tests.crash.grubmachine import ESP as ESP_UUID

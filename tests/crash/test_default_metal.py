@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootPlace, BootState
+from appliance.boot.place import SECTOR_PATH, Boot, BootPlace
 from appliance.boot.rootname import root_of
+from appliance.boot.shapes import BootState
 from appliance.boot.unnamed import roots_of
 from appliance.errors import BootConfigFailed
 from appliance.volumes.btrfs_disk import BtrfsDisk
@@ -112,7 +113,7 @@ def on_trial(boot: Boot, root: Root, work: Path) -> None:
     names = {"root": root.called(IS), "old_root": root.called(WAS)}
     LOADER.stage(boot, msgspec.structs.replace(wanted(work / "new"), **names))
     LOADER.arm(boot, "tb1")
-    boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
+    boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
     boot.disk.settle()
 
 

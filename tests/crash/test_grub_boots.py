@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import BootState
+from appliance.boot.place import SECTOR_PATH
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from tests.crash.grubmachine import OLD, Started, start
 from tests.crash.lab import LOADER, NEW, NEW_ROOT, OLD_ROOT, opened, wanted
@@ -38,7 +39,7 @@ def armed(disk: Path, work: Path) -> None:
 
 def set_state(disk: Path, work: Path, state: BootState) -> None:
     with opened(disk, work) as boot:
-        boot.disk.write_sector(env.PATH, env.block(state, "tb1")[: env.SECTOR])
+        boot.disk.write_sector(SECTOR_PATH, env.block(state, "tb1")[: env.SECTOR])
         boot.disk.settle()
 
 
@@ -58,7 +59,7 @@ def test_armed_boots_the_trial_once_then_the_previous_system_for_good(disk: Path
         view = LOADER.view(boot)
         assert (view.state, view.once) == (BootState.TRIAL, False)
         assert view.next_boot is not None and view.next_boot.id == "twinboot-previous"
-        values = env.decode(boot.raw.read(env.PATH) or b"")
+        values = env.decode(boot.raw.read(SECTOR_PATH) or b"")
         assert values["tb_pending"] == "1" and values["tb_esp"] == "7A11-0C3D"
         assert values["tb_loader"] == "/EFI/debian/grubx64.efi"
     assert is_previous(start(disk))
@@ -85,7 +86,7 @@ def test_a_disk_that_refuses_writes_boots_the_old_system(disk: Path, tmp_path: P
 def test_a_damaged_env_block_boots_the_old_system(disk: Path, tmp_path: Path, damage: bytes) -> None:
     armed(disk, tmp_path)
     with opened(disk, tmp_path) as boot:
-        (boot.place.boot / env.PATH).write_bytes(damage)
+        (boot.place.boot / SECTOR_PATH).write_bytes(damage)
     assert is_old(start(disk))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from tests.crash.lab import NEW_ROOT, OLD_ROOT, wanted
 from tests.crash.test_cuts import LOADER, Boot, boot_on, installed

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from tests.crash.grubmachine import OLD, start
 from tests.crash.grubscript import Grub
 from tests.crash.lab import LOADER, NEW, opened, wanted
@@ -42,7 +43,7 @@ CASES = [(BootState.ARMED, harm) for harm in HARM] + [(state, "nothing") for sta
 def test_oracle_and_grub_agree(disk: Path, tmp_path: Path, state: BootState, harm: str) -> None:
     with opened(disk, tmp_path) as boot:
         LOADER.stage(boot, wanted(tmp_path / "new"))
-        boot.disk.write_sector(env.PATH, env.block(state, "tb1")[: env.SECTOR])
+        boot.disk.write_sector(SECTOR_PATH, env.block(state, "tb1")[: env.SECTOR])
         if HARM[harm]:
             (boot.place.boot / HARM[harm]).unlink()
         boot.disk.settle()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import BootState
+from appliance.boot.place import SECTOR_PATH
+from appliance.boot.shapes import BootState
 from tests.crash.blockcuts import Recorder, cut_disks
 from tests.crash.grubmachine import OLD, Started, start
 from tests.crash.insideroot import NEW_CALLED, OLD_CALLED, both, by_uuid, install_second, metal_of
@@ -49,7 +50,7 @@ def test_keep_on_the_metal(inside: Path, tmp_path: Path) -> None:
         install_second(roots, tmp_path)
         LOADER.stage(roots.boot, by_uuid(tmp_path))
         LOADER.arm(roots.boot, "tb1")
-        roots.boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
+        roots.boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
         roots.boot.disk.settle()
         recorder = keep_recorded(metal_of(roots, tmp_path), Recorder(inside, 2))
     labels = [epoch.label for epoch in recorder.epochs]

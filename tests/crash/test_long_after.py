@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import flip
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, OLD_ROOT, sources

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from appliance.workflow.steps.undo import is_clear
 from tests.crash.lab import NEW, NEW_ROOT
@@ -38,7 +39,7 @@ FIRST = "/dev/mapper/vg0-first"
 
 
 def lose(sector: bytes) -> Act:
-    return lambda boot: boot.disk.write_sector(env.PATH, sector)
+    return lambda boot: boot.disk.write_sector(SECTOR_PATH, sector)
 
 
 def settle(boot: Boot) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import confirm, env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from appliance.checks.health import script
 from tests.crash.grubmachine import OLD, start
 from tests.crash.lab import LOADER, NEW, NEW_ROOT, OLD_ROOT, opened, wanted
@@ -22,7 +23,7 @@ def on_trial(boot: Boot, work: Path, *, keep: bool = False) -> None:
     """Stage, arm, and what GRUB does when it starts the trial."""
     LOADER.stage(boot, wanted(work / "new"))
     LOADER.arm(boot, "tb1")
-    boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1", keep=keep)[: env.SECTOR])
+    boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1", keep=keep)[: env.SECTOR])
     boot.disk.settle()
 
 
@@ -197,13 +198,13 @@ def test_what_cannot_be_kept_is_given_back(disk: Path, tmp_path: Path, harm: str
         elif harm == "another kernel":
             (metal.work / "release").write_text("6.1.0-39-amd64\n")
         elif harm == "env of another run":
-            boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb9")[: env.SECTOR])
+            boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb9")[: env.SECTOR])
         else:
             (metal.work / "mkconfig.plain").touch()
         assert metal.call("confirm") == 1 and metal.rebooted
         assert WHY[harm] in LOADER.view(boot).result or harm == "env of another run"
         assert boot.disk.read("grub/grub.cfg") == before
-        assert env.state_of(env.decode(boot.raw.read(env.PATH) or b"")) is BootState.TRIAL
+        assert env.state_of(env.decode(boot.raw.read(SECTOR_PATH) or b"")) is BootState.TRIAL
 
 
 def test_a_kernel_above_the_new_one_in_boot_is_not_taken_for_it(disk: Path, tmp_path: Path) -> None:

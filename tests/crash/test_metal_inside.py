@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import BootState
+from appliance.boot.place import SECTOR_PATH
+from appliance.boot.shapes import BootState
 from tests.crash.grubmachine import OLD, start
 from tests.crash.insideroot import (
     NEW_CALLED,
@@ -27,7 +28,7 @@ def on_trial(roots: Roots, work: Path) -> None:
     install_second(roots, work)
     LOADER.stage(roots.boot, by_uuid(work))
     LOADER.arm(roots.boot, "tb1")
-    roots.boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
+    roots.boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb1")[: env.SECTOR])
     roots.boot.disk.settle()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.host.files import mounted
 from appliance.model.machine import Machine, Partition
 from appliance.model.plan import Plan, PlannedStep, Request, Verb

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import CommandFailed, Refused
 from appliance.model.plan import PlannedStep, Request, Verb
 from appliance.volumes.base import SnapshotRole

@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from appliance.host.run import Command, Output
 from appliance.model.lineage import Lineage, Node, State
@@ -176,7 +177,7 @@ def test_no_volume_is_renamed_while_the_loader_does_not_boot_by_uuid(
     disks = machine[0]
     disks.boot.disk.create("twinboot/tb1/manifest.json", b"{")
     disks.boot.disk.settle()
-    disks.boot.disk.write_sector(env.PATH, b"damaged".ljust(env.SECTOR, b"#"))
+    disks.boot.disk.write_sector(SECTOR_PATH, b"damaged".ljust(env.SECTOR, b"#"))
     with pytest.raises(Refused):
         execute(*disks.begin())
     assert "root-tb1" in disks.lvm.lvs
@@ -188,7 +189,7 @@ def test_a_damaged_sector_is_written_anew_before_a_volume_is_renamed(
 ) -> None:
     machine[:] = [Machine(tmp_path, kept(tmp_path))]
     disks = machine[0]
-    disks.boot.disk.write_sector(env.PATH, b"damaged".ljust(env.SECTOR, b"#"))
+    disks.boot.disk.write_sector(SECTOR_PATH, b"damaged".ljust(env.SECTOR, b"#"))
     assert execute(*disks.begin()) is Outcome.DONE
     assert set(disks.lvm.lvs) == {"root", "srv"}
     assert boots(disks.disk.live) == FIRST_NAME

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from appliance.model.events import Event, Line
 from appliance.model.lineage import Lineage, Node, State

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from tests.crash.blockcuts import Recorder, WatchedDisk
 from tests.crash.grubmachine import ESP_SECTORS, ESP_START, start
 from tests.crash.lab import LOADER, SECTOR, opened, opened_apart, wanted
@@ -30,7 +31,7 @@ def test_staged_changes_nothing_about_the_next_boot(lvm_disk: Path, tmp_path: Pa
         LOADER.stage(boot, wanted(tmp_path / "new"))
         view = LOADER.view(boot)
         assert view.state is BootState.STAGED and view.next_boot == view.own
-        assert boot.disk.read(env.PATH) is None and len(boot.sector.read() or b"") == env.SIZE
+        assert boot.disk.read(SECTOR_PATH) is None and len(boot.sector.read() or b"") == env.SIZE
     assert is_old(started := start(lvm_disk)) and "twinboot" not in started.line
 
 

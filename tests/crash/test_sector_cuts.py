@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot import env
-from appliance.boot.base import BootState
+from appliance.boot.place import SECTOR_PATH
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from appliance.workflow.steps.undo import is_clear
 from tests.crash.espdisk import EspDisk
@@ -58,7 +58,7 @@ def is_as_installed(place: Place) -> bool:
 
 def test_nothing_of_it_lies_in_boot(tmp_path: Path) -> None:
     boot, disk = boot_on(staged(tmp_path, installed_on_lvm()))
-    assert "esp/twinboot/5c2a/env" in disk.live.names and env.PATH not in disk.live.names
+    assert "esp/twinboot/5c2a/env" in disk.live.names and SECTOR_PATH not in disk.live.names
     assert LOADER.view(boot).state is BootState.STAGED
 
 

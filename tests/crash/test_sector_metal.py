@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState, Sector, SectorPlace
 from appliance.boot.flip import RealDisk
+from appliance.boot.place import SECTOR_PATH, Boot, Sector, SectorPlace
 from appliance.boot.raw import GrubReader
+from appliance.boot.shapes import BootState
 from tests.crash import grubmachine
 from tests.crash.lab import HOST, LOADER, opened, wanted
 from tests.crash.metal import Metal
@@ -66,7 +67,7 @@ def test_a_well_trial_is_kept_there(apart: Apart) -> None:
     assert apart.metal.call("confirm") == 0, apart.metal.said("stderr")
     view = LOADER.view(apart.boot)
     assert view.state is BootState.KEPT and "kept yes" in view.result
-    assert apart.boot.disk.read(env.PATH) is None
+    assert apart.boot.disk.read(SECTOR_PATH) is None
     assert apart.metal.call("confirm") == 0 and apart.metal.call("keep") == 0  # safe to repeat
 
 

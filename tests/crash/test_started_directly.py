@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState, Entry
 from appliance.boot.grub_started import command_line, take, upcoming
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState, Entry
 from appliance.errors import BootConfigFailed
 from tests.crash.grubmachine import Started, start
 from tests.crash.lab import LOADER, opened, wanted
@@ -25,7 +26,7 @@ def started_by_grub(disk: Path, tmp_path: Path) -> tuple[Started, dict[str, str]
     shutil.copy(disk, copy)
     started = start(copy)
     with opened(copy, tmp_path / "by-grub") as boot:
-        return started, env.values_of(boot.disk.read(env.PATH))
+        return started, env.values_of(boot.disk.read(SECTOR_PATH))
 
 
 def said(boot: Boot, entry: Entry) -> Started:
@@ -59,7 +60,7 @@ def test_an_armed_trial_is_taken_once_as_grub_does(disk: Path, tmp_path: Path) -
         assert said(boot, entry).line.split()[1:] == by_grub.line.split()[1:]
         take(boot)
         assert LOADER.view(boot).state is BootState.TRIAL
-        assert env.values_of(boot.disk.read(env.PATH)) == sector
+        assert env.values_of(boot.disk.read(SECTOR_PATH)) == sector
         after, again = upcoming(boot)
         assert not again and after.id == "twinboot-previous"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import efivars, env, systemd_files
-from appliance.boot.base import Boot, BootState
 from appliance.boot.flip import flip, turn
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed, Refused
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, wanted

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import confirm, efivars
-from appliance.boot.base import Boot, BootPlace, BootState
 from appliance.boot.efivars import EfiVariables
 from appliance.boot.flip import RealDisk
+from appliance.boot.place import Boot, BootPlace
+from appliance.boot.shapes import BootState
 from appliance.host.run import Command, Output
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from tests.crash.lab import LOADER, NEW_ROOT, opened
 from tests.crash.metal import Metal
 from tests.crash.test_metal import on_trial

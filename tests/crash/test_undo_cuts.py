@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import env
-from appliance.boot.base import Boot, BootState
+from appliance.boot.place import SECTOR_PATH, Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from appliance.workflow.steps.undo import is_clear, leave
 from tests.crash.lab import OLD_ROOT, wanted
@@ -100,7 +101,7 @@ def test_a_run_tried_after_one_that_was_kept_and_rolled_back_goes_with_it(tmp_pa
     second = replace(wanted(tmp_path / "second", run="tb2", version="6.1.0-41-amd64"), old_root=OLD_ROOT)
     LOADER.stage(boot, second)
     LOADER.arm(boot, "tb2")
-    boot.disk.write_sector(env.PATH, env.block(BootState.TRIAL, "tb2")[: env.SECTOR])
+    boot.disk.write_sector(SECTOR_PATH, env.block(BootState.TRIAL, "tb2")[: env.SECTOR])
     undo(boot)
     assert boots(disk.live) == OLD_ALWAYS
     assert is_clear(boot, LOADER.view(boot)) and is_as_installed(disk.live)

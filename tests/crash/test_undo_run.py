@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import env
-from appliance.boot.base import Boot
+from appliance.boot.place import SECTOR_PATH, Boot
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Plan, Request, Verb
@@ -150,7 +150,7 @@ def test_a_volume_the_machine_boots_from_is_not_deleted_whatever_the_plan_names(
     for inode, data in place.inodes.items():
         place.inodes[inode] = data.replace(NEW_ROOT.encode(), b"/dev/mapper/vg0-root--tb1")
     machine[:] = [Machine(tmp_path, place)]
-    machine[0].disk.write_sector(env.PATH, b"damaged".ljust(env.SECTOR, b"#"))
+    machine[0].disk.write_sector(SECTOR_PATH, b"damaged".ljust(env.SECTOR, b"#"))
     steps, journal, ctx = machine[0].begin()
     with pytest.raises(Refused, match="tb1 is what this machine boots"):
         execute(steps, journal, ctx)  # type: ignore[arg-type]

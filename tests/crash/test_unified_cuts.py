@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import efivars, env
-from appliance.boot.base import Boot, BootState
 from appliance.boot.flip import flip, turn
 from appliance.boot.laid import SPARE
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted

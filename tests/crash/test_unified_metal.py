@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import efivars
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from tests.crash.grubmachine import OLD
 from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT
 from tests.crash.sdmachine import ID, LOADER, image_of, installed_images, wanted_image

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import fstab
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Plan, Request, Verb

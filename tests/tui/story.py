@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState
 from appliance.model import events as e
 from appliance.model import verdict as v
 from appliance.model.codec import from_json

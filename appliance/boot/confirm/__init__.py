@@ -10,9 +10,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.boot.base import SECTOR_PATH, SectorPlace
 from appliance.boot.confirm.limits import DEADLINE, MKCONFIG
 from appliance.boot.entries import FOLDER
+from appliance.boot.place import SECTOR_PATH, SectorPlace
 from appliance.errors import BootConfigFailed
 from appliance.host.files import write_atomic
 from appliance.model.machine import LoaderKind

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.boot.artifacts import find_artifacts
-from appliance.boot.base import Artifacts, Boot, BootLoader, BootState, StagedSystem
+from appliance.boot.base import BootLoader
 from appliance.boot.choose import choose_loader
 from appliance.boot.efi import grub_path
 from appliance.boot.flip import mounted_for, open_boot
+from appliance.boot.place import Boot
+from appliance.boot.shapes import Artifacts, BootState, StagedSystem
 from appliance.errors import Refused
 from appliance.host.files import mounted_readonly
 from appliance.host.run import Host

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.boot.artifacts import modules_folder
-from appliance.boot.base import BootPlace, Entry
 from appliance.boot.extra_initrd import WORD, archive, behind, kernel_version
 from appliance.boot.flip import mounted_for, open_boot
 from appliance.boot.grub_started import command_line, take, upcoming
+from appliance.boot.place import BootPlace
+from appliance.boot.shapes import Entry
 from appliance.errors import BootConfigFailed
 from appliance.host.files import Inside, mounted_inside, mounted_readonly
 from appliance.host.run import Host

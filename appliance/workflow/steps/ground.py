@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from appliance.boot import choose
-from appliance.boot.base import BootPlace
+from appliance.boot.place import BootPlace
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path

@@ -6,7 +6,7 @@ import configparser
 from pathlib import Path
 
 from appliance.boot.artifacts import image_at
-from appliance.boot.base import Artifacts
+from appliance.boot.shapes import Artifacts
 from appliance.errors import DamagedData
 from appliance.probe.tree import Tree
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from appliance.boot.arrays import CONFIGS, why_not_assembled
 from appliance.boot.artifacts import modules_folder
-from appliance.boot.base import Artifacts
 from appliance.boot.choose import loader_partition
 from appliance.boot.drivers import LVM_MODULES, RootStack, not_in_initrd, root_stack
 from appliance.boot.flip import bring_up
 from appliance.boot.initrd import initrd_files, initrd_names
 from appliance.boot.initrd_maker import INITRAMFS_TOOLS, maker_of
+from appliance.boot.shapes import Artifacts
 from appliance.errors import BootConfigFailed
 from appliance.host.files import mounted_readonly
 from appliance.host.run import Host

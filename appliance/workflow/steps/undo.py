@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.boot.base import Boot, BootLoader, BootState, LoaderView
+from appliance.boot.base import BootLoader
 from appliance.boot.entries import FOLDER
 from appliance.boot.flip import open_boot
+from appliance.boot.place import Boot
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Host
 from appliance.model.events import Line

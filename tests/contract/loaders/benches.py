@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from appliance.boot.base import Boot, BootLoader, StagedSystem
+from appliance.boot.base import BootLoader
+from appliance.boot.place import Boot
+from appliance.boot.shapes import StagedSystem
 from tests.crash import (
     blsmachine,
     lab,

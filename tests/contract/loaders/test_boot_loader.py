@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from appliance.errors import Refused
 from tests.contract.loaders.benches import BENCHES, Bench
 from tests.crash.lab import NEW_ROOT, OLD_ROOT

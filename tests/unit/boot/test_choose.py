@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot import choose
-from appliance.boot.base import SectorPlace
 from appliance.boot.choose import boot_place, choose_loader, loader_partition, why_no_loader
 from appliance.boot.grub import Grub
+from appliance.boot.place import SectorPlace
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import Refused
 from appliance.host.run import RealHost

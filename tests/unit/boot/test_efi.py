@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from appliance.boot import efi, env
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed
 from appliance.host.run import Command, Effect, Output
 

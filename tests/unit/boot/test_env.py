@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import env
-from appliance.boot.base import BootState
+from appliance.boot.shapes import BootState
 from appliance.errors import BootConfigFailed
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.boot.base import SECTOR_PATH, Boot, BootPlace
 from appliance.boot.flip import RealDisk, RecordingDisk, flip, remove_tree, replace
+from appliance.boot.place import SECTOR_PATH, Boot, BootPlace
 from appliance.errors import BootConfigFailed, CommandFailed
 from appliance.host.run import Command, Output
 

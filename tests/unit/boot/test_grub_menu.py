@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import artifacts
-from appliance.boot.base import Boot, BootPlace
 from appliance.boot.grub_menu import Menu, is_default, kernel_in, read_menu, root_in
 from appliance.boot.grubcfg import number
+from appliance.boot.place import Boot, BootPlace
 from appliance.boot.rootname import entry_turned
 from appliance.probe.bls import BlsEntry, in_upstream_order, parse_name
 from tests.crash.blsmachine import ID, OLDER, config, entry, grubenv, name_of

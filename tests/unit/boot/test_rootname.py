@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.boot import entries, rootname
-from appliance.boot.base import Artifacts, Entry, StagedSystem
+from appliance.boot.shapes import Artifacts, Entry, StagedSystem
 from appliance.errors import BootConfigFailed
 
 KEEP = Path(rootname.__file__).parent / "confirm/keep.sh"

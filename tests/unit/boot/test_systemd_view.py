@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from appliance.boot import efivars
-from appliance.boot.base import Boot, BootState, NoVariables
 from appliance.boot.efivars import EfiVariables, RecordingVariables, encode
 from appliance.boot.flip import turn
+from appliance.boot.place import Boot, NoVariables
+from appliance.boot.shapes import BootState
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, Refused
 from appliance.probe.efi import LOADER_GUID, loader_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.shapes import BootState, Entry, LoaderView
 from appliance.errors import Refused
 from appliance.host.run import Command, Output
 from appliance.model.lineage import Lineage

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import Refused
 from appliance.model.btrfs import BtrfsRoot, Ours, Subvolume
 from appliance.model.groups import subvolume_path

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Names, Plan, Request, Verb

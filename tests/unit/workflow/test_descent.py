@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.shapes import BootState, Entry, LoaderView
 from appliance.errors import BootConfigFailed, HistoryUnread
 from appliance.host.run import RealHost
 from appliance.model.codec import from_json

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import Entry
 from appliance.boot.initrd import initrd_names
+from appliance.boot.shapes import Entry
 from appliance.errors import BootConfigFailed
 from appliance.model.plan import StandIn
 from appliance.twin.domain import Direct

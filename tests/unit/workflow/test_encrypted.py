@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState
 from appliance.boot.drivers import root_stack
 from appliance.boot.initrd_maker import INITRAMFS_TOOLS
+from appliance.boot.shapes import BootState
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Firmware, Kernel, Locked
 from appliance.model.plan import Request, Verb

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry, LoaderView
 from appliance.boot.choose import boot_place, choose_loader, loader_partition
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState, Entry, LoaderView
 from appliance.errors import Refused
 from appliance.host.run import RealHost
 from appliance.model.lineage import Lineage, Node, State

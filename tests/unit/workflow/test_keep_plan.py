@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.plan import Plan, Request, Verb
 from appliance.volumes.base import SnapshotRole

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import Cancelled, Refused, TwinFailed
 from appliance.model.events import Event, Progress
 from appliance.model.lineage import Lineage, Node, State

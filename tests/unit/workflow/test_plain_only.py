@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.shapes import BootState, Entry, LoaderView
 from appliance.errors import Refused
 from appliance.model.btrfs import BtrfsRoot, Subvolume
 from appliance.model.lineage import Lineage, Node

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry, LoaderView
+from appliance.boot.shapes import BootState, Entry, LoaderView
 from appliance.model.machine import Machine
 from appliance.model.standing import PoolSample
 from appliance.workflow import standing

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState
 from appliance.boot.grub import Grub
+from appliance.boot.shapes import BootState
 from appliance.errors import TwinFailed
 from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import VolumeGroup

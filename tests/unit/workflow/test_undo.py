@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, LoaderView
+from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import Refused, TwinFailed
 from appliance.host.run import Command, Output
 from appliance.model.lineage import Lineage, Node, State

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec.structs import replace
 
-from appliance.boot.base import BootState, Entry
+from appliance.boot.shapes import BootState, Entry
 from appliance.checks.facts import parse
 from appliance.errors import ApplianceError, CommandFailed, Refused
 from appliance.model.lineage import Lineage, Node, State
