@@ -33,6 +33,7 @@ from appliance.probe.crypttab import CryptLine, parse_crypttab
 from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
 from appliance.probe.loaders import Found, efi_loader, find_loader
+from appliance.probe.named import of_names
 from appliance.probe.roots import Root, part_of, roots_in
 from appliance.probe.tree import Tree
 
@@ -175,6 +176,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
     why += obstacles.of_boot(ground, firmly.kind, system, layout.boot)
     why += obstacles.of_subvolumes(system, tree)
+    why += of_names(ground, system.root.vg, tree, system.command_line)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
 
 

@@ -205,6 +205,21 @@ def device_missing(spec: str, target: str) -> Trouble:
     )
 
 
+def resume_missing(spec: str) -> Trouble:
+    return warning(
+        "resume-missing",
+        f"The system would wake from {spec}, which this machine does not have: its starts wait.",
+    )
+
+
+def not_in_devices_file(path: str, vg: str) -> Trouble:
+    return warning(
+        "lvm-devices",
+        f"The system's /etc/lvm/devices/system.devices does not name {path} as this machine does:",
+        f"its LVM would not find the volume group {vg} (lvmdevices(8)).",
+    )
+
+
 def boot_not_partition(device: str) -> Trouble:
     return refusal(
         "boot-not-partition",

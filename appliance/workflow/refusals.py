@@ -12,6 +12,11 @@ from appliance.model.verdict import Result, Verdict
 from appliance.workflow.retirement import is_kept
 from appliance.workflow.retirement import why_not as why_not_retire
 
+OF_NAMES = frozenset(
+    {"device-missing", "fstab-damaged", "crypttab", "luks-key", "resume-missing", "lvm-devices"}
+)
+"""Codes of what a system names its devices by, and this machine does not have."""
+
 
 def refusals(
     machine: Machine,
@@ -31,7 +36,8 @@ def refusals(
     theirs = view is not None and view.whose == request.run
     match request.verb:
         case Verb.PROMOTE:
-            return (*_why_not_promote(request, node, verdict, state, theirs), *on_disk)
+            found = why_not_found(machine, rehearsed)
+            return (*_why_not_promote(request, node, verdict, state, theirs), *found, *on_disk)
         case Verb.ROLLBACK:
             return (*_why_not_roll_back(request, state, theirs), *on_disk)
         case Verb.KEEP if not theirs or state not in (BootState.ARMED, BootState.TRIAL):
@@ -44,6 +50,19 @@ def refusals(
                 *_why_not_while_pending(request, state, theirs),
             )
     return ()
+
+
+def why_not_found(machine: Machine, rehearsed: Plan) -> tuple[str, ...]:
+    """What the trial names of this machine's devices and can not be found here, as the old system's names
+    can: a patch wrote it in the twin, for the twin's."""
+    root, trial = rehearsed.system.root, rehearsed.names.trial
+    theirs = (s for s in machine.systems if s.root.group == root.group and s.root.member == trial)
+    patched = next(theirs, None)
+    if patched is None:
+        return ()
+    old = machine.system(rehearsed.system.id) or rehearsed.system
+    new = (t for t in patched.trouble if t.code in OF_NAMES and t not in old.trouble)
+    return tuple(f"New in the patched system: {t.sentence}" for t in new)
 
 
 def _why_not_retire(machine: Machine, rehearsed: Plan, view: LoaderView | None) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from appliance.boot.grub import Grub
 from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import Refused
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Machine
+from appliance.model.machine import Machine, Trouble
 from appliance.model.plan import Plan, Request, Verb
 from appliance.model.verdict import CheckResult, DataWrite, Outcome, Result, Verdict
+from appliance.probe import trouble
 from appliance.workflow import rehearse
 from appliance.workflow.promote import build_plan
 from tests.unit.workflow.test_retirement import FOUND, group, run_volumes, view
@@ -144,3 +145,28 @@ def test_a_run_that_was_made_for_another_machine_is_refused() -> None:
             Grub(lambda _: None),
             (),
         )
+
+
+MISSING = trouble.device_missing("/dev/disk/by-id/virtio-TWIN-part1", "/backup")
+WAITS = trouble.resume_missing("UUID=0-1")
+
+
+def with_trial(*of_trial: Trouble, of_old: tuple[Trouble, ...] = ()) -> Machine:
+    (system,) = MACHINE.systems
+    root = replace(system.root, device="/dev/mapper/vg0-root--tb1", lv="root-tb1")
+    trial = replace(system, id=root.device, root=root, trouble=of_trial)
+    return replace(MACHINE, systems=(replace(system, trouble=(*system.trouble, *of_old)), trial))
+
+
+def test_what_the_patched_system_alone_names_and_is_not_here_refuses_its_promotion() -> None:
+    said = refused(Verb.PROMOTE, machine=with_trial(MISSING, WAITS, of_old=(WAITS,)))
+    assert said == (
+        "New in the patched system: /etc/fstab mounts /dev/disk/by-id/virtio-TWIN-part1 at /backup, "
+        "which this machine does not have."
+    )
+
+
+def test_what_both_systems_name_or_what_is_no_name_refuses_no_promotion() -> None:
+    another = trouble.boots_another("/dev/mapper/vg0-root--tb1", "/dev/mapper/vg0-root")
+    assert plan(Verb.PROMOTE, machine=with_trial(MISSING, another, of_old=(MISSING,))).steps
+    assert plan(Verb.ROLLBACK, view(BootState.TRIAL), machine=with_trial(MISSING)).steps
