@@ -1,7 +1,7 @@
 """Will it be reached on the metal? A patch that only this machine's own network card sees, and no twin.
 
 In the order of the tests: a .link file for the card's own address, which the twin's card has not; then the
-same machine with a patch that leaves its card alone.
+same machine with a patch that leaves its card alone, and names a swap area that no machine has.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ PermanentMACAddress={Hardware().mac}
 Name=lan9
 END
 """
+RESUME = "etc/initramfs-tools/conf.d/resume"
+NOWHERE = "UUID=5a1b6c9e-0000-4000-8000-000000000000"
+WAKES = f"#!/bin/sh\necho RESUME={NOWHERE} >/{RESUME}\n"
+NOT_HERE = (
+    f"New in the patched system: The system would wake from {NOWHERE}, which this machine does not have"
+)
 WHY = (
     f"The network card {Hardware().mac}, which carries this machine's address as {CARD} "
     "(/etc/network/interfaces), is called lan9 by the patched system's udev on this hardware, and no network "
@@ -55,7 +61,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("devices")
     with machine_with_stick(installed_system(SystemSpec()), folder, "1.1") as machine:
         machine.pull_stick()
-        files = {"rename.sh": PATCH.encode()}
+        files = {"rename.sh": PATCH.encode(), "wakes.sh": WAKES.encode()}
         machine.insert_stick(prepare(IMAGE, folder / "rename.img", files, DEBUG_SHELL))
         before = regions(machine)
         appliance = Appliance.boot(machine)
@@ -102,15 +108,21 @@ def test_its_promotion_is_refused_by_the_verdict_and_by_the_gate_and_nothing_is_
     assert story.appliance.volumes() == volumes
 
 
-def test_a_patch_that_leaves_the_card_alone_is_the_same_and_promoted(story: Story) -> None:
+def test_a_patch_that_leaves_the_card_alone_is_promoted_once_it_names_what_is_here(story: Story) -> None:
     if story.machine.running:
         story.appliance.power_off()
     assert regions(story.machine) == story.before
     appliance = Appliance.boot(story.machine)
-    verdict = appliance.rehearse("--packages", "ledger")
+    verdict = appliance.rehearse("--script", "wakes.sh")
     assert verdict["result"] == "PASS"
     assert check(verdict, DEVICES)["outcome"] == check(verdict, NAMES)["outcome"] == "same"
     assert check(verdict, NAMES)["before"] == check(verdict, NAMES)["after"] == CARD
-    appliance.read("promote", appliance.newest_run(), "--confirm", "0001", limit=900)
+    run = appliance.newest_run()
+    refused = appliance.twinboot("promote", run, "--confirm", "0001")
+    assert refused.status == 3 and NOT_HERE in one_line(refused.text)
+    trial = f"/dev/mapper/vg0-root--{run}"
+    there = f"lvchange -K -ay {trial} && mount {trial} /mnt"
+    appliance.shell.read(f"{there} && rm /mnt/{RESUME} && umount /mnt && lvchange -an {trial}", limit=300)
+    appliance.read("promote", run, "--confirm", "0001", limit=900)
     appliance.power_off()
     assert regions(story.machine) != story.before, "it is armed"
