@@ -51,11 +51,21 @@ def _put_file(boot: Boot, source: str, path: str, digest: str) -> None:
     for depth in range(1, len(parts) + 1):
         boot.disk.make_folder("/".join(parts[:depth]))
     boot.disk.link(source, path + BESIDE)
+    _take_place(boot, path, digest)
+
+
+def _take_place(boot: Boot, path: str, digest: str) -> None:
+    """What lies beside `path` takes its place, once it reads back as written; and then so does that."""
     boot.disk.settle()
-    if boot.raw.sha256(path + BESIDE) != digest:
-        raise BootConfigFailed(f"{path}{BESIDE} does not read back as written.")
+    _read_back(boot, path + BESIDE, digest)
     boot.disk.rename(path + BESIDE, path)
     boot.disk.settle()
+    _read_back(boot, path, digest)
+
+
+def _read_back(boot: Boot, path: str, digest: str) -> None:
+    if boot.raw.sha256(path) != digest:
+        raise BootConfigFailed(f"{path} does not read back as written.")
 
 
 def _whole(boot: Boot, text: bytes) -> bool:
@@ -147,10 +157,4 @@ def _turn_image(boot: Boot, found: BlsEntry, old_root: str, new_root: str) -> No
             next_actions=("On the running system, make it anew with kernel-install.", "Then retire again."),
         )
     boot.disk.create(path + BESIDE, data)
-    boot.disk.settle()
-    if boot.raw.sha256(path + BESIDE) != sha256(data):
-        raise BootConfigFailed(f"{path}{BESIDE} does not read back as written.")
-    boot.disk.rename(path + BESIDE, path)
-    boot.disk.settle()
-    if boot.raw.sha256(path) != sha256(data):
-        raise BootConfigFailed(f"{path} does not read back as written.")
+    _take_place(boot, path, sha256(data))
