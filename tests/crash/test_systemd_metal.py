@@ -1,102 +1,23 @@
-"""Trials on the metal under systemd-boot: the sh file itself, over a folder that stands for the ESP."""
+"""Trials on the metal under systemd-boot: the sh file itself, over a folder that stands for the ESP.
+
+Where it makes no difference whether entries or unified images are started, both are.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
 from appliance.boot import confirm, efivars
-from appliance.boot.efivars import EfiVariables
-from appliance.boot.flip import RealDisk
-from appliance.boot.place import Boot, BootPlace
 from appliance.boot.shapes import BootState
-from appliance.host.run import Command, Output
 from tests.crash.grubmachine import OLD
-from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT, wanted
-from tests.crash.metal import Metal
-from tests.crash.modeldisk import Place
-from tests.crash.sdmachine import ID, LOADER, installed, place_of, starts
+from tests.crash.lab import NEW, NEW_ROOT, OLD_ROOT
+from tests.crash.sdmachine import ID, LOADER
+from tests.crash.sdmetal import Machine, Unified
 from tests.crash.tinykernel import tiny_kernel
 
-NEW_INITRD = f"initrd {NEW}".encode() + b"\0" * 9000
-
-
-class Still:
-    """A host whose freeze has nothing to do."""
-
-    def run(self, command: Command) -> Output:
-        return Output(0, "")
-
-
-class Folder:
-    """RawBoot that sees what Linux sees."""
-
-    def __init__(self, disk: RealDisk) -> None:
-        self.disk = disk
-
-    def read(self, path: str) -> bytes | None:
-        return self.disk.read(path)
-
-    def names(self, path: str) -> tuple[str, ...]:
-        return self.disk.names(path)
-
-    def sha256(self, path: str) -> str | None:
-        data = self.disk.read(path)
-        return None if data is None else hashlib.sha256(data).hexdigest()
-
-    def part(self, path: str, offset: int, length: int) -> bytes | None:
-        data = self.disk.read(path)
-        return None if data is None else data[offset : offset + length]
-
-
-class Machine:
-    """An ESP as a folder, variables as files, and the trial's own system around the sh file."""
-
-    def __init__(self, work: Path, version: str = NEW) -> None:
-        self.esp, self.work = work / "esp", work / "metal"
-        for path, data in self.installed().items():
-            (self.esp / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.esp / path).write_bytes(data)
-        (self.esp / "loader/entries").mkdir(exist_ok=True)
-        (self.work / "efivars").mkdir(parents=True)
-        (self.work / "efivars/Boot0000-x").touch()
-        disk = RealDisk(Still(), self.esp)
-        place = BootPlace(mount=self.esp, device="", fstype="vfat", fsuuid="", target="/boot/efi")
-        self.boot = Boot(place, disk, Folder(disk), EfiVariables(self.work / "efivars"))
-        self.want = wanted(work / "new", version=version, tag="" if version == NEW else "-b")
-        self.metal = Metal(self.work, self.esp, loader="systemd-boot", machine_id=ID)
-        (self.work / "release").write_text(version + "\n")
-        (self.work / "kernels").mkdir()
-        for name in (f"vmlinuz-{version}", f"initrd.img-{version}"):
-            (self.work / "kernels" / name).write_bytes((work / "new" / name).read_bytes())
-        (self.work / "etc-kernel").mkdir()
-        (self.work / "etc-kernel/cmdline").write_text(f"root={NEW_ROOT} ro quiet systemd.machine_id={ID}\n")
-        (self.work / "etc-kernel/tries").write_text("3\n")
-
-    @staticmethod
-    def installed() -> dict[str, bytes]:
-        return Machine._files(installed())
-
-    @staticmethod
-    def _files(place: Place) -> dict[str, bytes]:
-        return {p: place.read(p) or b"" for p, inode in place.names.items() if inode in place.inodes}
-
-    @property
-    def variables(self) -> dict[str, str]:
-        names = (efivars.ONE_SHOT, efivars.DEFAULT)
-        return {n: v for n in names if (v := self.boot.variables.read(n)) is not None}
-
-    def on_trial(self, *, cleared: bool = True) -> None:
-        LOADER.stage(self.boot, self.want)
-        LOADER.arm(self.boot, "tb1")
-        if cleared:
-            self.boot.variables.remove(efivars.ONE_SHOT)
-
-    def starts(self) -> tuple[str, ...]:
-        there = {str(p.relative_to(self.esp)): p.read_bytes() for p in self.esp.rglob("*") if p.is_file()}
-        return starts(place_of(there), self.variables)
+BOTH = pytest.mark.parametrize("kind", [Machine, Unified])
 
 
 def test_a_well_trial_is_kept_by_its_own_kernel_install(tmp_path: Path) -> None:
@@ -115,19 +36,21 @@ def test_a_well_trial_is_kept_by_its_own_kernel_install(tmp_path: Path) -> None:
     assert here.starts() == ("old",) * 3
 
 
-def test_the_same_kernel_is_kept_over_the_old_entry_and_rolled_back(tmp_path: Path) -> None:
-    here = Machine(tmp_path, OLD)
+@BOTH
+def test_the_same_kernel_is_kept_over_the_old_one_and_rolled_back(
+    tmp_path: Path, kind: type[Machine]
+) -> None:
+    here = kind(tmp_path, OLD)
     here.on_trial()
     assert here.metal.call("confirm") == 0, here.metal.said("stderr")
     assert here.starts() == ("new",) * 3
     LOADER.roll_back(here.boot, "tb1")
     assert here.starts() == ("old",) * 3
     LOADER.restore(here.boot, "tb1")
-    first = Machine._files(installed())
-    there = {str(p.relative_to(here.esp)): p.read_bytes() for p in here.esp.rglob("*") if p.is_file()}
-    assert there == first and here.variables == {}
+    assert here.files() == kind.installed() and here.variables == {}
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("spoilt", "why"),
     [
@@ -135,8 +58,10 @@ def test_the_same_kernel_is_kept_over_the_old_entry_and_rolled_back(tmp_path: Pa
         ("complete.fails", "boot-complete.target was not reached"),
     ],
 )
-def test_a_trial_that_can_not_be_kept_is_given_back(tmp_path: Path, spoilt: str, why: str) -> None:
-    here = Machine(tmp_path)
+def test_a_trial_that_can_not_be_kept_is_given_back(
+    tmp_path: Path, kind: type[Machine], spoilt: str, why: str
+) -> None:
+    here = kind(tmp_path)
     here.on_trial()
     (here.work / spoilt).touch()
     assert here.metal.call("confirm") == 1
@@ -155,8 +80,11 @@ def test_a_bad_trial_is_given_back_and_kernel_install_is_not_asked(tmp_path: Pat
     assert not (here.esp / f"loader/entries/{ID}-{NEW}.conf").exists()
 
 
-def test_a_keep_whose_power_goes_within_kernel_install_leaves_the_old_system(tmp_path: Path) -> None:
-    here = Machine(tmp_path, OLD)
+@BOTH
+def test_a_keep_whose_power_goes_within_kernel_install_leaves_the_old_system(
+    tmp_path: Path, kind: type[Machine]
+) -> None:
+    here = kind(tmp_path, OLD)
     here.on_trial()
     (here.work / "kernel-install.dies").touch()
     here.metal.call("confirm")
