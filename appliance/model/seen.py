@@ -60,7 +60,7 @@ MEANS = {
 class Circle(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of system that lab machines took all the way round: rehearsed, promoted, kept, rolled back.
 
-    `unified`: its loader starts unified kernel images.
+    `bls` and `unified` are how its loader keeps its entries (`Loader`).
     """
 
     os_id: str
@@ -68,12 +68,13 @@ class Circle(msgspec.Struct, frozen=True, kw_only=True):
     os_name: str
     loader: LoaderKind
     storage: Storage
+    bls: bool = False
     unified: bool = False
 
 
-def _debian(loader: LoaderKind, storage: Storage, version: str = "12") -> Circle:
+def _debian(loader: LoaderKind, storage: Storage, version: str = "12", *, bls: bool = False) -> Circle:
     name = f"Debian {version}"
-    return Circle(os_id="debian", os_version=version, os_name=name, loader=loader, storage=storage)
+    return Circle(os_id="debian", os_version=version, os_name=name, loader=loader, storage=storage, bls=bls)
 
 
 BOOTED = (
@@ -83,6 +84,7 @@ BOOTED = (
     _debian(LoaderKind.GRUB, Storage.PARTITION),
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN),
     _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13"),
+    _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13", bls=True),
 )
 RECOGNISED_SYSTEMS = (
     "any other Debian 13",
@@ -96,21 +98,21 @@ RECOGNISED_SYSTEMS = (
     "SLES",
 )
 """Systems whose layouts the tests' corpus of configurations holds and no lab machine has taken round."""
-RECOGNISED_LOADERS = ("GRUB with BLS entries", "systemd-boot with unified kernel images (UKI)")
+RECOGNISED_LOADERS = ("any other GRUB with BLS entries", "systemd-boot with unified kernel images (UKI)")
 
 
 def seen(system: InstalledSystem) -> Seen:
     """Whether just this kind of system has gone round: its release, its loader, how its root is kept, and
     what of its packages lies beside that."""
     loader = system.loader
-    mine = (system.os_id, system.os_version, loader.kind, system.root.storage, loader.unified)
-    known = ((c.os_id, c.os_version, c.loader, c.storage, c.unified) for c in BOOTED)
+    kept = (system.root.storage, loader.bls, loader.unified)
+    mine = (system.os_id, system.os_version, loader.kind, *kept)
+    known = ((c.os_id, c.os_version, c.loader, c.storage, c.bls, c.unified) for c in BOOTED)
     beside = all(volume.target in BESIDE_THE_ROOT for volume in system.beside_root)
     alone = system.root.storage is not Storage.PARTITION or system.root.fstype in BESIDE_ITSELF
     if system.boot_inside:
         alone = system.root.storage is Storage.PARTITION and system.root.fstype in BOOT_INSIDE
-    booted = mine in known and beside and alone and not loader.bls
-    return Seen.BOOTED if booted else Seen.RECOGNISED
+    return Seen.BOOTED if mine in known and beside and alone else Seen.RECOGNISED
 
 
 def seen_sentence(system: InstalledSystem) -> str:

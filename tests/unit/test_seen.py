@@ -44,6 +44,13 @@ def test_and_debian_13_by_grub_alone() -> None:
     assert seen(replace(BY_SYSTEMD_BOOT, os_version="13")) is Seen.RECOGNISED
 
 
+def test_and_that_with_bls_entries_on_thin_lvm() -> None:
+    by_bls = replace(debian(), os_version="13", loader=replace(debian().loader, bls=True))
+    assert seen(by_bls) is Seen.BOOTED
+    thick = replace(by_bls, root=replace(by_bls.root, storage=Storage.LVM_THICK))
+    assert seen(thick) is Seen.RECOGNISED
+
+
 def test_and_of_a_partition_what_was_seen_is_its_file_system() -> None:
     root = replace(debian().root, storage=Storage.PARTITION)
     assert root.fstype == "ext4" and seen(replace(debian(), root=root)) is Seen.BOOTED
