@@ -72,9 +72,18 @@ class Circle(msgspec.Struct, frozen=True, kw_only=True):
     unified: bool = False
 
 
-def _debian(loader: LoaderKind, storage: Storage, version: str = "12", *, bls: bool = False) -> Circle:
-    name = f"Debian {version}"
-    return Circle(os_id="debian", os_version=version, os_name=name, loader=loader, storage=storage, bls=bls)
+def _debian(
+    loader: LoaderKind, storage: Storage, version: str = "12", *, bls: bool = False, unified: bool = False
+) -> Circle:
+    return Circle(
+        os_id="debian",
+        os_version=version,
+        os_name=f"Debian {version}",
+        loader=loader,
+        storage=storage,
+        bls=bls,
+        unified=unified,
+    )
 
 
 BOOTED = (
@@ -85,6 +94,7 @@ BOOTED = (
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN),
     _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13"),
     _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13", bls=True),
+    _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN, "13", unified=True),
 )
 RECOGNISED_SYSTEMS = (
     "any other Debian 13",
@@ -98,7 +108,10 @@ RECOGNISED_SYSTEMS = (
     "SLES",
 )
 """Systems whose layouts the tests' corpus of configurations holds and no lab machine has taken round."""
-RECOGNISED_LOADERS = ("any other GRUB with BLS entries", "systemd-boot with unified kernel images (UKI)")
+RECOGNISED_LOADERS = (
+    "any other GRUB with BLS entries",
+    "any other systemd-boot with unified kernel images (UKI)",
+)
 
 
 def seen(system: InstalledSystem) -> Seen:

@@ -44,6 +44,11 @@ def test_and_debian_13_by_grub_alone() -> None:
     assert seen(replace(BY_SYSTEMD_BOOT, os_version="13")) is Seen.RECOGNISED
 
 
+def test_and_that_by_systemd_boot_with_unified_images() -> None:
+    by_images = replace(BY_SYSTEMD_BOOT.loader, unified=True)
+    assert seen(replace(BY_SYSTEMD_BOOT, os_version="13", loader=by_images)) is Seen.BOOTED
+
+
 def test_and_that_with_bls_entries_on_thin_lvm() -> None:
     by_bls = replace(debian(), os_version="13", loader=replace(debian().loader, bls=True))
     assert seen(by_bls) is Seen.BOOTED
