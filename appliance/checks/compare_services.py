@@ -15,6 +15,8 @@ _PLUMBING = re.compile(
     r"|emergency|rescue|initrd-|finalrd|twinboot|rc-local|e2scrub|apt-|dpkg-|man-db|logrotate|fstrim)"
 )
 
+NOT_RUNNING = "not running"
+
 
 def is_plumbing(unit: str) -> bool:
     return bool(_PLUMBING.match(unit))
@@ -29,7 +31,12 @@ def services(control: Facts, patched: Facts) -> list[CheckResult]:
         *(u for u in (*control.quiet_units, *patched.quiet_units) if u.endswith(".service")),
     }
     checks = (_service(name, control, patched) for name in sorted(names - {AGENT_UNIT}))
-    return [c for c in checks if c and (c.outcome is Outcome.WORSE or not is_plumbing(_unit(c)))]
+    return [c for c in checks if c and (_fails_anew(c) or not is_plumbing(_unit(c)))]
+
+
+def _fails_anew(check: CheckResult) -> bool:
+    """One that is not started at all had nothing to do: an initrd has looked at the root's file system."""
+    return check.outcome is Outcome.WORSE and check.after != NOT_RUNNING
 
 
 def _unit(check: CheckResult) -> str:
@@ -44,7 +51,7 @@ def _state(unit: str, facts: Facts) -> str:
         return f"running, restarted {restarts} times" if restarts else "running"
     if unit in facts.quiet_units:
         return "kept quiet"
-    return "starting" if unit in facts.starting else "not running"
+    return "starting" if unit in facts.starting else NOT_RUNNING
 
 
 def _service(unit: str, control: Facts, patched: Facts) -> CheckResult | None:
@@ -86,7 +93,7 @@ def _judge(unit: str, before: str, after: str, control: Facts) -> tuple[Outcome 
         return Outcome.WORSE, "It dies and is started again since the patch."
     if before == "starting":
         return Outcome.NOT_TESTED, "It was still starting at the time limit of the control boot."
-    if before == "not running":
+    if before == NOT_RUNNING:
         return None, ""  # seen on its way in one boot: nothing to compare
     if after == "starting":
         return Outcome.WORSE, "It is still starting at the time limit and ran before."

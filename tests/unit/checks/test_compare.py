@@ -242,6 +242,22 @@ def test_plumbing(unit: str) -> None:
     assert is_plumbing(unit)
 
 
+FSCK = "systemd-fsck-root.service"
+
+
+def test_plumbing_that_had_nothing_to_do_after_the_patch_is_passed_over() -> None:
+    """An initrd made in the twin looks at the root itself (systemd-fsck@.service(8))."""
+    control = msgspec.structs.replace(CONTROL, active_services=(*CONTROL.active_services, FSCK))
+    assert "service systemd-fsck-root" not in with_control(control, CONTROL)
+
+
+def test_plumbing_that_fails_after_the_patch_is_told() -> None:
+    control = msgspec.structs.replace(CONTROL, active_services=(*CONTROL.active_services, FSCK))
+    assert worse(with_control(control, msgspec.structs.replace(CONTROL, failed_units=(FSCK,)))) == {
+        "service systemd-fsck-root"
+    }
+
+
 @pytest.mark.parametrize("change", ["restarts", "failed_units"])
 def test_our_own_agent_is_no_service_of_the_machine(change: str) -> None:
     """On a slow machine it may be started again before its channel is there: no doing of the patch."""
