@@ -202,6 +202,9 @@ class Desk:
             raise Busy("A run is at work on the disks, which planning this has to read.")
         try:
             return catalogue.build_plan(machine, request, descent, self.host, self.places)
+        except Refused:
+            self.forget()  # somebody puts it right and asks again
+            raise
         finally:
             self.runs.disks.release()
 

@@ -82,6 +82,30 @@ def test_a_reading_that_found_no_system_serves_no_plan(
     assert planned[2:] == [machine()] and readings == [], "what was there a moment ago is looked for again"
 
 
+def test_what_refused_an_act_is_read_again_for_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_right = replace(machine(), vendor="put right")
+    readings, planned = [machine(), put_right], list[Machine]()
+    monkeypatch.setattr(engine_desk, "probe", lambda host, passphrases: readings.pop(0))
+    monkeypatch.setattr(Desk, "descent", lambda self: Descent(Lineage(), "", "", ""))
+
+    def build_plan(found: Machine, *_: object) -> None:
+        planned.append(found)
+        if found != put_right:
+            raise Refused(("Something is wrong.",))
+
+    monkeypatch.setattr(engine_desk.catalogue, "build_plan", build_plan)
+    host, bus, places = RealHost(), Bus(), Places(tmp_path)
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+    with pytest.raises(Refused):
+        made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
+    made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
+    assert planned == [machine(), put_right]
+    made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
+    assert planned[2:] == [put_right] and readings == []
+
+
 def test_what_a_plan_kept_in_a_file_needs_from_the_stick_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
