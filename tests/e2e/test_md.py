@@ -33,7 +33,7 @@ DELETING = (
     "lvs --noheadings -o lv_name vg0 2>/dev/null | "
     "awk '/twinboot-state/ {up = 1} /root-tb1-sealed/ {left = 1} END {exit !(up && !left)}'"
 )
-"""Whether a retire is at its deletions, in one look: between two a probe may put away what shows the group."""
+"""Whether a retire is at its deletions, in one look: between two a probe may put away what shows them."""
 COMPARE = (
     "array=$(basename $(realpath /dev/md/0)); cd /sys/block/$array/md; echo check >sync_action; "
     "while [ $(cat sync_action) != idle ]; do sleep 1; done; cat array_state degraded mismatch_cnt"
