@@ -12,6 +12,7 @@ import re
 from appliance.errors import DamagedData
 from appliance.model.machine import PhysicalVolume, Trouble
 from appliance.probe import trouble
+from appliance.probe.crypttab import parse_crypttab
 from appliance.probe.fstab import find_device
 from appliance.probe.ground import Ground
 from appliance.probe.hardware import sys_text
@@ -37,7 +38,7 @@ def _of_resume(ground: Ground, tree: Tree, command_line: str) -> tuple[Trouble, 
     named = [w.removeprefix("resume=") for w in command_line.split() if w.startswith("resume=")]
     # The command line wins over what was packed into the initrd, and of several words the last.
     spec = named[-1] if named else _assigned(_text(tree, RESUME), "RESUME")
-    crypt = {line.split()[0] for line in _text(tree, "/etc/crypttab").splitlines() if line.split()}
+    crypt = {line.name for line in parse_crypttab(_text(tree, "/etc/crypttab"))}
     if spec.lower() in NO_DEVICE or spec.removeprefix("/dev/mapper/") in crypt:
         return ()
     return () if find_device(spec, ground.known) else (trouble.resume_missing(spec),)
@@ -65,8 +66,7 @@ def _in_force(conf: str) -> bool:
     """Whether LVM looks into the file: what lvm.conf sets, or else what it says beside # to be the default,
     which is the distribution's own choice when it was built."""
     found = _SWITCH.findall(conf)
-    by_default = {"#": False, "": True}
-    said = sorted(found, key=lambda one: by_default[one[0]])
+    said = sorted(found, key=lambda one: not one[0])  # what is set comes last
     return bool(said) and said[-1][1] == "1"
 
 
