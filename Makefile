@@ -6,7 +6,7 @@ SYSTEMS := bios uefi
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBS := python3-venv python3-dev gcc pkg-config libparted-dev libvirt-dev shellcheck \
         sudo mmdebstrap debootstrap squashfs-tools xorriso fdisk gdisk kpartx mtools dosfstools e2fsprogs parted \
-        grub-common grub-pc-bin grub-efi-amd64-bin lvm2 thin-provisioning-tools \
+        grub-common grub-pc-bin grub-efi-amd64-bin lvm2 thin-provisioning-tools cryptsetup-bin \
         qemu-system-x86 qemu-utils ovmf ipxe-qemu apt-utils dpkg-dev cpio zstd xz-utils tmux \
         systemd-container openssh-client btrfs-progs xfsprogs tinyproxy-bin qemu-guest-agent curl
 

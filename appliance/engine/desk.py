@@ -12,6 +12,7 @@ from appliance.engine.packages import PackageDesk
 from appliance.engine.runs import Runs
 from appliance.engine.services import Services
 from appliance.errors import Busy, Refused, StalePlan, WrongPassphrase
+from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host, write
 from appliance.model import messages as m
 from appliance.model import service_messages as s
@@ -49,7 +50,7 @@ class Desk:
         runs.deliver = self.services.to_stick
         self.packages = PackageDesk(host, runs)
         self.version = importlib.metadata.version("twinboot")
-        self.passphrases = runs.passphrases
+        self.passphrases = Passphrases()
         self._machine: Machine | None = None
         self._descent: Descent | None = None
         self._planned: Plan | None = None

@@ -13,7 +13,6 @@ from pathlib import Path
 from appliance.engine.bus import Bus
 from appliance.errors import ApplianceError, Busy, Refused
 from appliance.host.files import write_atomic
-from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.codec import from_json, to_json
 from appliance.model.events import AnyEvent, Failed, Line, RunFinished, RunStarted
@@ -25,7 +24,6 @@ from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
 from appliance.workflow.runner import Context, Outcome, Step, Stop, committed, execute, recover, roll_back
-from appliance.workflow.steps.ground import PASSPHRASES
 from appliance.workflow.steps.twins import twin_at_work
 from appliance.workflow.workplace import Workplace
 
@@ -89,7 +87,7 @@ class Runs:
     `disks` is held while a run is at work, and by whoever probes the machine: a probe shows volumes through
     devices of its own, which would keep a run from mounting what is under them. Until `recovered` is set
     nothing is started, or it would be taken for what an earlier start left. `deliver` takes away the record
-    of a run that is kept in memory alone, as soon as it is written. `passphrases` are in memory as well.
+    of a run that is kept in memory alone, as soon as it is written.
     """
 
     def __init__(self, host: Host, bus: Bus, places: Places) -> None:
@@ -99,7 +97,6 @@ class Runs:
         self.going: Going | None = None
         self.deliver: Callable[[Machine, str], None] = _nowhere
         self.disks = threading.Lock()
-        self.passphrases = Passphrases()
         self.recovered = threading.Event()
         self.recovered.set()
         self._lock = threading.Lock()
@@ -139,7 +136,7 @@ class Runs:
 
     def _load(self, plan: Plan, machine: Machine, folder: Path) -> Going:
         work = Workplace(machine, plan.names.run, folder.parent, self.places.runtime, self.places.data)
-        live: dict[str, object] = {PASSPHRASES: self.passphrases}
+        live: dict[str, object] = {}
         steps, journal = catalogue.steps(plan, work, live), Journal.open(folder / "journal.jsonl")
         return Going(plan, work, steps, journal, folder, live=live)
 

@@ -62,12 +62,23 @@ class Role(enum.Enum):
     BOOT = "boot"
 
 
+class Tpm(msgspec.Struct, frozen=True, kw_only=True):
+    """What binds the key of an encrypted device to the machine's TPM.
+
+    `pcrs` are the registers whose values must be what they were (UAPI.7, Linux TPM PCR Registry), `signed`
+    those for whose values a signature will do.
+    """
+
+    pcrs: tuple[int, ...] = ()
+    signed: tuple[int, ...] = ()
+
+
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
     """A device made of those at `below`, which are partitions or whole disks.
 
     `path` is where it is found while somebody looks at it; `name` is what a person calls it. What it holds
     begins `offset` bytes into each of `below` and is `size` bytes long. `cipher` is what encrypts it, as
-    dm-crypt names that ("aes-xts-plain64"); empty where nothing does.
+    dm-crypt names that ("aes-xts-plain64"); empty where nothing does. `tpm` opens it where that is there.
     """
 
     kind: LayerKind
@@ -78,6 +89,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     size: int
     cipher: str = ""
+    tpm: Tpm | None = None
 
 
 class Locked(msgspec.Struct, frozen=True, kw_only=True):

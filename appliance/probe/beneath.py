@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as with_field
+
 from appliance.errors import CommandFailed, WrongPassphrase
 from appliance.host import mapper
 from appliance.host.passphrases import Passphrases
@@ -14,6 +16,7 @@ from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.lsblk import BlockDevice, with_parts
 from appliance.probe.mappings import BELOW, SECTOR
 from appliance.probe.shown import Shown
+from appliance.probe.tpm import tpm_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,11 @@ def _encrypted(shown: Shown, row: BlockDevice, name: str, passphrases: Passphras
         return locked
     except CommandFailed:
         return replace(locked, trouble=(trouble_below.luks_not_shown(name),))
-    why = (trouble_below.opened_by_itself(layer, header.opened_by),) if header.opened_by else ()
+    why: tuple[Trouble, ...] = ()
+    if header.opened_by:
+        layer = with_field(layer, tpm=tpm_of(shown.host, row.path))
+        told = trouble_below.opened_by_tpm(layer) if layer.tpm else None
+        why = (told or trouble_below.opened_by_itself(layer, header.opened_by),)
     return Beneath((layer,), _rows(shown, (layer,)), why)
 
 

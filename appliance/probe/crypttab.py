@@ -7,12 +7,12 @@ import re
 import msgspec
 
 BY_ITSELF = {
-    "tpm2-device": "the TPM",
     "fido2-device": "a FIDO2 key",
     "pkcs11-uri": "a smart card",
     "keyscript": "a program (keyscript)",
 }
-"""Options that open a device without anybody typing, and what does it then."""
+"""Options that open a device without anybody typing, and what does it then. `tpm2-device` is none of them:
+what the TPM opens says a token in the device's header, and where it does not, the passphrase is asked for."""
 
 
 class CryptLine(msgspec.Struct, frozen=True, kw_only=True):

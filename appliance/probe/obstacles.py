@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from appliance.model.machine import (
@@ -36,7 +38,9 @@ TABLES = frozenset({"", "gpt", "dos"})
 ON_BLS = frozenset({Storage.LVM_THIN})
 """How a root may be kept whose GRUB makes its entries of loader/entries (BLS), on a partition for /boot."""
 SERIAL = "ttyS0"
-"""The console on which a twin can be told a passphrase: its first serial line."""
+"""A twin's first serial line, on which it can be told a passphrase."""
+SCREEN = re.compile(r"tty[0-9]{1,2}")
+"""Its screen (serial-console.rst), where it can be told one too."""
 
 SNAPPER = ".snapshots"
 """Where snapper keeps its snapshots of the root around it: no part of the system."""
@@ -116,8 +120,8 @@ def of_encryption(ground: Ground, system: InstalledSystem, used: tuple[Known, ..
         why.append(trouble_below.encrypted_root(system.root))
     if len(layers) > 1:
         why.append(trouble_below.several_encrypted(tuple(layer.name for layer in layers)))
-    elif layers and console_of(system.command_line) != SERIAL:
-        why.append(trouble_below.asks_on_screen(layers[0]))
+    elif layers and (console := console_of(system.command_line)) != SERIAL and not SCREEN.fullmatch(console):
+        why.append(trouble_below.asks_elsewhere(layers[0], console))
     return why
 
 

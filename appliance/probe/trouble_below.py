@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.model.machine import Layer, LayerKind, Storage, Trouble, Volume
+from appliance.model.pcr import registers
 from appliance.model.seen import ENCRYPTED, MIRRORED
 from appliance.probe.trouble import refusal, warning
 
@@ -99,12 +100,23 @@ def encrypted(volume: str) -> Trouble:
 
 
 def opened_by_itself(layer: Layer, by: tuple[str, ...]) -> Trouble:
-    """A new kernel changes what a TPM measures, and a key file lies where the twin has none."""
+    """A key file lies where the twin has none, and neither is there a server or a card."""
     assert layer.kind is LayerKind.LUKS
     return refusal(
         "luks-key",
         f"{layer.name} is unlocked by {' and '.join(by)} when the machine starts:",
         "only a passphrase that somebody types can be rehearsed (yet).",
+    )
+
+
+def opened_by_tpm(layer: Layer) -> Trouble:
+    """The twin has no TPM: there its passphrase is typed. What a promotion changes is said before it."""
+    assert layer.tpm is not None
+    by = registers((*layer.tpm.pcrs, *layer.tpm.signed))
+    return warning(
+        "luks-tpm",
+        f"{layer.name} is unlocked by the TPM ({by}) when the machine starts: the twin has none, and what a",
+        "promotion changes of that is said before it. Have the passphrase at hand.",
     )
 
 
@@ -125,12 +137,11 @@ def several_encrypted(names: tuple[str, ...]) -> Trouble:
     )
 
 
-def asks_on_screen(layer: Layer) -> Trouble:
+def asks_elsewhere(layer: Layer, console: str) -> Trouble:
     return refusal(
-        "luks-screen",
-        f"The system asks for the passphrase of {layer.name} on its screen; a twin can be told it only on",
-        'its first serial line (yet). On the running system, in /etc/default/grub: add "console=tty0',
-        'console=ttyS0,115200" to GRUB_CMDLINE_LINUX, then update-grub.',
+        "luks-console",
+        f"The system asks for the passphrase of {layer.name} on {console}; a twin can be told it only on its",
+        "screen or its first serial line, ttyS0 (yet).",
     )
 
 

@@ -15,7 +15,8 @@ from appliance.host import mapper
 from appliance.host.mapper import LIMIT
 from appliance.host.run import Command, Effect, Host, read, write
 from appliance.twin import md_superblock
-from appliance.twin.luks_header import LARGEST, in_form_only
+from appliance.twin.luks_header import LARGEST, form_of, in_form_only
+from appliance.twin.own_key import make_header
 from appliance.twin.pvheader import write_lvm_metadata
 from appliance.twin.segments import (
     CHUNK,
@@ -173,8 +174,9 @@ class TwinDevices:
     def _write_headers(self) -> None:
         """The metal's own headers are only read: what is written lands in the twin's copy-on-write."""
         for place in self.layout.encrypted:
-            head = _head(place.device, min(place.length * SECTOR, 2 * LARGEST))
-            self._patch(place.disk, in_form_only(head, place.device), place.start * SECTOR)
+            form = form_of(_head(place.device, min(place.length * SECTOR, 2 * LARGEST)), place.device)
+            made = make_header(self.host, form, self.folder / "header")
+            self._patch(place.disk, in_form_only(made, form.flags, place.device), place.start * SECTOR)
         for mirror in self.layout.mirrors:
             names = [leg.device for leg in mirror.legs]
             heads = [_head(name, md_superblock.HEAD) for name in names]

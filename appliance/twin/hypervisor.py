@@ -36,6 +36,9 @@ NETWORK_XML = """<network>
 EVENT_DELAY = 5.0
 """Seconds to wait for libvirt's word that a domain has started, after it said so by returning."""
 
+HELD = 80
+"""Milliseconds that a key is held down: a twin in an emulated machine reads its keyboard late."""
+
 ENDINGS = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "shut down",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
@@ -273,6 +276,17 @@ class Hypervisor:
             raise TwinFailed(f"The twin's serial line can not be opened: {error}.") from error
         return ConsoleLine(stream)
 
+    def press(self, name: str, key: int) -> None:
+        """One key of the twin's keyboard, as Linux numbers it; it is let go of again before this returns.
+
+        Its keyboard holds 16 bytes that the twin has not read, a key is two of them.
+        """
+        try:
+            self._running(name).sendKey(libvirt.VIR_KEYCODE_SET_LINUX, HELD, [key], 1, 0)
+        except libvirt.libvirtError as error:
+            raise TwinFailed(f"The twin's keyboard does not answer: {error}.") from error
+        time.sleep(2 * HELD / 1000)
+
     def screenshot(self, name: str) -> bytes:
         """The twin's screen as PNG."""
         connection = self.open()._connection
@@ -287,12 +301,12 @@ class Hypervisor:
         data = b"".join(parts)
         return data if "png" in str(kind) else png_from_ppm(data)
 
-    def block_stats(self, name: str, alias: str) -> BlockStats:
-        """What one disk (its target, "vda") has read and written since the start."""
+    def block_stats(self, name: str) -> BlockStats:
+        """What all its disks together have read and written since the start (virDomainBlockStats: "")."""
         try:
-            _, read, _, written, _ = self._running(name).blockStats(alias)
+            _, read, _, written, _ = self._running(name).blockStats("")
         except libvirt.libvirtError as error:
-            raise TwinFailed(f"The twin's disk {alias} gives no figures: {error}.") from error
+            raise TwinFailed(f"The twin's disks give no figures: {error}.") from error
         return BlockStats(max(0, read), max(0, written))
 
     def load(self, name: str) -> Load:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from appliance.host.files import Inside, mounted, mounted_inside, mounted_readonly
-from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host, read
 from appliance.model.machine import Disk, InstalledSystem, Machine
 from appliance.twin import quiet, restore
@@ -35,8 +34,9 @@ class TwinSetup:
     was, for putting run-time state back; empty where nothing is sealed. `base_beside` are those of the
     volumes that belong into its tree. `root_part` and `base_part` are mount options that show the root alone
     in either, where there is more. `files` go on the tools disk under their names. `memory` in MiB, 0 for as
-    much as fits. `passphrases` open its disk where that is encrypted. `stand_ins` names, by a disk's path,
-    the driver of the controller that stands in for one that no twin has.
+    much as fits. `asks_on_screen` says that the passphrase of an encrypted disk is asked for there, and not
+    on the first serial line. `stand_ins` names, by a disk's path, the driver of the controller that stands in
+    for one that no twin has.
     """
 
     machine: Machine
@@ -53,7 +53,7 @@ class TwinSetup:
     emulate: bool = False
     memory: int = 0
     network: bool = True
-    passphrases: Passphrases = field(default_factory=Passphrases, compare=False)
+    asks_on_screen: bool = False
     stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 

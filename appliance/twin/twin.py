@@ -28,7 +28,7 @@ from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, 
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
 from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
-from appliance.twin.unlocking import Unlocking
+from appliance.twin.unlocking import NothingAsked, OnTheLine, OnTheScreen, Unlocking
 from appliance.twin.variables import TwinVariables
 
 RUN = Path("/run/twinboot")
@@ -75,9 +75,7 @@ class Twin:
             scratch=setup.scratch,
             folder=self.folder / "lvm",
         )
-        self.unlocking = Unlocking(
-            self.console_log, self.layout.encrypted, setup.passphrases, self.open_console
-        )
+        self.unlocking = self._unlocking()
         self._left_out: tuple[str, ...] = ()
         self._said_before = 0
         self._freeze: Frozen | None = None
@@ -350,6 +348,13 @@ class Twin:
             direct=self._direct,
             first=start.disk if (start := self.layout.boot or self.layout.esp) else 0,
         )
+
+    def _unlocking(self) -> Unlocking:
+        if not self.layout.encrypted:
+            return NothingAsked()
+        if self.setup.asks_on_screen:
+            return OnTheScreen(self.name, self.hypervisor, self.clock)
+        return OnTheLine(self.console_log, self.open_console)
 
     @property
     def _tools_image(self) -> Path:

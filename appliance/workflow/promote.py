@@ -13,6 +13,7 @@ from appliance.volumes.base import SnapshotRole
 from appliance.volumes.choose import traits
 from appliance.volumes.tags import read_tags
 from appliance.workflow import data_back, default_root
+from appliance.workflow.let_in import let_in
 from appliance.workflow.refusals import refusals
 from appliance.workflow.retirement import Retirement, first_names, plan_retirement
 from appliance.workflow.stand_in import stood_in
@@ -23,19 +24,6 @@ GOES_ON = "the machine boots as it did before; the next start of the appliance g
 OLD_GOES_ON = "the old system boots; the next start of the appliance goes on"
 KEPT_BOOTS = "the kept system boots; the next start of the appliance goes on"
 TAKEN_BACK = "going back with the data takes that back; what is there now is kept in a snapshot."
-ENCRYPTED = {
-    Verb.PROMOTE: (
-        "This machine's disk is encrypted: its next start waits until somebody types the passphrase, and so "
-        "does every other, that of the old system too. Be there. The trial's time begins once it is typed.",
-        "The twin's disk was encrypted in form only: that the new system decrypts this one is tried by the "
-        "trial. If it can not, it restarts by itself, and the old system asks.",
-    ),
-    Verb.ROLLBACK: (
-        "This machine's disk is encrypted: the next start waits until somebody types the passphrase.",
-    ),
-}
-"""What is said before a start that nobody can leave alone."""
-
 INTO_THE_ROOT = (
     "/boot lies in the old root volume {device}: /boot/twinboot and /boot/{folder}/custom.cfg are written "
     "into it, and the trial mounts it to write down what came of it. Nothing else in it is changed."
@@ -70,8 +58,7 @@ def build_plan(
         raise Refused((f"The volume group {rehearsed.names.vg} of {request.run} was not found.",))
     going = plan_retirement(group, rehearsed.names, view)
     warned = warnings(request, verdict, rehearsed, group, going)
-    if request.verb in (Verb.PROMOTE, Verb.ROLLBACK) and machine.encrypted_under(group):
-        warned = (*ENCRYPTED[request.verb], *warned)
+    warned = (*let_in(request.verb, machine.encrypted_under(group)), *warned)
     reasons = refusals(machine, request, node, rehearsed, verdict, view, on_disk)
     if reasons:
         raise Refused(reasons, warned)

@@ -244,6 +244,13 @@ class Machine:
         self._alive().qmp.command("screendump", filename=str(target), format="png")
         return target
 
+    def vga_text(self) -> str:
+        """What a screen in text mode shows, 25 rows of 80: every other byte of the card's memory."""
+        dump = self.folder / "vga.bin"
+        self._alive().qmp.command("pmemsave", val=0xB8000, size=4000, filename=str(dump))
+        cells = dump.read_bytes()[::2].decode("cp437").replace("\0", " ")
+        return "\n".join(cells[at : at + 80].rstrip() for at in range(0, len(cells), 80))
+
     def press(self, *keys: str) -> None:
         """Keys of the machine's keyboard, held down together, by QEMU's names for them (QKeyCode)."""
         self._alive().qmp.command("send-key", keys=[{"type": "qcode", "data": key} for key in keys])

@@ -71,11 +71,29 @@ class ScreenTerminal:
         return self._shell.read(f"fold -b -w {COLUMNS} /dev/vcs1")  # which has no ends of lines
 
     def press(self, *keys: str) -> None:
-        for key in keys:
-            if key in SHIFTED or key.isupper():
-                self._machine.press("shift", SHIFTED.get(key, key.lower()))
-            else:
-                self._machine.press(QCODES.get(key, key))
+        _press(self._machine, keys)
+
+
+class BareScreen:
+    """The screen of a machine that has no shell yet: what its card shows in text mode."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def text(self) -> str:
+        return self._machine.vga_text()
+
+    def press(self, *keys: str) -> None:
+        _press(self._machine, keys)
+
+
+def _press(machine: Machine, keys: tuple[str, ...]) -> None:
+    """On a US keyboard."""
+    for key in keys:
+        if key in SHIFTED or key.isupper():
+            machine.press("shift", SHIFTED.get(key, key.lower()))
+        else:
+            machine.press(QCODES.get(key, key))
 
 
 def sees(terminal: Terminal, *texts: str, limit: float, never: str = "REFUSED") -> str:

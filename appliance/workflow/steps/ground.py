@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from appliance.boot import choose
 from appliance.boot.place import BootPlace
-from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
 from appliance.model.groups import subvolume_path
 from appliance.model.machine import InstalledSystem, Layer, Machine, Volume, mapper_path
@@ -32,9 +31,6 @@ from appliance.workflow.elsewhere import place_of
 from appliance.workflow.retirement import first_name
 from appliance.workflow.runner import Context
 from appliance.workflow.workplace import Workplace
-
-PASSPHRASES = "passphrases"
-"""Where among what dies with the process they are."""
 
 
 def boot_place(machine: Machine, system: InstalledSystem, runtime: Path) -> BootPlace:
@@ -86,12 +82,6 @@ class Ground:
         """What beneath the root's volume group asks for a passphrase at every start of the machine."""
         group = self.machine.vg(self.system.root.vg)
         return self.machine.encrypted_under(group) if group is not None else ()
-
-    @property
-    def passphrases(self) -> Passphrases:
-        """What opens the machine's encrypted devices, as far as somebody has said it to this engine."""
-        found = self.live.get(PASSPHRASES)
-        return found if isinstance(found, Passphrases) else Passphrases()
 
     @property
     def rehearses_only(self) -> bool:

@@ -18,6 +18,7 @@ from appliance.model.events import Event, Line
 from appliance.model.machine import InstalledSystem, Machine
 from appliance.model.plan import RepairKind
 from appliance.probe.lvm import read_groups
+from appliance.probe.obstacles import SERIAL, console_of
 from appliance.twin.hypervisor import Hypervisor
 from appliance.twin.layout import plan_layout
 from appliance.twin.setup import TwinSetup
@@ -135,7 +136,7 @@ def _setup(host: Host, ground: Ground, part: str) -> TwinSetup:
         files=files_for(ground, part),
         emulate=request.emulate,
         memory=request.memory,
-        passphrases=ground.passphrases,
+        asks_on_screen=console_of(system.command_line) != SERIAL,
         stand_ins={one.disk: one.by for one in ground.whole.stand_ins},
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +16,8 @@ from appliance.errors import DamagedData, WrongPassphrase
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Command, Effect
 from appliance.model.codec import to_json
-from appliance.model.machine import LayerKind, Locked, Machine, Storage
+from appliance.model.machine import LayerKind, Locked, Machine, Storage, Tpm
+from appliance.model.pcr import registers
 from appliance.probe import hardware
 from appliance.probe.beneath import lift, prove
 from appliance.probe.crypttab import parse_crypttab
@@ -25,6 +27,7 @@ from appliance.probe.luks import Header, modules_of, open_readonly, parse_dump
 from appliance.probe.machine import probe
 from appliance.probe.obstacles import console_of, of_encryption, of_layers
 from appliance.probe.packages import read_packages
+from appliance.probe.tpm import parse_tokens
 from tests.unit.probe.recorded import RecordedMachine
 from tests.unit.probe.test_machine import BOOT, ROOT, play
 from tests.unit.probe.test_raid import ARRAY, on_mirror
@@ -37,7 +40,17 @@ PV = "TYPE=LVM2_member\nUUID=Od8IOI-Ko9Y-ubU9-97lc-SPBo-8a6O-5czoKm\n"
 
 
 def said(name: str) -> str:
-    return (SAID / f"{name}.txt").read_text()
+    return recorded(f"{name}.txt")
+
+
+def recorded(name: str) -> str:
+    return (SAID / name).read_text()
+
+
+def clevis(pin: dict[str, Any]) -> dict[str, Any]:
+    """A token of clevis-luks-bind(1): the head of a JWE, without the padding."""
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "dir", "clevis": pin}).encode()).decode()
+    return {"type": "clevis", "jwe": {"protected": head.rstrip("=")}}
 
 
 def test_headers() -> None:
@@ -87,7 +100,7 @@ def test_crypttab() -> None:
     assert [line.means(UUID, frozenset({"/dev/vda5"})) for line in lines[:4]] == [True, True, False, True]
     assert [line.opened_by for line in lines[:3]] == [(), (), ('the key file ""',)]
     assert lines[3].opened_by == ("the key file /etc/keys/four",)
-    assert [line.opened_by for line in lines[4:]] == [("the TPM",), ("a program (keyscript)",), ()]
+    assert [line.opened_by for line in lines[4:]] == [(), ("a program (keyscript)",), ()]
 
 
 @pytest.fixture
@@ -224,15 +237,24 @@ def test_where_a_system_asks(line: str, console: str) -> None:
     assert console_of(line) == console
 
 
-def test_one_that_asks_on_its_screen_is_refused_with_a_way_on(encrypted: RecordedMachine) -> None:
+@pytest.mark.parametrize(
+    ("said", "codes"),
+    [
+        ("", []),
+        (" console=tty1", []),
+        (" console=ttyS1,115200", ["luks-console"]),
+        (" console=hvc0", ["luks-console"]),
+    ],
+)
+def test_where_a_twin_can_be_told_the_passphrase(
+    encrypted: RecordedMachine, said: str, codes: list[str]
+) -> None:
     grub = encrypted.trees / f"twinboot-probe-{BOOT}/grub/grub.cfg"
-    grub.write_text(grub.read_text().replace(" console=ttyS0,115200", ""))
+    grub.write_text(grub.read_text().replace(" console=ttyS0,115200", said))
     machine = unlocked(encrypted)
-    assert refused(machine) == ["luks-screen"]
-    assert (
-        'add "console=tty0 console=ttyS0,115200" to GRUB_CMDLINE_LINUX'
-        in machine.systems[0].trouble[0].sentence
-    )
+    assert refused(machine) == codes
+    if codes:
+        assert f"on {said.split('=')[1].split(',')[0]};" in machine.systems[0].trouble[0].sentence
 
 
 @pytest.mark.parametrize(
@@ -337,21 +359,58 @@ def test_a_damaged_header_is_named(encrypted: RecordedMachine) -> None:
     assert (machine.locked, refused(machine)) == ((), ["luks-unread"])
 
 
-@pytest.mark.parametrize("token", ["luks2-tpm2", "luks2-clevis"])
-def test_a_device_that_opens_by_itself_is_refused_with_the_reason(
-    encrypted: RecordedMachine, token: str
+@pytest.mark.parametrize(
+    ("token", "tpm"),
+    [("luks2-tpm2", Tpm(pcrs=(4, 7, 9), signed=(11,))), ("luks2-clevis", Tpm(pcrs=(7, 8)))],
+)
+def test_a_device_that_the_tpm_opens_is_rehearsed_and_what_binds_it_is_said(
+    encrypted: RecordedMachine, token: str, tpm: Tpm
 ) -> None:
+    encrypted.answers["cryptsetup luksDump --dump-json-metadata"] = recorded(f"{token}.json")
     encrypted.answers["cryptsetup luksDump"] = said(token)
+    machine = unlocked(encrypted)
+    assert (refused(machine), machine.layers[0].tpm) == ([], tpm)
+    (told,) = machine.trouble
+    assert told.code == "luks-tpm"
+    assert told.sentence.startswith(
+        f"/dev/vda4 is unlocked by the TPM ({registers((*tpm.pcrs, *tpm.signed))}) when the machine starts:"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "no json", "{}", '{"tokens": {"0": {"type": "clevis", "jwe": 1}}}'])
+def test_a_token_that_does_not_read_refuses(encrypted: RecordedMachine, text: str) -> None:
+    encrypted.answers["cryptsetup luksDump --dump-json-metadata"] = text
+    encrypted.answers["cryptsetup luksDump"] = said("luks2-clevis")
     machine = unlocked(encrypted)
     assert refused(machine) == ["luks-key"]
     assert machine.trouble[0].sentence.startswith("/dev/vda4 is unlocked by ")
 
 
 @pytest.mark.parametrize(
+    ("tokens", "tpm"),
+    [
+        ([], None),
+        ([{"type": "systemd-recovery"}], None),
+        ([{"type": "systemd-tpm2", "tpm2-pcrs": [7]}, {"type": "systemd-recovery"}], Tpm(pcrs=(7,))),
+        ([{"type": "systemd-tpm2", "tpm2-pcrs": []}], Tpm()),
+        ([{"type": "systemd-tpm2", "tpm2-pcrs": [n]} for n in (7, 1)], Tpm(pcrs=(1, 7))),
+        ([{"type": "systemd-tpm2", "tpm2-pcrs": [7]}, {"type": "systemd-fido2"}], None),
+        ([clevis({"pin": "tpm2", "tpm2": {"pcr_ids": "0,7"}})], Tpm(pcrs=(0, 7))),
+        ([clevis({"pin": "tpm2", "tpm2": {}})], Tpm()),
+        ([clevis({"pin": "tang", "tang": {}})], None),
+        ([clevis({"pin": "sss", "sss": {}})], None),
+    ],
+)  # fmt: skip
+def test_what_of_the_tpm_opens_it(tokens: list[dict[str, Any]], tpm: Tpm | None) -> None:
+    text = json.dumps({"tokens": {str(number): token for number, token in enumerate(tokens)}})
+    assert parse_tokens(text) == tpm
+
+
+@pytest.mark.parametrize(
     ("line", "code"),
     [
         (f"vda4_crypt UUID={UUID} /etc/keys/root luks\n", "luks-key"),
-        (f"vda4_crypt UUID={UUID} none tpm2-device=auto\n", "luks-key"),
+        (f"vda4_crypt UUID={UUID} none fido2-device=auto\n", "luks-key"),
         ("vda4_crypt /dev/vda4 none keyscript=/lib/x\n", "luks-key"),
         ("other UUID=1 none luks\n", "crypttab"),
         ("", "crypttab"),

@@ -11,12 +11,13 @@ from pathlib import Path
 from appliance.errors import CommandFailed
 from appliance.host.run import Command, Effect, Output
 
-CHANGING = {"losetup", "dmsetup", "dd", "pvcreate", "vgcfgrestore", "mkswap"}
+CHANGING = {"losetup", "dmsetup", "dd", "pvcreate", "vgcfgrestore", "mkswap", "cryptsetup"}
 
 
 @dataclass
 class FakeMapper:
-    """A Host. `fail_at` is the number of the writing command that fails; `busy` can not be removed."""
+    """A Host. `fail_at` is the number of the writing command that fails; `busy` can not be removed.
+    `header` is what cryptsetup makes."""
 
     tables: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     loops: dict[str, tuple[str, int, int]] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class FakeMapper:
     fail_at: int = -1
     busy: set[str] = field(default_factory=set)
     writes: int = 0
+    header: bytes = b""
 
     def run(self, command: Command) -> Output:
         self.commands.append(command.argv)
@@ -116,3 +118,7 @@ class FakeMapper:
 
     def _mkswap(self, argv: list[str], command: Command) -> None:
         assert argv[-1].removeprefix("/dev/mapper/") in self.tables
+
+    def _cryptsetup(self, argv: list[str], command: Command) -> None:
+        assert argv[0] == "luksFormat"
+        Path(argv[-1]).write_bytes(self.header)

@@ -13,7 +13,8 @@ from appliance.twin.layout import plan_layout
 from appliance.twin.pvheader import isolated_config
 from tests.unit.twin.fake_mapper import FakeMapper
 from tests.unit.twin.machines import encrypted, made
-from tests.unit.twin.test_luks_header import COPY, HEAD
+from tests.unit.twin.test_luks_header import COPY, FORM, HEAD
+from tests.unit.twin.test_luks_header import made as made_header
 
 MACHINE = made({"root": 20, "srv": 10}, {"opt": 6}, {"swap": 4}, [30, 16])
 LAYOUT = plan_layout(MACHINE, MACHINE.systems[0])
@@ -140,13 +141,20 @@ def test_an_encrypted_disk_gets_a_header_of_its_own(tmp_path: Path, monkeypatch:
     machine = encrypted(MACHINE)
     layout = plan_layout(machine, machine.systems[0])
     monkeypatch.setattr(devices_module, "_head", lambda path, size: HEAD)
-    host = FakeMapper()
+    host = FakeMapper(header=made_header(b"k" * 4096))
     TwinDevices(host, "twinboot-tb1-work-", layout, VOLUMES, "/dev/mapper/vg0-s", tmp_path).build()
     assert [(to, at) for to, at, _ in host.written] == [
         (f"/dev/mapper/twinboot-tb1-work-disk{place.disk}", place.start * 512 + at)
         for place in layout.encrypted
-        for at in (0, COPY)
+        for at in (0, COPY, 2 * COPY)
     ]
+    asked = [argv for argv in host.commands if argv[0] == "cryptsetup"]
+    assert len(asked) == 2
+    for argv in asked:
+        assert argv[argv.index("--uuid") + 1] == FORM.uuid
+        assert argv[argv.index("--offset") + 1] == "32768"
+        assert "/dev" not in argv[-1]
+    assert not (tmp_path / "header").exists()
 
 
 def test_the_isolated_configuration_names_the_twin_s_pvs_and_nothing_else() -> None:

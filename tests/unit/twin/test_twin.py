@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import Cancelled, TwinFailed
-from appliance.host.passphrases import Passphrases
 from appliance.host.run import Command
 from appliance.twin import twin as twin_module
+from appliance.twin import unlocking as unlocking_module
 from appliance.twin.domain import Direct
-from appliance.twin.hypervisor import PowerState
+from appliance.twin.hypervisor import BlockStats, Load, PowerState
 from appliance.twin.setup import Limits, TwinSetup
 from appliance.twin.twin import DIRECT, Twin
+from appliance.twin.unlocking import ENTER
 from tests.unit.twin.fake_guest import FakeAgent
 from tests.unit.twin.fake_mapper import FakeMapper
 from tests.unit.twin.machines import encrypted, made
@@ -131,6 +132,24 @@ class Asking(FakeHypervisor):
         self.did.append("let go of the line")
 
 
+class AskingOnScreen(Asking):
+    """The same by its keyboard: it does nothing until Enter is pressed."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(log)
+        self.pressed = list[int]()
+
+    def load(self, name: str) -> Load:
+        return Load(cpu=1.0, cpus=1, memory=0, most=0)
+
+    def block_stats(self, name: str) -> BlockStats:
+        return BlockStats(read=1 << 20, written=0)
+
+    def press(self, name: str, key: int) -> None:
+        self.pressed.append(key)
+        self.waits = self.waits and key != ENTER
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -148,31 +167,41 @@ def _twin(desk: Desk, hypervisor: FakeHypervisor, tmp_path: Path, monkeypatch: p
     return twin
 
 
-def test_an_encrypted_disk_is_unlocked_at_each_start(desk: Desk, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(twin_module, "RUN", tmp_path)
+def _encrypted(desk: Desk, hypervisor: FakeHypervisor, tmp_path: Path, *, on_screen: bool) -> Twin:
     machine = encrypted(MACHINE)
-    passphrases = Passphrases()
-    passphrases.keep("0", b"correct horse")
     setup = TwinSetup(
         machine=machine, system=machine.systems[0], run="tb1", part="work", volumes={},
-        scratch="/dev/mapper/vg0-scratch", passphrases=passphrases,
+        scratch="/dev/mapper/vg0-scratch", asks_on_screen=on_screen,
     )  # fmt: skip
-    hypervisor = Asking(tmp_path / "tb1/work/console.log")
     twin = Twin(desk, hypervisor, setup, LIMITS)  # type: ignore[arg-type]
     twin.folder.mkdir(parents=True)
     twin.console_log.touch()
+    return twin
+
+
+def test_an_encrypted_disk_is_unlocked_at_each_start(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(twin_module, "RUN", tmp_path)
+    hypervisor = Asking(tmp_path / "tb1/work/console.log")
+    twin = _encrypted(desk, hypervisor, tmp_path, on_screen=False)
     for starts in (1, 2):
         twin.start()
         twin.wait_for_agent()
-        assert hypervisor.told == [b"correct horse\n"] * starts
+        assert hypervisor.told == [b"    \n"] * starts
         assert hypervisor.did.count("let go of the line") == starts
         twin.power_off()
-    assert "correct horse" not in repr(setup) + twin.console_log.read_text()
-    passphrases.forget("0")
-    twin.start()
-    with pytest.raises(TwinFailed, match="nobody has said") as failed:
+
+
+def test_one_that_asks_on_its_screen_is_told_by_its_keyboard(desk: Desk, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(twin_module, "RUN", tmp_path)
+    monkeypatch.setattr(unlocking_module, "QUIET", 0.0)
+    hypervisor = AskingOnScreen(tmp_path / "tb1/work/console.log")
+    twin = _encrypted(desk, hypervisor, tmp_path, on_screen=True)
+    for starts in (1, 2):
+        twin.start()
         twin.wait_for_agent()
-    assert "twinboot unlock" in failed.value.next_actions[0]
+        assert hypervisor.pressed == [57, 57, 57, 57, 28] * starts
+        assert hypervisor.told == []
+        twin.power_off()
 
 
 def test_a_clean_shutdown(desk: Desk, tmp_path: Path, monkeypatch) -> None:
