@@ -43,6 +43,7 @@ class Board:
         self.last_event: e.AnyEvent | None = None
         self.version = 0
         self.turns = 0
+        self.ended_at = 0
         self.connected = False
         self.engine_words = "Looking for the engine ..."
         self.machine_words = "Reading the machine: disks, volumes, installed systems ..."
@@ -65,6 +66,12 @@ class Board:
             self._adopt(status.running)
         self.version += 1
 
+    @property
+    def outdated(self) -> bool:
+        """Whether `status` is from before the end of the last run, which changed what it tells."""
+        status = self.status
+        return status is not None and (status.outdated or status.last_seq < self.ended_at)
+
     def machine_unread(self, why: str) -> None:
         self.machine_words = f"The machine could not be read: {why}"
         self.version += 1
@@ -79,6 +86,7 @@ class Board:
         if self.last_event is not None:
             self._log(self.last_event.at, "log", "warn", "The engine was started again.")
         self.last_event = self.run = self.status = None
+        self.ended_at = 0
 
     def log_was_read(self) -> None:
         self.read_until = max((entry.at for entry in self.log), default=self.read_until)
@@ -163,6 +171,7 @@ class Board:
             case e.VerdictReached():
                 words, level = f"verdict: {event.verdict.headline}", "info"
             case e.RunFinished():
+                self.ended_at = event.seq
                 words, level = f"{event.run} finished: {event.outcome}", "info"
             case _:
                 return

@@ -9,6 +9,7 @@ from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
 from appliance.model.messages import Status
 from appliance.model.seen import seen_sentence
 from appliance.model.verdict import Result
+from tui.board import Board
 from tui.look import Line, Row, columns, line, pair, rule
 from tui.words import count, day, size, state_sentence, state_word, wrap
 
@@ -181,10 +182,13 @@ def _warning_rows(text: str, width: int) -> list[str]:
     return wrap(text, width - 2, " " * len(WARNING), WARNING)
 
 
-def boot_lines(status: Status | None) -> list[Line]:
+def boot_lines(board: Board) -> list[Line]:
     """What boots next and what boots if that does not come up."""
+    status = board.status
     if status is None:
         return [pair("Next boot", "not known yet", 9)]
+    if board.outdated:
+        return [pair(name, "being read again ...", 9) for name in ("Next boot", "Fallback")]
     rows = [pair("Next boot", status.next_boot or "the installed system", 9)]
     return [*rows, pair("Fallback", status.fallback or "none needed: nothing of this machine was changed", 9)]
 

@@ -94,6 +94,12 @@ class Desk:
         going = self.runs.going
         return going is not None and going.busy
 
+    @property
+    def _at_work(self) -> bool:
+        """Whether a run is at its steps; at its end it still holds the disks for a moment."""
+        going = self.runs.going
+        return going is not None and going.busy and not going.journal.finished
+
     def machine(self, max_age: float = float("inf")) -> Machine:
         """The machine as last read; read again when older than `max_age` seconds or changed by a run.
 
@@ -155,6 +161,7 @@ class Desk:
             self._descent = None
 
     def status(self, operator: str) -> m.Status:
+        last_seq = self.bus.last_seq  # what comes while the machine is read is not in it
         descent = self.descent()
         return m.Status(
             machine=self._machine,
@@ -165,7 +172,8 @@ class Desk:
             next_boot=descent.next_boot,
             fallback=descent.fallback,
             next_step=descent.next_step,
-            last_seq=self.bus.last_seq,
+            last_seq=last_seq,
+            outdated=self._changed and not self._at_work,
             notices=descent.notices,
             standing=descent.standing,
         )

@@ -148,7 +148,11 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(Reply, frozen=True, tag="status"):
-    """`next_boot` and `fallback` are sentences; `writes` counts what was written to this machine's disks."""
+    """`next_boot` and `fallback` are sentences; `writes` counts what was written to this machine's disks.
+
+    `outdated`: all of it is from before the end of the last run, and the machine is about to be read again.
+    `last_seq` is the last event that it knows of.
+    """
 
     machine: Machine | None
     lineage: Lineage
@@ -159,6 +163,7 @@ class Status(Reply, frozen=True, tag="status"):
     fallback: str = ""
     next_step: str = ""
     last_seq: int = 0
+    outdated: bool = False
     notices: tuple[str, ...] = ()
     standing: Standing = Standing()
 

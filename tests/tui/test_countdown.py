@@ -125,3 +125,18 @@ async def test_nobody_is_torn_away_while_typing(engine: FakeEngine) -> None:
         await here.press("backspace", "backspace")
         await here.sees("--- Steps")
     assert engine.said(m.Start, m.Approve) == []
+
+
+async def test_what_boots_next_is_not_told_from_before_the_promotion(engine: FakeEngine) -> None:
+    ready(engine)
+    engine.status = replace(engine.status, next_boot="Debian, as installed", fallback="")
+    async with desk(engine) as here:
+        await promote(here, engine)
+        engine.status = replace(engine.status, next_boot="Debian, as installed", outdated=True)
+        here.app.link.refresh()
+        await here.sees(
+            "any key stops this", "Next boot being read again ...", "Fallback  being read again ..."
+        )
+        engine.status = replace(engine.status, next_boot="tb1, once, on trial", outdated=False)
+        here.app.link.refresh()
+        await here.sees("tb1, once, on trial")

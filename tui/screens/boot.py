@@ -86,7 +86,7 @@ from the disk, what was done to this machine, and how long the room lasts.
 
     def draw(self) -> None:
         status, width = self.board.status, self.width
-        self.pane("top").show([*describe.boot_lines(status), rule(tabs(status, self.view), width)])
+        self.pane("top").show([*describe.boot_lines(self.board), rule(tabs(status, self.view), width)])
         aside = width - width * 55 // 100 if self.wide else 0
         side = self.pane("side")
         side.display, side.styles.width = self.wide, aside

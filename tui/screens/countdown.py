@@ -59,7 +59,7 @@ The trial is armed. This machine restarts by itself when the time is over.
         rows = [rule("Armed: this machine restarts to try the patched system", width), line("")]
         rows.append(line(" ", (f"Restart in {count(left, 'second')}", "warn"), "   any key stops this"))
         rows.append(line(" " + bar(left / self.seconds, width - 2)))
-        rows += [line(""), *describe.boot_lines(self.board.status), line("")]
+        rows += [line(""), *describe.boot_lines(self.board), line("")]
         words = (
             "Its next boot tries the patched system once. If that does not come up well, the old system"
             " boots. Leave the stick in or take it out: both work."

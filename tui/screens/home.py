@@ -222,7 +222,7 @@ def _now_lines(board: Board, node: Node | None, width: int) -> list[Line]:
         rows += lines(wrap(describe.node_sentence(node), width - 2, " ")[:2])
     if status is None:
         return rows
-    rows += describe.boot_lines(status)
+    rows += describe.boot_lines(board)
     rows += [line((text, "warn")) for text in describe.first_warnings(status, board.machine, width)]
     text = wrap(_next_step(board, status), width - 2, " " * 11, " Next step ")
     rows += [line((row, "strong")) for row in text[:3]]

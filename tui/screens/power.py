@@ -47,10 +47,10 @@ setup where it is UEFI. Nothing of this is done while a run is at work.
         self.pane("main").show(self._lines())
 
     def _lines(self) -> list[Line]:
-        status, width = self.board.status, self.width
+        width = self.width
         title = "Armed: restart now to try the patched system" if self.armed else "Restart or switch off"
         rows = [rule(title, width), line("")]
-        rows += describe.boot_lines(status)
+        rows += describe.boot_lines(self.board)
         rows += [
             line(""),
             line(" ", ("R", "key"), "  restart this machine"),

@@ -13,9 +13,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from appliance.model.machine import Machine
-from appliance.model.messages import Status
 from tui import describe
-from tui.board import LogLine
+from tui.board import Board, LogLine
 from tui.look import Line, bar, line, rule
 from tui.runboard import Mark, RunBoard
 from tui.screens.page import Page, key
@@ -111,7 +110,7 @@ A time left is only shown when it can be known.
                 ),
             ]
         if run.over:
-            return _over_lines(run, self.board.status, width)
+            return _over_lines(run, self.board, width)
         last = _newest(self.board.log, LOG_ROWS, worth_a_row)
         rows = [rule("Log", width), *(_log_line(entry, width) for entry in last)]
         return [*rows, line(" It is safe to leave this page or lose this line: the run goes on.")]
@@ -295,7 +294,7 @@ DONE = {
 }
 
 
-def _over_lines(run: RunBoard, status: Status | None, width: int) -> list[Line]:
+def _over_lines(run: RunBoard, board: Board, width: int) -> list[Line]:
     rows = [rule("Result", width)]
     if run.failed is not None:
         rows += [
@@ -308,7 +307,7 @@ def _over_lines(run: RunBoard, status: Status | None, width: int) -> list[Line]:
     rows += [line((row, "title")) for row in wrap(headline, width - 2, " ")]
     rows += [] if run.makes_a_run else _warned_lines(run, width)
     if run.verb == "promote":
-        rows += describe.boot_lines(status)
+        rows += describe.boot_lines(board)
         rows.append(line(" ", ("Q", "key"), " restarts the machine for the trial. Later is fine too."))
     elif run.verdict is not None or run.makes_a_run:
         rows.append(line(" ", ("V", "key"), " reads the verdict; promoting is decided there."))

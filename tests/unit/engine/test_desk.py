@@ -15,6 +15,7 @@ from appliance.engine.packages import PackageDesk
 from appliance.engine.runs import Runs
 from appliance.errors import Busy, Refused
 from appliance.host.run import Command, Output, RealHost
+from appliance.model.events import Line
 from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
 from appliance.model.plan import PatchKind, PatchRequest, Request, Verb
@@ -165,3 +166,40 @@ def test_the_machine_does_not_go_down_for_another_word_or_in_a_run(tmp_path: Pat
     with pytest.raises(Refused, match="A run is going on"):
         made.power("reboot")
     assert host.ran == []
+
+
+def test_at_the_end_of_a_run_what_is_known_is_said_to_be_outdated_until_it_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as what boots next, right after a trial was armed; the run still holds the disks then."""
+    monkeypatch.setattr(engine_desk, "probe", lambda host, passphrases: machine())
+    monkeypatch.setattr(engine_desk.beneath, "lift", lambda *_: None)
+    monkeypatch.setattr(engine_desk.catalogue, "descent", lambda *_: Descent(Lineage(), "Debian", "none", ""))
+    host, bus, places = RealHost(), Bus(), Places(tmp_path)
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+    monkeypatch.setattr(made.runs, "view", lambda: None)
+    assert not made.status("tty1").outdated
+    journal = SimpleNamespace(finished=False)
+    made.runs.going = SimpleNamespace(at_hand=False, busy=True, journal=journal)  # type: ignore[assignment]
+    with made.runs.disks:
+        made.forget()
+        assert not made.status("tty1").outdated, "while it is at its steps nothing has come of it"
+        journal.finished = True
+        assert made.status("tty1").outdated
+    assert not made.status("tty1").outdated, "read again"
+
+
+def test_a_status_knows_of_no_event_that_came_while_the_machine_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, bus, places = RealHost(), Bus(), Places(tmp_path)
+    made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
+
+    def slow(self: Desk) -> Descent:
+        bus.publish(Line(source="log", text="meanwhile"))
+        return Descent(Lineage(), "", "", "")
+
+    monkeypatch.setattr(Desk, "descent", slow)
+    monkeypatch.setattr(made.runs, "view", lambda: None)
+    assert made.status("tty1").last_seq == 0
+    assert bus.last_seq == 1
