@@ -11,7 +11,8 @@ CHANGED = {
     11: "the unified kernel image",
     12: "the command line beside a unified kernel image",
 }
-"""Those that differ once another kernel, initrd or entry is started, and by what."""
+"""Those that differ where another kernel, initrd or entry is measured at its start, and by what. A BIOS measures none
+of that, and its GRUB neither (grub.info, "Measured Boot")."""
 
 
 def registers(numbers: tuple[int, ...]) -> str:
