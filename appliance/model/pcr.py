@@ -11,8 +11,8 @@ CHANGED = {
     11: "the unified kernel image",
     12: "the command line beside a unified kernel image",
 }
-"""Those that differ where another kernel, initrd or entry is measured at its start, and by what. A BIOS measures none
-of that, and its GRUB neither (grub.info, "Measured Boot")."""
+"""Those that differ where another kernel, initrd or entry is measured at its start, and by what. A BIOS does
+not measure that, and neither does its GRUB (grub.info, "Measured Boot")."""
 
 
 def registers(numbers: tuple[int, ...]) -> str:

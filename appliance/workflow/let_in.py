@@ -24,9 +24,9 @@ STAYS = (
     "start should be let in as the last was. Have the passphrase at hand all the same."
 )
 CHANGES = (
-    "This machine's disk is unlocked by its TPM, which is bound to {by}. {changed} may differ then ({what}): the "
-    "TPM refuses where they do, and the start waits until somebody types the passphrase. Be there. Once the system is "
-    "to stay, bind the disk to the TPM anew (systemd-cryptenroll, clevis luks regen)."
+    "This machine's disk is unlocked by its TPM, which is bound to {by}. {changed} may differ then ({what}): "
+    "the TPM refuses where they do, and the start waits until somebody types the passphrase. Be there. Once "
+    "the system is to stay, bind the disk to the TPM anew (systemd-cryptenroll, clevis luks regen)."
 )
 
 
