@@ -49,8 +49,8 @@ IN_FORM_ONLY = CheckResult(
     outcome=Outcome.NOT_TESTED,
     before="in form only",
     after="in form only",
-    why="The twin's disk was encrypted in form only: it had a header like the machine's with a key of its own,"
-    " and what lay behind was plain. That the new system decrypts this machine's disk is tried on the metal.",
+    why="The twin's disk was encrypted in form only: it had a header like the machine's, its own key, and"
+    " what lay behind was plain. That the new system decrypts this machine's disk is tried on the metal.",
 )
 
 
