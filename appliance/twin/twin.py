@@ -28,7 +28,8 @@ from appliance.twin.setup import Limits, TwinSetup, archive_runtime, disk_spec, 
 from appliance.twin.sizing import available_memory, twin_cpus, twin_memory
 from appliance.twin.terminal import Terminal
 from appliance.twin.tools import Tools, build_tools
-from appliance.twin.unlocking import NothingAsked, OnTheLine, OnTheScreen, Unlocking
+from appliance.twin.unlocking import NothingAsked, OnTheLine, Unlocking
+from appliance.twin.unlocking_screen import OnTheScreen
 from appliance.twin.variables import TwinVariables
 
 RUN = Path("/run/twinboot")

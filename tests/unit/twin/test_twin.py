@@ -10,12 +10,12 @@ import pytest
 from appliance.errors import Cancelled, TwinFailed
 from appliance.host.run import Command
 from appliance.twin import twin as twin_module
-from appliance.twin import unlocking as unlocking_module
+from appliance.twin import unlocking_screen
 from appliance.twin.domain import Direct
 from appliance.twin.hypervisor import BlockStats, Load, PowerState
 from appliance.twin.setup import Limits, TwinSetup
 from appliance.twin.twin import DIRECT, Twin
-from appliance.twin.unlocking import ENTER
+from appliance.twin.unlocking_screen import ENTER
 from tests.unit.twin.fake_guest import FakeAgent
 from tests.unit.twin.fake_mapper import FakeMapper
 from tests.unit.twin.machines import encrypted, made
@@ -193,7 +193,7 @@ def test_an_encrypted_disk_is_unlocked_at_each_start(desk: Desk, tmp_path: Path,
 
 def test_one_that_asks_on_its_screen_is_told_by_its_keyboard(desk: Desk, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(twin_module, "RUN", tmp_path)
-    monkeypatch.setattr(unlocking_module, "QUIET", 0.0)
+    monkeypatch.setattr(unlocking_screen, "QUIET", 0.0)
     hypervisor = AskingOnScreen(tmp_path / "tb1/work/console.log")
     twin = _encrypted(desk, hypervisor, tmp_path, on_screen=True)
     for starts in (1, 2):
