@@ -24,12 +24,27 @@ ANY_STATUS = frozenset(range(256))
 NAMESPACES = ("--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--net", "--ipc",
               "--uts")  # fmt: skip
 
-# $1 is the copy's root, the rest the program. /dev holds no disk: nothing there can be written but the copy.
-# Services are not started: systemctl is told that it works off-line (systemd's ENVIRONMENT.md).
-ENTER = """
+# $1 is how the mounts that follow up to "--" are to be: for the program alone, in its own namespace. They lie
+# where the appliance's own services see them too, each in a namespace of its own (mount_namespaces(7)): what
+# is bound over them there, and then made private, would stay mounted in those for good.
+REMOUNT = """
+options=$1
+shift
+while [ "$1" != -- ]; do
+    mount -o "remount,bind,$options" "$1"
+    shift
+done
+shift
+"""
+
+# $1 is the copy's root, then REMOUNT's, the rest the program. /dev holds no disk: nothing there can be
+# written but the copy. Services are not started: systemctl is told that it works off-line (systemd's
+# ENVIRONMENT.md).
+ENTER = f"""
 set -eu
 root=$1
 shift
+{REMOUNT}
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
 mount -t tmpfs -o nosuid,noexec,mode=755 tmpfs "$root/dev"
@@ -53,11 +68,19 @@ OFFLINE = (("SYSTEMD_OFFLINE", "1"), ("SYSTEMD_IGNORE_CHROOT", "0"))
 class Offline:
     """The copy from inside, as `Guest` shows the running twin. `root` is where it is mounted.
 
+    `places` are mounts of it, the outermost first, that a program sees with `options` instead of their own.
     A program that ends with any status is no error; one that passes its limit raises CommandFailed.
     """
 
     host: Host
     root: Path
+    places: tuple[Path, ...] = ()
+    options: str = ""
+
+    @property
+    def remounted(self) -> tuple[str, ...]:
+        """The words that REMOUNT takes."""
+        return (self.options, *(str(at) for at in self.places), "--")
 
     def exec(
         self,
@@ -67,7 +90,17 @@ class Offline:
         env: tuple[tuple[str, str], ...] = (),
         timeout: float,
     ) -> GuestOutput:
-        words = ("unshare", *NAMESPACES, "sh", "-c", ENTER, "twinboot", str(self.root), *argv)
+        words = (
+            "unshare",
+            *NAMESPACES,
+            "sh",
+            "-c",
+            ENTER,
+            "twinboot",
+            str(self.root),
+            *self.remounted,
+            *argv,
+        )
         command = Command(words, Effect.WRITE, ANY_STATUS, timeout, stdin, (*OFFLINE, *env))
         out = self.host.run(command)
         return GuestOutput(out.status, out.stdout.encode(), out.stderr.encode())
@@ -95,7 +128,8 @@ def opened(host: Host, twin: Twin, system: InstalledSystem) -> Iterator[Offline]
     with contextlib.ExitStack() as stack:
         for device, fstype, at in _places(twin, system):
             _mount(stack, host, _inside(root, at), "-t", fstype, "-o", "nodev,nosuid", device)
-        yield _furnished(stack, host, root)
+        _furnish(stack, host, root)
+        yield Offline(host, root)
 
 
 @contextlib.contextmanager
@@ -106,26 +140,18 @@ def opened_at(
     `boot` is at its /boot."""
     options = "nodev,nosuid,exec" + (",ro" if readonly else "")
     with contextlib.ExitStack() as stack:
-        # The mounts they stand on let no program run (host.files.mounted); what stands on these may.
+        # The mounts it stands on let no program run (host.files.mounted).
         places = (root, *reversed(mounts_under(root)))
-        host.run(write("mount", "--rbind", str(root), str(root), timeout=120))
-        # One by one: umount(8) of util-linux 2.41 takes with --recursive what they are bound to as well.
-        for at in places:
-            stack.callback(host.run, write("umount", str(at), timeout=300))
-        # Else the end of one of these would be the end of what it is bound to (mount_namespaces(7)).
-        host.run(write("mount", "--make-rprivate", str(root), timeout=120))
-        for at in places:
-            host.run(write("mount", "-o", f"remount,bind,{options}", str(at), timeout=120))
         if boot is not None:
             _mount(stack, host, _inside(root, "boot"), "--bind", str(boot))
-        yield _furnished(stack, host, root)
+        _furnish(stack, host, root)
+        yield Offline(host, root, places, options)
 
 
-def _furnished(stack: contextlib.ExitStack, host: Host, root: Path) -> Offline:
+def _furnish(stack: contextlib.ExitStack, host: Host, root: Path) -> None:
     for at, mode in (("run", "755"), ("tmp", "1777")):
         # They outlive one program: what it leaves there is found by the next.
         _mount(stack, host, _inside(root, at), "-t", "tmpfs", "-o", f"nodev,nosuid,mode={mode}", "tmpfs")
-    return Offline(host, root)
 
 
 def _places(twin: Twin, system: InstalledSystem) -> list[tuple[str, str, str]]:

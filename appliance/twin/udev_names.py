@@ -20,7 +20,7 @@ from appliance.errors import ApplianceError, Cancelled
 from appliance.host.run import Command, Effect, Host
 from appliance.model.metal import Card
 from appliance.probe.tree import Tree
-from appliance.twin.offline import ANY_STATUS, opened_at
+from appliance.twin.offline import ANY_STATUS, REMOUNT, Offline, opened_at
 
 NAMESPACES = ("--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--ipc", "--uts")
 LIMIT = 300.0
@@ -32,13 +32,14 @@ LONGEST = 15
 RULE = 'SUBSYSTEM=="net", ENV{TWINBOOT_NAME}="$name"\n'
 RULE_FILE = "run/udev/rules.d/zz-twinboot.rules"
 
-# $1 is the copy's root, $2 the filter's file, $3 the kernel command line, the rest the program.
+# $1 is the copy's root, $2 the filter's file, $3 the kernel command line, then REMOUNT's, then the program.
 # Where udev finds itself in a namespace it does not read /proc/cmdline (systemd's ENVIRONMENT.md has the
 # other way to say it); where it is older it does.
-LOOK = """
+LOOK = f"""
 set -eu
 root=$1 deaf=$2 line=$3
 shift 3
+{REMOUNT}
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
@@ -77,7 +78,7 @@ def names_in(host: Host, root: Path, command_line: str, cards: Iterable[Card]) -
             rule.parent.mkdir(parents=True, exist_ok=True)
             rule.write_text(RULE)
             for card in asked:
-                name = parse(_ask(host, copy.root, deaf, command_line, card), Tree(root).text)
+                name = parse(_ask(host, copy, deaf, command_line, card), Tree(root).text)
                 if name is not None:
                     found[card.link] = name
     except Cancelled:
@@ -88,10 +89,11 @@ def names_in(host: Host, root: Path, command_line: str, cards: Iterable[Card]) -
     return found
 
 
-def _ask(host: Host, root: Path, deaf: Path, command_line: str, card: Card) -> str:
+def _ask(host: Host, copy: Offline, deaf: Path, command_line: str, card: Card) -> str:
     line = command_line.replace("\n", " ")
     program = ("udevadm", "test", "--action=add", f"/sys/class/net/{card.link}")
-    words = ("unshare", *NAMESPACES, "sh", "-c", LOOK, "twinboot", str(root), str(deaf), line, *program)
+    where = (str(copy.root), str(deaf), line, *copy.remounted)
+    words = ("unshare", *NAMESPACES, "sh", "-c", LOOK, "twinboot", *where, *program)
     env = (("SYSTEMD_PROC_CMDLINE", line), ("SYSTEMD_COLORS", "0"), ("SYSTEMD_LOG_LEVEL", "warning"))
     return host.run(Command(words, Effect.READ, ANY_STATUS, LIMIT, env=env)).stdout
 
