@@ -90,17 +90,8 @@ class Offline:
         env: tuple[tuple[str, str], ...] = (),
         timeout: float,
     ) -> GuestOutput:
-        words = (
-            "unshare",
-            *NAMESPACES,
-            "sh",
-            "-c",
-            ENTER,
-            "twinboot",
-            str(self.root),
-            *self.remounted,
-            *argv,
-        )
+        where = (str(self.root), *self.remounted)
+        words = ("unshare", *NAMESPACES, "sh", "-c", ENTER, "twinboot", *where, *argv)
         command = Command(words, Effect.WRITE, ANY_STATUS, timeout, stdin, (*OFFLINE, *env))
         out = self.host.run(command)
         return GuestOutput(out.status, out.stdout.encode(), out.stderr.encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from appliance.host.run import Command, Effect, Host
 from appliance.twin.luks_header import LARGEST, Form
+from appliance.twin.segments import SECTOR
 
 PASSPHRASE = b"    "
 """Four spaces: the one key beside Enter that is the same in every layout."""
@@ -33,7 +34,7 @@ def make_header(host: Host, form: Form, at: Path) -> bytes:
     argv = (
         "cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--uuid", form.uuid,
         *(word for pair in named if pair[1] for word in pair),
-        "--cipher", form.cipher, "--sector-size", str(form.sector), "--offset", str(form.offset // 512),
+        "--cipher", form.cipher, "--sector-size", str(form.sector), "--offset", str(form.offset // SECTOR),
         "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", str(ITERATIONS),
         "--disable-keyring", "--key-file", "-", str(at),
     )  # fmt: skip
