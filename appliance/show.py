@@ -83,9 +83,10 @@ def lineage(tree: Lineage) -> str:
 
 
 def status(now: Status) -> str:
+    again = "being read again ..." if now.outdated else ""
     lines = [
-        f"Next boot   {now.next_boot or 'as installed'}",
-        f"Fallback    {now.fallback or 'none needed'}",
+        f"Next boot   {again or now.next_boot or 'as installed'}",
+        f"Fallback    {again or now.fallback or 'none needed'}",
         f"Writes to this machine: {now.writes}",
     ]
     if now.running is not None:

@@ -182,15 +182,20 @@ def _warning_rows(text: str, width: int) -> list[str]:
     return wrap(text, width - 2, " " * len(WARNING), WARNING)
 
 
+def boots(status: Status, outdated: bool) -> tuple[str, str]:
+    """What boots next and what boots if that does not come up; of an outdated status neither is told."""
+    if outdated:
+        return "being read again ...", "being read again ..."
+    fallback = status.fallback or "none needed: nothing of this machine was changed"
+    return status.next_boot or "the installed system", fallback
+
+
 def boot_lines(board: Board) -> list[Line]:
-    """What boots next and what boots if that does not come up."""
-    status = board.status
-    if status is None:
+    """The same as two rows."""
+    if board.status is None:
         return [pair("Next boot", "not known yet", 9)]
-    if board.outdated:
-        return [pair(name, "being read again ...", 9) for name in ("Next boot", "Fallback")]
-    rows = [pair("Next boot", status.next_boot or "the installed system", 9)]
-    return [*rows, pair("Fallback", status.fallback or "none needed: nothing of this machine was changed", 9)]
+    following, fallback = boots(board.status, board.outdated)
+    return [pair("Next boot", following, 9), pair("Fallback", fallback, 9)]
 
 
 def machine_page(machine: Machine, status: Status | None, width: int) -> list[Line]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from appliance.model.lineage import Lineage
 from appliance.model.machine import Role
+from appliance.model.messages import Status
 from tests.fixtures.machines.derive import load
 from tui.describe import boot_sentence
+from tui.plain.told import home
 
 
 def test_boot_is_called_by_where_it_lies() -> None:
@@ -17,3 +20,11 @@ def test_boot_is_called_by_where_it_lies() -> None:
     volume = replace(system.root, role=Role.BOOT, target="/boot", lv="boot", device="/dev/mapper/vg0-boot")
     beside = replace(inside, volumes=(*system.volumes, volume))
     assert "/boot vg0-boot ext4, ESP vda2" in boot_sentence(beside, 100)
+
+
+def test_the_plain_console_tells_nothing_of_the_next_boot_from_before_the_end_of_a_run() -> None:
+    machine = load("thin-bios")
+    status = Status(machine=machine, lineage=Lineage(), operator="", next_boot="tb1, once, on trial")
+    assert "Next boot: tb1, once, on trial" in home(status, machine, "")
+    told = list(home(replace(status, outdated=True), machine, ""))
+    assert {"Next boot: being read again ...", "Fallback: being read again ..."} <= set(told)

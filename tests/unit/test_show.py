@@ -120,3 +120,8 @@ def test_a_machine_says_what_was_seen_of_its_kind_and_names_its_entries() -> Non
     assert "          ONLY RECOGNISED: we have never promoted such a system on a machine\n" in said
     assert "          packages by ?\n" in said
     assert "          loader GRUB with BLS entries 2.06" in said
+
+
+def test_what_is_outdated_is_not_told() -> None:
+    said = show.status(replace(STATUS, outdated=True))
+    assert "Next boot   being read again ..." in said and "Fallback    being read again ..." in said

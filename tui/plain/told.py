@@ -40,8 +40,9 @@ def home(status: Status | None, machine: Machine | None, words: str) -> Iterator
     yield f"Writes to this machine: {status.writes}"
     for _, node in describe.ordered(status.lineage):
         yield volume(node)
-    yield f"Next boot: {status.next_boot or 'the installed system'}"
-    yield f"Fallback: {status.fallback or 'none needed: nothing of this machine was changed'}"
+    following, fallback = describe.boots(status, status.outdated)
+    yield f"Next boot: {following}"
+    yield f"Fallback: {fallback}"
     if status.next_step:
         yield f"Next step: {status.next_step}"
 
