@@ -292,9 +292,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from appliance.office.cli import main as office_main
 
         return office_main(words[1:])
-    args = parser().parse_args(words)
     try:
-        return asyncio.run(run(args))
+        return asyncio.run(run(parser().parse_args(words)))
     except ApplianceError as error:
         print(show.error(error), file=sys.stderr)
         return error.exit_code

@@ -32,11 +32,13 @@ def ctrl_c() -> Iterator[asyncio.Event]:
 
 
 async def carry_out(session: Session, plan: Plan, args: argparse.Namespace) -> int:
-    """Start the plan and follow it to its end; the exit status."""
+    """Start the plan and follow it to its end; the exit status. Raises Cancelled where Ctrl-C came before."""
     if not args.json:
         print(show.plan(plan), flush=True)
-    since = (await session.status()).last_seq
     with ctrl_c() as pressed:
+        since = (await session.status()).last_seq
+        if pressed.is_set():
+            raise Cancelled("Ctrl-C was pressed.", safe="Nothing was started.")
         accepted = await session.start(plan)
         return await _to_the_end(session, accepted.run, since, args, pressed)
 

@@ -205,16 +205,50 @@ def test_ctrl_c_while_a_run_starts_cancels_it(desk: RecordedDesk) -> None:
     assert desk.cancelled == ["tb1"]
 
 
+class PressingAt(io.StringIO):
+    """A standard output at which Ctrl-C is pressed once these words are out."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self.words in text:
+            os.kill(os.getpid(), signal.SIGINT)
+        return written
+
+
 def test_ctrl_c_at_a_question_cancels_the_run_and_the_program_ends(
-    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master, line = pty.openpty()
     with os.fdopen(master, "rb"), os.fdopen(line, "r") as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        monkeypatch.setattr("sys.stdout", PressingAt("Type to confirm: "))
         assert main(["rehearse", "--by-hand"]) == 0
-    assert "Type to confirm: " in capsys.readouterr().out
     assert (desk.cancelled, desk.approved) == (["tb1"], [])
+
+
+def test_ctrl_c_at_the_plan_starts_nothing(desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", PressingAt("add the sealed snapshot, read-only"))
+    assert main(["rehearse", "--nothing"]) == 130
+    assert (desk.started, desk.cancelled) == ([], [])
+
+
+def test_ctrl_c_just_before_the_start_starts_nothing(
+    desk: RecordedDesk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = Session.status
+
+    async def pressed_meanwhile(session: Session) -> m.Status:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await status(session)
+
+    monkeypatch.setattr(Session, "status", pressed_meanwhile)
+    assert main(["rehearse", "--nothing"]) == 130
+    assert "Nothing was started." in capsys.readouterr().err
+    assert (desk.started, desk.cancelled) == ([], [])
 
 
 def test_what_is_typed_at_a_question_opens_the_gate(
