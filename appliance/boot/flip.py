@@ -21,7 +21,7 @@ from appliance.boot.place import Boot, BootDisk, BootPlace, NoOtherRoots, Sector
 from appliance.boot.raw import GrubReader, RawRoots
 from appliance.boot.unnamed import roots_of
 from appliance.errors import BootConfigFailed, CommandFailed
-from appliance.host.files import mounted, sync_folder
+from appliance.host.files import mounted, mounted_readonly, sync_folder
 from appliance.host.run import Host, read, write
 
 SECTOR = 512
@@ -257,6 +257,17 @@ def mounted_for(host: Host, place: BootPlace) -> Iterator[None]:
         stack.enter_context(mounted(host, place.device, place.fstype, place.mount))
         if at := place.sector:
             stack.enter_context(mounted(host, at.device, at.fstype, at.mount))
+        yield
+
+
+@contextlib.contextmanager
+def mounted_to_read(host: Host, place: BootPlace) -> Iterator[None]:
+    """The same to look at: not one sector of it is written."""
+    bring_up(host, place)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mounted_readonly(host, place.device, place.fstype, place.mount))
+        if at := place.sector:
+            stack.enter_context(mounted_readonly(host, at.device, at.fstype, at.mount))
         yield
 
 

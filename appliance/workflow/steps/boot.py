@@ -11,7 +11,7 @@ from appliance.boot.artifacts import find_artifacts
 from appliance.boot.base import BootLoader
 from appliance.boot.choose import choose_loader
 from appliance.boot.efi import grub_path
-from appliance.boot.flip import mounted_for, open_boot
+from appliance.boot.flip import mounted_for, mounted_to_read, open_boot
 from appliance.boot.place import Boot
 from appliance.boot.shapes import Artifacts, BootState, StagedSystem
 from appliance.errors import Refused
@@ -63,7 +63,7 @@ def machine_boot(host: Host, ground: Ground) -> Iterator[Boot]:
 def machine_boot_to_read(host: Host, ground: Ground) -> Iterator[Boot]:
     """The same to look at: not one sector of it is written."""
     place = ground.boot_place()
-    with mounted_readonly(host, place.device, place.fstype, place.mount):
+    with mounted_to_read(host, place):
         yield open_boot(host, place)
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from appliance.boot.flip import RealDisk, RecordingDisk, flip, remove_tree, replace
-from appliance.boot.place import SECTOR_PATH, Boot, BootPlace
+from appliance.boot.flip import (
+    RealDisk,
+    RecordingDisk,
+    flip,
+    mounted_for,
+    mounted_to_read,
+    open_boot,
+    remove_tree,
+    replace,
+)
+from appliance.boot.place import SECTOR_PATH, Boot, BootPlace, SectorPlace
 from appliance.errors import BootConfigFailed, CommandFailed
-from appliance.host.run import Command, Output
+from appliance.host.run import Command, Host, Output
 
 
 class Quiet:
@@ -165,3 +176,25 @@ def test_a_dry_disk_tells_and_writes_nothing(disk: RealDisk, tmp_path: Path) -> 
     assert disk.names("") == ("env",) and disk.read("env") == b"#" * 1024
     assert len(dry.would) == 9 and dry.would[1] == "create /boot/twinboot/x (3 bytes)"
     assert (dry.read("env"), dry.names(""), dry.is_file("env")) == (b"#" * 1024, ("env",), True)
+
+
+@pytest.mark.parametrize(("entered", "options"), [(mounted_for, "nodev"), (mounted_to_read, "ro")])
+def test_where_the_sector_lies_apart_its_place_is_mounted_as_boot_is(
+    entered: Callable[[Host, BootPlace], AbstractContextManager[None]], options: str, tmp_path: Path
+) -> None:
+    """Both to be written, or both to be looked at: how much room there is, is asked of either."""
+    host = Quiet()
+    sector = SectorPlace(tmp_path / "esp", "/dev/vda2", "vfat", "7A3B-91C4", "/boot/efi", "twinboot/b007/env")
+    place = BootPlace(
+        tmp_path / "boot", "/dev/mapper/vg0-boot", "ext4", "b007", up=("lvchange", "-ay"), sector=sector
+    )
+    with entered(host, place):
+        boot = open_boot(host, place)
+        assert boot.apart is not None and boot.apart.disk.free() > 0 < boot.disk.free()
+    mounts = [command.argv for command in host.ran if command.argv[0] == "mount"]
+    assert [(argv[-2], argv[4].partition(",")[0]) for argv in mounts] == [
+        ("/dev/mapper/vg0-boot", options),
+        ("/dev/vda2", options),
+    ]
+    left = [command.argv[-1] for command in host.ran if command.argv[0] == "umount"]
+    assert left == [str(tmp_path / "esp"), str(tmp_path / "boot")]
