@@ -19,7 +19,7 @@ BENEATH = frozenset({LayerKind.LUKS, LayerKind.RAID1})
 ENCRYPTED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root inside LUKS may be kept. One kept otherwise is refused there."""
 
-MIRRORED = frozenset({Storage.LVM_THIN})
+MIRRORED = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root on MD RAID 1 may be kept. One kept otherwise is refused there."""
 
 BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
