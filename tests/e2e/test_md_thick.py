@@ -1,4 +1,4 @@
-"""What Debian's installer makes of two disks by itself, a thick root on MD RAID 1: merged through both legs."""
+"""A thick root on MD RAID 1, what Debian's installer makes of two disks by itself: merged through both legs."""
 
 from __future__ import annotations
 
