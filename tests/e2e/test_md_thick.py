@@ -1,4 +1,4 @@
-"""A thick root on MD RAID 1, what Debian's installer makes of two disks by itself: merged through both legs."""
+"""A thick root on MD RAID 1, as Debian's installer makes it of two disks: merged through both legs."""
 
 from __future__ import annotations
 
