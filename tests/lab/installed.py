@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import cache, encrypted, mirrored
+from tests.lab import cache, encrypted, mirrored, mirrored_boot
 from tests.lab.firmware import BIOS, UEFI, variables_template
 from tests.lab.installer import install
 from tests.lab.native import LabError, chroot_mounts, run, stage
@@ -41,11 +41,15 @@ BOOT_NUMBER = 3
 ROOT, SWAP = 4, 5
 """Their numbers where there is no LVM: root and swap are partitions, and the rest of the disk is free."""
 WITHOUT_BOOT = (PARTITIONS[0], ("esp", "U", 2, 640), LVM)
+"""With systemd-boot kernels lie on the ESP, and /boot is a folder of the root volume, as Debian has it."""
 LEG = ("raid", "R", LVM[2], 0)
 """What stands in for LVM where the volume group lies on a mirror; the second disk has the like alone."""
-SECOND_LEG = "/dev/vdc2"
+BOOT_LEG = ("boot", "R", BOOT[2], BOOT[3])
+"""What stands in for /boot where that lies on a mirror of its own, on both disks."""
+BOOT_ON_ARRAY = BOOT[3] - 16
+"""MiB of /boot on a mirror: the legs' super blocks and bitmaps lie before it."""
+SECOND_DISK = "/dev/vdc"
 """In the installation VM, where the root file system to be copied is the second disk."""
-"""With systemd-boot kernels lie on the ESP, and /boot is a folder of the root volume, as Debian has it."""
 BOOT_DEVICE = "/dev/mapper/vg0-boot"
 """That of a /boot on LVM, in the installed system."""
 GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
@@ -89,6 +93,7 @@ class SystemSpec:
     second: int = 0
     luks: bool = False
     mirror: bool = False
+    boot_md: bool = False
     boot_lv: bool = False
     by_default: bool = False
     suite: Suite = BOOKWORM
@@ -103,8 +108,25 @@ class SystemSpec:
                 ("swap", "S", start + self.root, self.swap),
             )
         if self.mirror:
-            return (*PARTITIONS[:3], LEG)
+            return (*PARTITIONS[:2], BOOT_LEG if self.boot_md else BOOT, LEG)
         return PARTITIONS if self.loader == GRUB and not self.boot_lv else WITHOUT_BOOT
+
+    @property
+    def mirrored(self) -> tuple[tuple[str, str, int, int], ...]:
+        """The partitions of its second disk, where that has the other leg of each mirror."""
+        return (PARTITIONS[0], *((BOOT_LEG,) if self.boot_md else ()), LEG)
+
+    @property
+    def boot_device(self) -> str:
+        """Where /boot is found while it is installed."""
+        if self.boot_md:
+            return mirrored_boot.ARRAY
+        return BOOT_DEVICE if self.boot_lv else f"/dev/vda{BOOT_NUMBER}"
+
+    @property
+    def boot_apart(self) -> bool:
+        """Whether /boot waits for a device that is made in the installation VM."""
+        return self.boot_lv or self.boot_md
 
     @property
     def beneath(self) -> str:
@@ -127,6 +149,8 @@ class SystemSpec:
             raise LabError(f"{self.suite} has not been made {self.beneath} yet.")
         if self.luks and self.mirror:
             raise LabError("LUKS on a mirror has not been made yet.")
+        if self.boot_md and not self.mirror:
+            raise LabError("/boot on a mirror beside a volume group that is on none has not been made yet.")
         if self.boot_lv and (self.beneath or self.second or self.storage == PARTITION):
             raise LabError("/boot on a volume beside anything unusual has not been made yet.")
 
@@ -145,6 +169,7 @@ class SystemSpec:
             ("-default", self.by_default),
             ("-luks", self.luks),
             ("-mirror", self.mirror),
+            ("-bootmd", self.boot_md),
             ("-bootlv", self.boot_lv),
         )
         last = "".join(mark for mark, has in marks if has)
@@ -169,6 +194,10 @@ ENCRYPTED = SystemSpec(luks=True)
 
 MIRRORED = SystemSpec(mirror=True)
 """As Debian's installer makes it of two disks: /boot on the first, a mirror of both with everything else."""
+
+
+ALL_MIRRORED = SystemSpec(firmware=UEFI, mirror=True, boot_md=True)
+"""The same with /boot on a mirror of its own, which GRUB reads and can not write. The ESP is on the first."""
 
 
 BOOT_ON_LVM = SystemSpec(firmware=UEFI, boot_lv=True)
@@ -220,7 +249,7 @@ FS_OPTIONS = {XFS: "defaults", BTRFS: "defaults,subvol=@rootfs"}
 HOME_OPTIONS = "defaults,subvol=@home"
 LETTER = "home/letter"
 """A file in /home, which is no part of the system: nothing that Twinboot does may touch it."""
-SOURCES = ("installed.py", "installer.py", "firmware.py")
+SOURCES = ("installed.py", "installer.py", "firmware.py", "mirrored_boot.py")
 
 
 def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
@@ -261,6 +290,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                     _by_uuid(tree)
                 if spec.boot_lv:
                     _on_lvm(tree)
+                if spec.boot_md:
+                    mirrored_boot.name_boot(tree)
                 _beside(tree, spec)
                 _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
@@ -288,11 +319,14 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 "luks_uuid": encrypted.UUID,
                 "luks_name": encrypted.NAME,
                 "passphrase": encrypted.PASSPHRASE if spec.luks else "",
-                "second_leg": SECOND_LEG if spec.mirror else "",
+                "second_leg": f"{SECOND_DISK}{len(spec.mirrored)}" if spec.mirror else "",
                 "array_uuid": mirrored.UUID,
                 "array_name": mirrored.NAME,
-                "boot_dev": BOOT_DEVICE if spec.boot_lv else f"/dev/vda{BOOT_NUMBER}",
+                "boot_dev": spec.boot_device,
                 "boot": BOOT[3] if spec.boot_lv else 0,
+                "boot_legs": f"/dev/vda{BOOT_NUMBER},{SECOND_DISK}2" if spec.boot_md else "",
+                "boot_array_uuid": mirrored_boot.UUID,
+                "boot_array_name": mirrored_boot.NAME,
             }
             variables = folder / "vars.fd" if spec.firmware == UEFI else None
             raw = [disk, root]
@@ -300,8 +334,8 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
                 raw.append(scratch / "second.raw")
                 run("truncate", "-s", f"{spec.second or spec.disk}M", raw[-1])
             if spec.mirror:
-                _table(raw[-1], (PARTITIONS[0], LEG))
-            given = (*raw, scratch / "boot.raw") if spec.boot_lv else tuple(raw)
+                _table(raw[-1], spec.mirrored)
+            given = (*raw, scratch / "boot.raw") if spec.boot_apart else tuple(raw)
             log = install(kernel, initrd, given, variables, settings, scratch)
             (folder / "install.log").write_text(log)
         with stage(f"{spec.firmware} system (disk image)"):
@@ -409,9 +443,9 @@ def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:
     content = scratch / "boot"
     shutil.copytree(tree / "boot", content, symlinks=True)
     run("chown", "-R", "0:0", content)
-    run("truncate", "-s", f"{BOOT[3]}M", boot)
+    run("truncate", "-s", f"{BOOT_ON_ARRAY if spec.boot_md else BOOT[3]}M", boot)
     run("mkfs.ext4", "-q", "-U", BOOT_UUID, "-d", content, boot)
-    if not spec.boot_lv:
+    if not spec.boot_apart:
         _write(boot, disk, BOOT[2])
 
 

@@ -58,6 +58,13 @@ if [ "$lab_storage" != partition ]; then
         lab_leg=$lab_pv
         lab_pv=/dev/md/0
     fi
+    if [ -n "$lab_boot_legs" ]; then
+        # shellcheck disable=SC2046 # one word for each leg
+        in_stage mdadm --create /dev/md/1 --run --level=1 --raid-devices=2 --metadata=1.2 --bitmap=internal \
+            --assume-clean --homehost="${lab_boot_array_name%%:*}" --name="${lab_boot_array_name##*:}" \
+            --uuid="$lab_boot_array_uuid" $(echo "$lab_boot_legs" | tr , ' ')
+        in_stage dd if=/dev/vdd of=/dev/md/1 bs=1M conv=sparse,fsync status=none
+    fi
     [ "$lab_second" = 0 ] || lab_pv="$lab_pv /dev/vdc"
     # shellcheck disable=SC2086 # one word for each physical volume
     in_stage pvcreate -q $lab_pv
@@ -179,6 +186,7 @@ sync
 [ "$lab_storage" = partition ] || vgchange -q -an vg0 || in_stage vgchange -q -an vg0
 if [ -n "$lab_second_leg" ]; then
     in_stage mdadm --stop /dev/md/0
+    [ -z "$lab_boot_legs" ] || in_stage mdadm --stop /dev/md/1
     in_stage mdadm --examine "$lab_leg" "$lab_second_leg"
 fi
 [ -z "$lab_passphrase" ] || in_stage cryptsetup close "$lab_luks_name"
