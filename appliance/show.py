@@ -56,9 +56,8 @@ def machine(found: Machine) -> str:
         root = system.root
         lines.append(f"          root {root.device} {root.fstype} {gib(root.size)} on {root.storage.value}")
         for volume in system.volumes:
-            lines.append(
-                f"          {volume.role.value:11} {volume.target:12} {volume.device} {volume.fstype}"
-            )
+            what = f"{volume.role.value:11} {volume.target:12} {volume.array or volume.device}"
+            lines.append(f"          {what} {volume.fstype}")
         lines.append(f"          {seen_sentence(system)}")
         lines.append(f"          packages by {system.package_manager or '?'}")
         lines.append(f"          loader {system.loader.name} {system.loader.version}".rstrip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from appliance.model.lineage import Lineage, Node, State
-from appliance.model.machine import Disk, InstalledSystem, Machine, VolumeGroup
+from appliance.model.machine import Disk, InstalledSystem, Machine, Volume, VolumeGroup
 from appliance.model.messages import Status
 from appliance.model.seen import seen_sentence
 from appliance.model.verdict import Result
@@ -71,7 +71,10 @@ def boot_sentence(system: InstalledSystem, width: int) -> str:
     """
     loader = " ".join(filter(None, (system.loader.name, system.loader.version.partition("-")[0])))
     boot = system.own_boot
-    where = f"{boot.path.removeprefix('/dev/').removeprefix('mapper/')} {boot.fstype}" if boot else ""
+    called = boot.array if isinstance(boot, Volume) else ""
+    if boot and not called:
+        called = boot.path.removeprefix("/dev/").removeprefix("mapper/")
+    where = f"{called} {boot.fstype}" if boot else ""
     parts = [
         loader,
         count(len(system.kernels), "kernel"),

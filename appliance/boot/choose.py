@@ -14,7 +14,15 @@ from appliance.boot.place import BootPlace, SectorPlace
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
 from appliance.host.run import Host, read
-from appliance.model.machine import Firmware, InstalledSystem, LoaderKind, Machine, Partition, Volume
+from appliance.model.machine import (
+    Firmware,
+    InstalledSystem,
+    LoaderKind,
+    Machine,
+    Partition,
+    Volume,
+    first_leg,
+)
 from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import trouble
 from appliance.probe.lvm import lvm_config
@@ -55,7 +63,7 @@ def boot_place(machine: Machine, system: InstalledSystem, mount: Path) -> BootPl
         target=system.esp_target if systemd else "/boot",
         root_device=system.root.device if system.root.subvolume else "",
         root_fsuuid=system.root.fsuuid if system.root.subvolume else "",
-        up=() if systemd else _activation(machine, system.boot_volume),
+        up=() if systemd else _showing(machine, system.boot_volume),
         sector=None if systemd else sector_place(system, mount.parent / f"{mount.name}-esp"),
     )
 
@@ -67,15 +75,19 @@ def sector_place(system: InstalledSystem, mount: Path) -> SectorPlace | None:
     if volume is None:
         return None
     if esp is None or not target:
-        raise Refused((trouble.no_fallback(volume.path).sentence,))
+        raise Refused((trouble.no_fallback(volume.array or volume.path).sentence,))
     path = f"{FOLDER}/{volume.fsuuid}/env"
     return SectorPlace(mount, esp.path, esp.fstype, esp.fsuuid, target, path)
 
 
-def _activation(machine: Machine, volume: Volume | None) -> tuple[str, ...]:
-    """The command that makes a volume of LVM appear (lvchange(8)); none where there is no volume."""
+def _showing(machine: Machine, volume: Volume | None) -> tuple[str, ...]:
+    """The command that makes /boot appear: a volume of LVM (lvchange(8)), or an array that nothing has up, by
+    its first leg and to be read alone (dmsetup(8)). None where there is no such volume."""
     if volume is None:
         return ()
+    if (mirror := machine.mirror_at(volume.device)) is not None:
+        name, table = volume.device.rpartition("/")[2], first_leg(mirror)
+        return ("dmsetup", "create", "--readonly", name, "--table", table)
     group = machine.vg(volume.vg)
     pvs = tuple(pv.path for pv in group.pvs) if group else ()
     return ("lvchange", *lvm_config(pvs), "-ay", "-K", f"{volume.vg}/{volume.lv}")

@@ -244,7 +244,7 @@ def _apart(host: Host, place: BootPlace) -> Sector | None:
 
 
 def bring_up(host: Host, place: BootPlace) -> None:
-    """Make the device of a /boot on LVM appear; it stays until power-off. Writes nothing, on no disk."""
+    """Make the device of a /boot on LVM, or on an array that no act has up, appear. Writes nothing."""
     if place.up and not Path(place.device).exists():
         host.run(read(*place.up, timeout=120))
 

@@ -37,8 +37,8 @@ class BootPlace:
     system ("" where it has its own), `folder` the loader's folder in /boot ("grub"), `target` where the
     installed system itself mounts it. For systemd-boot it is the EFI system partition. `root_device` holds
     the root and others like it, by the UUID `root_fsuuid` (unnamed.py); both empty where it is the root.
-    `up` is the command that makes `device` appear, a volume of LVM. `sector` is where the sector lies that
-    GRUB can not write in /boot; None where it can.
+    `up` is the command that makes `device` appear, a volume of LVM or a leg of an array. `sector` is where
+    the sector lies that GRUB can not write in /boot; None where it can.
     """
 
     mount: Path

@@ -118,6 +118,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     where all of the file system is mounted, or where it has no name that a snapshot could take.
     `partition` is what a root on a partition is called: by its number, or the plan's name for one of ours;
     `disk` is its disk's name as a group (`Disk.group`). Both are empty where none can stand beside it.
+    `array` is what a person calls the array that it is itself, without LVM.
     """
 
     device: str
@@ -132,6 +133,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     subvolume: str = ""
     partition: str = ""
     disk: str = ""
+    array: str = ""
 
     @property
     def path(self) -> str:
@@ -156,8 +158,10 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """What a person calls it: "vg0/root", or "/dev/sda2" where it is a partition."""
-        return f"{self.group}/{self.member}" if self.group and not self.partition else self.device
+        """What a person calls it: "vg0/root", "/dev/sda2" where it is a partition, "md0" an array."""
+        if self.group and not self.partition:
+            return f"{self.group}/{self.member}"
+        return self.array or self.device
 
     def root_called(self, member: str) -> str:
         """What a boot entry calls the root that lies in `member` of the same group (boot/rootname.py)."""
@@ -307,7 +311,7 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def boot_volume(self) -> Volume | None:
-        """/boot, where it is a logical volume: GRUB reads one, and can not write there."""
+        """/boot, where it is a logical volume or an array: GRUB reads one, and can not write there."""
         return next((v for v in self.volumes if v.role is Role.BOOT), None)
 
     @property
@@ -419,11 +423,29 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         """Those of them that are arrays of several disks."""
         return tuple(layer for layer in self.layers_under(group) if layer.kind is LayerKind.RAID1)
 
+    def mirror_at(self, path: str) -> Layer | None:
+        """The array that is found at `path`."""
+        found = (layer for layer in self.layers if layer.kind is LayerKind.RAID1)
+        return next((layer for layer in found if layer.path == path), None)
+
+    def boot_mirrors(self, group: VolumeGroup) -> tuple[Layer, ...]:
+        """The arrays that are /boot itself, of the systems whose root lies in `group`."""
+        boots = (system.boot_volume for system in self.systems if system.root.vg == group.name)
+        found = (self.mirror_at(boot.device) for boot in boots if boot is not None and not boot.vg)
+        return tuple(dict.fromkeys(layer for layer in found if layer is not None))
+
     @property
     def taken(self) -> frozenset[str]:
-        """Every partition and whole disk that holds a volume group, or something nobody has unlocked."""
+        """Every partition and whole disk that holds a volume group, an array, or what nobody unlocked."""
         groups = (path for group in self.volume_groups for path in self.places_of(group))
-        return frozenset(groups) | frozenset(one.path for one in self.locked)
+        below = (path for layer in self.layers for path in layer.below)
+        return frozenset((*groups, *below, *(one.path for one in self.locked)))
+
+
+def first_leg(mirror: Layer) -> str:
+    """The device-mapper table that shows a mirror by its first leg (dm-linear)."""
+    sector = 512
+    return f"0 {mirror.size // sector} linear {mirror.below[0]} {mirror.offset // sector}"
 
 
 def layers_under(layers: tuple[Layer, ...], paths: frozenset[str]) -> tuple[Layer, ...]:

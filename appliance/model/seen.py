@@ -28,6 +28,10 @@ BESIDE_THE_ROOT = frozenset({"/usr", "/var"})
 BOOT_ON_LVM = frozenset({Storage.LVM_THIN})
 """How a root may be kept whose /boot is a linear volume beside it. Another such /boot is refused."""
 
+BOOT_ON_RAID = frozenset({Storage.LVM_THIN})
+"""How a root on MD RAID 1 may be kept whose /boot is an array of its own beside it. Another such /boot is
+refused."""
+
 BESIDE_ITSELF = frozenset({"ext4", "xfs"})
 """The file system of a root on a partition, which gets a second one beside it. A root with another is only
 rehearsed."""

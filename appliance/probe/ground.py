@@ -13,6 +13,7 @@ from appliance.host.run import Host
 from appliance.model.machine import (
     Disk,
     Layer,
+    LayerKind,
     Partition,
     Trouble,
     VolumeGroup,
@@ -65,6 +66,11 @@ class Ground:
     def under(self, known: Known) -> tuple[Layer, ...]:
         """What lies between a volume (its volume group) and the disks, the uppermost first."""
         return layers_under(self.layers, self._stands_on(known))
+
+    def array(self, known: Known) -> str:
+        """What the array is called that a volume is itself, without LVM; empty where it is none."""
+        arrays = (layer for layer in self.layers if layer.kind is LayerKind.RAID1)
+        return next((layer.name for layer in arrays if layer.path == known.path), "")
 
     def names_of(self, layer: Layer) -> frozenset[str]:
         """Every path under which crypttab may name what an encrypted device lies on."""

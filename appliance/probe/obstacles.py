@@ -20,6 +20,7 @@ from appliance.model.seen import (
     BENEATH,
     BESIDE_THE_ROOT,
     BOOT_ON_LVM,
+    BOOT_ON_RAID,
     ENCRYPTED,
     MIRRORED,
     PATCHED_WITH,
@@ -58,7 +59,7 @@ def with_trouble(
     why = [
         *of_disks(ground, tuple(used)),
         *of_groups(ground, system),
-        *of_layers(ground, tuple(used)),
+        *of_layers(ground, tuple(used), boot),
         *of_encryption(ground, system, tuple(used)),
         *of_mirrors(ground, system, tuple(used)),
         *of_storage(system),
@@ -101,14 +102,19 @@ def _pools(group: VolumeGroup, system: InstalledSystem) -> tuple[LogicalVolume, 
     return tuple(pool for name in names if (pool := group.lv(name)) is not None)
 
 
-def of_layers(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
+def of_layers(ground: Ground, used: tuple[Known, ...], boot: Known | None) -> list[Trouble]:
     """Arrays and the like beneath what the system uses, and volumes that lie in such a thing without LVM."""
     return [
         trouble_below.lies_on(known.vg, layer)
         for known in used
         for layer in ground.under(known)
-        if layer.kind not in BENEATH or not known.vg
+        if layer.kind not in BENEATH or not (known.vg or (known == boot and is_mirror(ground, known)))
     ]
+
+
+def is_mirror(ground: Ground, known: Known) -> bool:
+    """Whether it is an array itself, without LVM, and that lies on nothing but disks."""
+    return bool(ground.array(known)) and len(ground.under(known)) == 1
 
 
 def of_encryption(ground: Ground, system: InstalledSystem, used: tuple[Known, ...]) -> list[Trouble]:
@@ -129,12 +135,12 @@ def of_mirrors(ground: Ground, system: InstalledSystem, used: tuple[Known, ...])
     """What keeps a twin from having the mirror that the system lies on."""
     under = dict.fromkeys(layer for known in used if known.vg for layer in ground.under(known))
     layers = tuple(layer for layer in under if layer.kind is LayerKind.RAID1)
-    if not layers:
-        return []
-    why = [] if system.root.storage in MIRRORED else [trouble_below.mirrored_root(system.root)]
-    if len(under) > 1:
+    boot = system.boot_volume
+    own = tuple(layer for layer in ground.layers if boot and not boot.vg and layer.path == boot.device)
+    why = [trouble_below.mirrored_root(system.root)] if layers and system.root.storage not in MIRRORED else []
+    if layers and len(under) > 1:
         why.append(trouble_below.several_beneath(tuple(under)))
-    return why + [trouble_below.raid_kind(layer) for layer in layers if not layer.offset]
+    return why + [trouble_below.raid_kind(layer) for layer in (*layers, *own) if not layer.offset]
 
 
 def console_of(command_line: str) -> str:
@@ -172,20 +178,25 @@ def of_boot(
     GRUB environment block"), so what ends a trial must lie elsewhere."""
     if boot is None or system.boot is not None or system.loader.kind is LoaderKind.SYSTEMD_BOOT:
         return ()
-    esp = system.esp
+    esp, place = system.esp, ground.array(boot) or boot.path
     if firmware is not Firmware.UEFI or esp is None:
-        return (trouble.no_fallback(boot.path),)
+        return (trouble.no_fallback(place),)
     if not system.esp_target:
-        return (trouble.no_fallback(boot.path, "/etc/fstab mounts none at /boot/efi or /efi"),)
+        return (trouble.no_fallback(place, "/etc/fstab mounts none at /boot/efi or /efi"),)
     if esp.fstype != "vfat" or sum(known.fsuuid == esp.fsuuid for known in ground.known) != 1:
-        return (trouble.no_fallback(boot.path, f"the one on {esp.path} can not be told from others"),)
+        return (trouble.no_fallback(place, f"the one on {esp.path} can not be told from others"),)
     if not _beside_its_root(ground, system, boot):
-        return (trouble.boot_not_partition(boot.path),)
+        return (trouble.boot_not_partition(place),)
     return ()
 
 
 def _beside_its_root(ground: Ground, system: InstalledSystem, boot: Known) -> bool:
-    """Whether /boot is a linear volume in the root's volume group, and that on nothing but disks."""
+    """Whether /boot is a linear volume in the root's volume group, and that on nothing but disks; or an array
+    beside the one that the root's volume group lies on."""
+    if is_mirror(ground, boot):
+        root = next((known for known in ground.known if known.path == system.root.device), None)
+        kinds = [layer.kind for layer in ground.under(root)] if root is not None else []
+        return kinds == [LayerKind.RAID1] and system.root.storage in BOOT_ON_RAID
     group = next((g for g in ground.groups if boot.vg and g.name == boot.vg == system.root.vg), None)
     lv = group.lv(boot.lv) if group else None
     plain = lv is not None and lv.segtype == "linear" and not ground.under(boot)

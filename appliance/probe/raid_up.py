@@ -31,9 +31,11 @@ def bring_up(host: Host, layer: Layer, root: Path = ROOT) -> None:
     name = mapper.name_of(layer.path)
     array = array_of(layer, root)
     if name in mapper.names(host):
-        if why := why_not(layer, array, root):
-            raise Refused((why,), next_actions=WAYS)
-        return
+        if array:
+            if why := why_not(layer, array, root):
+                raise Refused((why,), next_actions=WAYS)
+            return
+        mapper.remove(host, name)  # it was shown by a leg, to be read
     if not array:
         host.run(_assemble(layer))
         array = array_of(layer, root)

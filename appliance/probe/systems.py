@@ -250,7 +250,7 @@ def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
                 return None
         elif entry.target in BOOT_TARGETS:
             found |= {} if known is None else {entry.target: known}
-            if known is not None and known.lv and entry.target == "/boot":
+            if known is not None and (known.lv or ground.array(known)) and entry.target == "/boot":
                 volumes.append((known, _volume(ground, known, entry.target, Role.BOOT)))
             why += [trouble.device_missing(entry.spec, entry.target)] if known is None else []
         elif known is not None:
@@ -301,6 +301,7 @@ def _volume(ground: Ground, known: Known, target: str, role: Role) -> Volume:
         lv=known.lv,
         partition=named[0],
         disk=named[1],
+        array=ground.array(known),
     )
 
 

@@ -90,8 +90,9 @@ class TwinDevices:
         if missing:
             raise TwinFailed(f"No snapshot stands for {', '.join(missing)}.")
         self.teardown()
+        runs: dict[CowRun, str] = {}
         for index, disk in enumerate(self.layout.disks):
-            self._build_disk(index, disk)
+            self._build_disk(index, disk, runs)
             self._write_table(index, disk)
         self._write_headers()
         self._write_pvs()
@@ -135,26 +136,32 @@ class TwinDevices:
     def _linear(self, name: str, length: int, device: str, offset: int) -> None:
         self._create(name, [f"0 {length} linear {device} {offset}"])
 
-    def _build_disk(self, index: int, disk: TwinDisk) -> None:
+    def _build_disk(self, index: int, disk: TwinDisk, runs: dict[CowRun, str]) -> None:
+        """`runs` are the devices of copy-on-write made so far: several disks may show the same one."""
         lines = []
         for number, segment in enumerate(disk.segments):
-            device, offset = self._source(f"{index}-{number}", segment, disk)
+            device, offset = self._source(f"{index}-{number}", segment, disk, runs)
             lines.append(f"{segment.start} {segment.length} linear {device} {offset}")
         self._create(f"disk{index}", lines)
 
-    def _source(self, name: str, segment: Segment, disk: TwinDisk) -> tuple[str, int]:
+    def _source(
+        self, name: str, segment: Segment, disk: TwinDisk, runs: dict[CowRun, str]
+    ) -> tuple[str, int]:
         """The device and its sector that a segment reads from and writes to."""
         match segment.source:
             case FromVolume(lv, offset):
                 return self.volumes[lv], offset
             case Blank(offset):
                 return self.scratch, offset
+            case CowRun() as cow if cow in runs:
+                return runs[cow], 0
             case CowRun() as cow:
                 loop = self._loop(cow, segment.length, disk.sector_size)
                 self._linear(f"cow{name}", cow.store_length, self.scratch, cow.store)
                 table = f"0 {segment.length} snapshot {loop} {self._node(f'cow{name}')} P {CHUNK}"
                 self._create(f"run{name}", [table])
-                return self._node(f"run{name}"), 0
+                runs[cow] = self._node(f"run{name}")
+                return runs[cow], 0
 
     def _loop(self, cow: CowRun, length: int, block: int) -> str:
         """A read-only window on the real disk. It never shows a PV, so LVM can not see one through it."""

@@ -41,6 +41,7 @@ from appliance.twin.segments import (
     TwinLayout,
     TwinPartition,
 )
+from appliance.twin.shared_boot import SharedBoot, boot_array
 from appliance.twin.vgtext import TwinLv, TwinPv, vg_text
 
 GPT_BACKUP = 33
@@ -60,6 +61,7 @@ class _Ground:
     swaps: tuple[SwapArea, ...]
     linear: frozenset[str]
     scratch: Scratch
+    boot: SharedBoot | None = None
     cut: dict[str, tuple[Segment, ...]] = field(default_factory=dict)
 
 
@@ -84,7 +86,9 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
     scratch = Scratch()
     shown, left_out = _shown_volumes(system, group, metadata)
     blanks = {v.lv: v.fsuuid for v in system.swap if v.lv and v.vg == group.name}
-    disks = disks_needed(machine, system, machine.places_of(group))
+    apart = boot_array(machine, system)
+    legs = frozenset(apart.below) if apart is not None else frozenset[str]()
+    disks = disks_needed(machine, system, machine.places_of(group) | legs)
     layers = machine.layers_under(group)
     on_metal = pv_rooms(group, metadata, disks, layers)
     rooms = lengthen(on_metal, sum(lv.extents for lv in shown), metadata, disks)
@@ -96,7 +100,8 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         lv.name for lv in shown if lv.name not in blanks and lv.name not in sealed and _is_linear(lv)
     )
     snapped = [lv for lv in shown if lv.name not in blanks and lv.name not in linear]
-    ground = _Ground(metadata, disks, rooms, extents, swaps, linear, scratch)
+    shared = SharedBoot.of(apart, disks, scratch) if apart is not None else None
+    ground = _Ground(metadata, disks, rooms, extents, swaps, linear, scratch, shared)
     twin_disks = tuple(_twin_disk(index, ground) for index in range(len(disks)))
     pv_texts = [TwinPv(r.pv, r.uuid, r.path, r.length, r.pe_start, r.extents) for r in rooms]
     lv_texts = [TwinLv(lv.name, lv.id, tuple(e for e in extents if e.lv == lv.name)) for lv in shown]
@@ -110,14 +115,17 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
         sizes=tuple(lv.extents * metadata.extent_size for lv in snapped),
         linear=tuple(sorted(linear)),
         scratch_sectors=scratch.sectors,
-        boot=_boot_place(system, disks, ground),
+        boot=shared.partition if shared is not None else _boot_place(system, disks, ground),
         esp=twin_partition(system.esp, disks),
         left_out=left_out,
         encrypted=tuple(
             LuksPlace(layer.uuid, layer.below[0], room.disk, room.start - room.header, room.header)
             for room, layer in _within(rooms, layers, LayerKind.LUKS)
         ),
-        mirrors=tuple(_mirror_place(room, layer) for room, layer in _within(rooms, layers, LayerKind.RAID1)),
+        mirrors=(
+            *(_mirror_place(room, layer) for room, layer in _within(rooms, layers, LayerKind.RAID1)),
+            *((shared.place,) if shared is not None else ()),
+        ),
     )
 
 
@@ -239,13 +247,13 @@ def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
     segments: list[Segment] = []
     at = 0
     for place, room in places:
-        segments += cow(disk.path, at, at, place.start - at, ground.scratch)
+        segments += _between(ground, index, at, place.start)
         segments += _pv_segments_at(place, room, ground)
         at = place.start + room.length
     if grown is not None:
         segments += blank(at, sectors - at, ground.scratch)
     else:
-        segments += cow(disk.path, at, at, sectors - at, ground.scratch)
+        segments += _between(ground, index, at, sectors)
     return TwinDisk(
         path=disk.path,
         sectors=sectors,
@@ -256,6 +264,18 @@ def _twin_disk(index: int, ground: _Ground) -> TwinDisk:
         lengthened=grown[0].partition if grown is not None else 0,
         lengthened_end=grown[0].start + grown[1].length if grown is not None else 0,
     )
+
+
+def _between(ground: _Ground, index: int, start: int, end: int) -> Iterator[Segment]:
+    """What a disk has from `start` to `end`, where no PV lies: its own, but for the content of a /boot that
+    is an array."""
+    device, at = ground.disks[index].path, start
+    for segment in ground.boot.on(index) if ground.boot is not None else ():
+        if start <= segment.start and segment.end <= end:
+            yield from cow(device, at, at, segment.start - at, ground.scratch)
+            yield segment
+            at = segment.end
+    yield from cow(device, at, at, end - at, ground.scratch)
 
 
 def _pv_segments_at(place: Place, room: PvRoom, ground: _Ground) -> Iterator[Segment]:

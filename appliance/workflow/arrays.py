@@ -23,9 +23,11 @@ IN_STEP = (
 
 
 def mirrors(machine: Machine, group: str) -> tuple[Layer, ...]:
-    """The arrays beneath the volume group of that name."""
+    """The arrays beneath the volume group of that name, and beside it those that are /boot itself."""
     found = machine.vg(group)
-    return machine.mirrors_under(found) if found is not None else ()
+    if found is None:
+        return ()
+    return tuple(dict.fromkeys((*machine.mirrors_under(found), *machine.boot_mirrors(found))))
 
 
 def bring_up(host: Host, machine: Machine, group: str, root: Path = raid_up.ROOT) -> None:
@@ -55,4 +57,5 @@ def _planned(layers: tuple[Layer, ...]) -> PlannedStep:
         for layer in layers
     )
     names = " and ".join(layer.name for layer in layers)
-    return PlannedStep(id=STEP, title=f"Write by the array {names}, all its legs", weight=2, writes=writes)
+    whole = f"the arrays {names}, all their legs" if len(layers) > 1 else f"the array {names}, all its legs"
+    return PlannedStep(id=STEP, title=f"Write by {whole}", weight=2, writes=writes)

@@ -22,7 +22,6 @@ from appliance.probe.btrfs import has_tools
 from appliance.probe.luks import modules_of
 from appliance.probe.tree import Tree
 from appliance.twin.luks_header import MODULES
-from appliance.workflow.arrays import mirrors
 from appliance.workflow.steps.ground import Ground
 
 EDITENV = ("usr/bin/grub-editenv", "usr/bin/grub2-editenv")
@@ -47,8 +46,9 @@ def why_not_on_the_metal(host: Host, ground: Ground, root: Path, artifacts: Arti
 
 
 def _why_no_array(host: Host, ground: Ground, artifacts: Artifacts) -> tuple[str, ...]:
-    """Sentences for each array that the new initrd's own configuration leaves down."""
-    layers = mirrors(ground.machine, ground.names.vg)
+    """Sentences for each array beneath the root that the new initrd's own configuration leaves down."""
+    group = ground.machine.vg(ground.names.vg)
+    layers = ground.machine.mirrors_under(group) if group is not None else ()
     if not layers:
         return ()
     files: dict[str, bytes] = {}

@@ -197,12 +197,13 @@ def test_what_no_twin_can_be_in_form_is_refused(
 def test_what_lies_in_it_without_lvm_is_refused(encrypted: RecordedMachine) -> None:
     (layer,) = unlocked(encrypted).layers
     root = Known(path=OPEN, names=frozenset(), size=1, fstype="ext4", fsuuid="", label="", shown="")
-    ground = cast(Ground, SimpleNamespace(under=lambda known: (layer,)))
-    (why,) = of_layers(ground, (root,))
+    ground = cast(Ground, SimpleNamespace(under=lambda known: (layer,), array=lambda known: ""))
+    (why,) = of_layers(ground, (root,), None)
     assert why.refuses and why.sentence == (
         "A volume of the system lies on LUKS (/dev/vda4): that can not be rehearsed (yet)."
     )
-    assert of_layers(ground, (replace(root, vg="vg0"),)) == []
+    assert of_layers(ground, (root,), root) == [why], "nor may /boot"
+    assert of_layers(ground, (replace(root, vg="vg0"),), None) == []
 
 
 def test_a_root_inside_that_is_kept_in_another_way_is_refused(encrypted: RecordedMachine) -> None:

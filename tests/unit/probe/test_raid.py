@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from appliance.boot.choose import boot_place
 from appliance.errors import DamagedData
-from appliance.model.machine import Layer, LayerKind, Machine, Storage
+from appliance.model.machine import Firmware, Layer, LayerKind, Machine, Role, Storage
 from appliance.probe import hardware, raid
 from appliance.probe.fstab import Known
 from appliance.probe.ground import Ground
 from appliance.probe.machine import probe
-from appliance.probe.obstacles import of_layers, of_mirrors
+from appliance.probe.obstacles import of_boot, of_layers, of_mirrors
 from appliance.probe.packages import read_packages
 from appliance.probe.raid import Member, parse_examine, why_not
 from tests.unit.probe.recorded import RecordedMachine
@@ -24,6 +25,8 @@ from tests.unit.probe.test_machine import play
 SAID = Path(__file__).parents[2] / "fixtures/recorded/mdadm"
 UUID = "00010203:04050607:08090a0b:0c0d0e0f"
 ARRAY = "/dev/mapper/twinboot-below-md-000102030405060708090a0b0c0d0e0f"
+BOOT_UUID = "10111213:14151617:18191a1b:1c1d1e1f"
+BOOT_ARRAY = "/dev/mapper/twinboot-below-md-101112131415161718191a1b1c1d1e1f"
 BAD_BLOCKS = "  Bad Block Log : 512 entries available at offset 16 sectors - bad blocks present."
 
 
@@ -132,6 +135,7 @@ def on_mirror(machine: RecordedMachine) -> None:
     report = json.loads(machine.outputs["lsblk"])
     disk = next(d for d in report["blockdevices"] if d["name"] == "vda")
     part = disk["children"][3]
+    holds = f"TYPE=LVM2_member\nUUID={part['uuid']}\n"
     part |= {"fstype": "linux_raid_member", "uuid": UUID}
     second = disk | {"name": "vdb", "path": "/dev/vdb", "serial": "LAB-DISK-2", "ptuuid": "2"}
     second["children"] = [
@@ -140,9 +144,27 @@ def on_mirror(machine: RecordedMachine) -> None:
     report["blockdevices"].append(second)
     machine.answers["lsblk"] = json.dumps(report)
     machine.answers["mdadm /dev/vda4"], machine.answers["mdadm /dev/vdb1"] = said("leg0"), said("leg1")
-    holds = "TYPE=LVM2_member\nUUID=Od8IOI-Ko9Y-ubU9-97lc-SPBo-8a6O-5czoKm\n"
     machine.answers[f"blkid {ARRAY}"] = f"DEVNAME={ARRAY}\n{holds}"
     machine.answers["lvm fullreport"] = machine.outputs["lvm fullreport"].replace("/dev/vda4", ARRAY)
+
+
+def boot_on_mirror(machine: RecordedMachine) -> None:
+    """/boot, too, on a mirror of its own, of the third partition and the second disk's second one."""
+    report = json.loads(machine.answers["lsblk"])
+    first, second = (next(d for d in report["blockdevices"] if d["name"] == name) for name in ("vda", "vdb"))
+    leg = first["children"][2] | {"fstype": "linux_raid_member", "uuid": BOOT_UUID}
+    content, first["children"][2] = first["children"][2], leg
+    second["children"].append(
+        leg | {"name": "vdb2", "path": "/dev/vdb2", "partn": 2, "start": 4 << 21, "partuuid": "3"}
+    )
+    machine.answers["lsblk"] = json.dumps(report)
+    for number, path in enumerate(("/dev/vda3", "/dev/vdb2")):
+        told = said(f"leg{number}").replace(UUID, BOOT_UUID).replace("ledger:0", "ledger:1")
+        machine.answers[f"mdadm {path}"] = told.replace("11264000 sectors", "1046528 sectors")
+    holds = f"TYPE={content['fstype']}\nUUID={content['uuid']}\n"
+    machine.answers[f"blkid {BOOT_ARRAY}"] = told = f"DEVNAME={BOOT_ARRAY}\n{holds}"
+    # Where there are both, they are asked for in one call.
+    machine.answers[f"blkid {ARRAY}"] = f"{told}\n{machine.answers[f'blkid {ARRAY}']}"
 
 
 def look(machine: RecordedMachine) -> Machine:
@@ -164,6 +186,65 @@ def test_a_system_on_a_mirror_is_seen_by_one_leg(mirrored: RecordedMachine) -> N
     assert (layer.kind, layer.path, layer.below) == (LayerKind.RAID1, ARRAY, ("/dev/vda4", "/dev/vdb1"))
     (group,) = machine.volume_groups
     assert [pv.path for pv in group.pvs] == [ARRAY]
+
+
+@pytest.fixture
+def all_mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedMachine:
+    """The UEFI machine with everything but its ESP on mirrors."""
+    monkeypatch.setattr(hardware, "kvm_answers", lambda _: True)
+    machine = play("thin-uefi", tmp_path)
+    on_mirror(machine)
+    boot_on_mirror(machine)
+    return machine
+
+
+def test_a_boot_that_is_an_array_is_read_by_one_leg_as_well(all_mirrored: RecordedMachine) -> None:
+    machine = look(all_mirrored)
+    assert refused(machine) == []
+    (system,) = machine.systems
+    assert (system.boot, system.kernels[0].vmlinuz) == (None, "vmlinuz-6.1.0-50-amd64")
+    volume = system.boot_volume
+    assert volume is not None
+    assert (volume.device, volume.array, volume.place, volume.vg) == (BOOT_ARRAY, "ledger:1", "ledger:1", "")
+    (group,) = machine.volume_groups
+    assert [layer.name for layer in machine.mirrors_under(group)] == ["ledger:0"]
+    assert [layer.name for layer in machine.boot_mirrors(group)] == ["ledger:1"]
+    place = boot_place(machine, system, Path("/mnt"))
+    assert (place.device, place.prefix) == (BOOT_ARRAY, "")
+    assert place.sector is not None and place.sector.device == "/dev/vda2"
+    table = "0 11264000 linear /dev/vda3 2048"
+    assert place.up == ("dmsetup", "create", "--readonly", BOOT_ARRAY.rpartition("/")[2], "--table", table)
+
+
+def test_where_its_legs_are_degraded_its_boot_is_not_read(all_mirrored: RecordedMachine) -> None:
+    alone = said("alone").replace(UUID, BOOT_UUID).replace("ledger:0", "ledger:1")
+    all_mirrored.answers["mdadm /dev/vda3"] = alone
+    sentences = [t.sentence for t in look(all_mirrored).trouble if t.refuses]
+    assert sentences == ["The RAID array ledger:1 is degraded: 1 of 2 members are here."]
+
+
+def test_without_an_esp_a_boot_on_an_array_has_no_fallback(mirrored: RecordedMachine) -> None:
+    boot_on_mirror(mirrored)
+    (trouble,) = (t for t in look(mirrored).systems[0].trouble if t.refuses)
+    assert trouble.code == "no-fallback"
+    assert "GRUB can read /boot on ledger:1, but not write there" in trouble.sentence
+
+
+def test_a_boot_on_an_array_beside_a_root_on_a_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "kvm_answers", lambda _: True)
+    machine = play("thin-uefi", tmp_path)
+    before = machine.outputs["lvm fullreport"]
+    on_mirror(machine)
+    boot_on_mirror(machine)
+    report = json.loads(machine.answers["lsblk"])
+    disks = {d["name"]: d for d in report["blockdevices"]}
+    own = json.loads(machine.outputs["lsblk"])
+    disks["vda"]["children"][3] = next(d for d in own["blockdevices"] if d["name"] == "vda")["children"][3]
+    disks["vdb"]["children"] = disks["vdb"]["children"][1:]
+    machine.answers |= {"lsblk": json.dumps(report), "lvm fullreport": before}
+    assert refused(look(machine)) == ["boot-not-partition"]
 
 
 def test_nothing_is_assembled_and_the_array_is_shown_by_a_device_that_can_not_write(
@@ -226,7 +307,7 @@ def of(machine: Machine, layers: tuple[Layer, ...], **root: object) -> list[str]
     ground = Ground(nothing, (), machine.volume_groups, (), {}, layers=layers)
     known = Known(path="", names=frozenset(), size=0, fstype="ext4", fsuuid="", vg="vg0", lv="root")
     changed = replace(system, root=replace(system.root, **root)) if root else system
-    return [t.code for t in (*of_layers(ground, (known,)), *of_mirrors(ground, changed, (known,)))]
+    return [t.code for t in (*of_layers(ground, (known,), None), *of_mirrors(ground, changed, (known,)))]
 
 
 def test_what_a_twin_can_not_have_is_refused(mirrored: RecordedMachine) -> None:
@@ -237,6 +318,20 @@ def test_what_a_twin_can_not_have_is_refused(mirrored: RecordedMachine) -> None:
     assert of(machine, (replace(layer, offset=0),)) == ["raid-kind"], "metadata 1.0 is behind the content"
     deep = replace(layer, kind=LayerKind.LUKS, below=("/dev/mapper/x",))
     assert of(machine, (replace(layer, path="/dev/mapper/x"), deep)) == ["raid-several"]
+
+
+def test_a_boot_on_lvm_that_lies_on_a_mirror_is_refused(mirrored: RecordedMachine) -> None:
+    """It is no array itself: GRUB finds it in the volume group, and the twin has that in form only."""
+    machine = look(mirrored)
+    (system,), nothing = machine.systems, None
+    volume = replace(system.root, role=Role.BOOT, target="/boot", lv="srv", device="/dev/mapper/vg0-srv")
+    esp = replace(machine.disks[0].partitions[1], fsuuid="E5B")
+    changed = replace(system, boot=None, volumes=(*system.volumes, volume), esp=esp)
+    boot = Known(path=volume.device, names=frozenset(), size=0, fstype="ext4", fsuuid="", vg="vg0", lv="srv")
+    there = Known(path=esp.path, names=frozenset(), size=0, fstype="vfat", fsuuid="E5B")
+    root = Known(path=system.root.device, names=frozenset(), size=0, fstype="ext4", fsuuid="", vg="vg0")
+    ground = Ground(nothing, (), machine.volume_groups, (root, boot, there), {}, layers=machine.layers)  # type: ignore[arg-type]
+    assert [t.code for t in of_boot(ground, Firmware.UEFI, changed, boot)] == ["boot-not-partition"]
 
 
 def test_an_array_that_we_write_to_may_say_that_it_is_at_work(

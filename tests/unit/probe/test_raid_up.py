@@ -19,6 +19,21 @@ def test_it_is_started_reading_only_looked_at_and_then_written_by(tmp_path: Path
     assert md.mapped == {NAME: f"0 {64 << 11} linear /dev/md127 0\n"}, "by the array, never by a leg"
 
 
+def test_what_was_shown_by_a_leg_gives_way_to_the_array(tmp_path: Path) -> None:
+    """A /boot that is an array is read so, before anything is written."""
+    md = FakeMd(tmp_path)
+    md.mapped[NAME] = "0 131072 linear /dev/vda4 2048\n"
+    bring_up(md, LAYER, tmp_path)
+    verbs = [line.split()[:2] for line in md.ran]
+    assert verbs == [
+        ["dmsetup", "remove"],
+        ["mdadm", "--assemble"],
+        ["mdadm", "--readwrite"],
+        ["dmsetup", "create"],
+    ]
+    assert md.mapped == {NAME: f"0 {64 << 11} linear /dev/md127 0\n"}
+
+
 def test_up_it_is_only_looked_at(tmp_path: Path) -> None:
     md = FakeMd(tmp_path)
     bring_up(md, LAYER, tmp_path)

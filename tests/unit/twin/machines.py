@@ -279,3 +279,41 @@ def mirrored(machine: Machine, header_mib: int = 1, *, first_last: bool = False)
     return msgspec.structs.replace(
         machine, disks=(*disks, *more), layers=tuple(layers), volume_groups=(held,)
     )
+
+
+def boot_mirrored(machine: Machine, *, first_last: bool = False) -> Machine:
+    """A machine of `mirrored` whose /boot is an array of its own; its other leg is the last of the last disk.
+
+    `first_last` as there.
+    """
+    (system,) = machine.systems
+    boot = system.boot
+    assert boot is not None
+    *disks, last = (
+        msgspec.structs.replace(
+            disk,
+            partitions=tuple(
+                msgspec.structs.replace(p, fstype="linux_raid_member") if p.path == boot.path else p
+                for p in disk.partitions
+            ),
+        )
+        for disk in machine.disks
+    )
+    number, start = len(last.partitions) + 1, last.size
+    other = msgspec.structs.replace(
+        boot, path=f"{last.path}{number}", number=number, start=start, fstype="linux_raid_member"
+    )
+    grown = msgspec.structs.replace(last, size=start + other.size + MIB, partitions=(*last.partitions, other))
+    layer = Layer(
+        kind=LayerKind.RAID1, path="/dev/mapper/twinboot-below-md-boot", uuid="b", name="ledger:1",
+        below=(other.path, boot.path) if first_last else (boot.path, other.path),
+        offset=MIB, size=boot.size - MIB,
+    )  # fmt: skip
+    volume = msgspec.structs.replace(
+        system.root, role=Role.BOOT, target="/boot", device=layer.path, vg="", lv="", size=layer.size,
+        storage=Storage.PARTITION, array=layer.name,
+    )  # fmt: skip
+    held = msgspec.structs.replace(system, boot=None, volumes=(*system.volumes, volume))
+    return msgspec.structs.replace(
+        machine, disks=(*disks, grown), layers=(*machine.layers, layer), systems=(held,)
+    )

@@ -23,7 +23,7 @@ from appliance.workflow.steps import snapshot
 from appliance.workflow.steps.array import WriteByArray
 from appliance.workflow.steps.verdict import provisional
 from tests.unit.probe.fake_md import FakeMd
-from tests.unit.twin.machines import mirrored
+from tests.unit.twin.machines import boot_mirrored, mirrored
 from tests.unit.workflow import test_descent
 from tests.unit.workflow.test_retirement import FOUND, group, run_volumes
 from tests.unit.workflow.var import context, ground_of, installed
@@ -59,6 +59,20 @@ def test_a_plan_on_anything_else_is_as_it_was() -> None:
     assert arrays.with_arrays(PLAN, FOUND) is PLAN
     only = replace(PLAN, request=replace(PLAN.request, rehearse_only=True))
     assert arrays.with_arrays(only, ON_TWO) is only, "its array is not written to"
+
+
+def test_where_boot_is_an_array_as_well_both_are_said_and_brought_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = boot_mirrored(ON_TWO)
+    (step, *_) = arrays.with_arrays(PLAN, machine).steps
+    assert step.title == "Write by the arrays ledger:0 and ledger:1, all their legs"
+    assert "the array ledger:1 on /dev/vda3 and /dev/vdm2" in step.writes[1].what
+    seen = brought_up(monkeypatch)
+    places = Places(tmp_path)
+    places.runs.mkdir(parents=True)
+    places.open_run(installed(), machine, PLAN)
+    assert seen == ["ledger:0", "ledger:1", "history made", "history up"]
 
 
 def test_it_is_up_before_the_history_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
