@@ -20,6 +20,10 @@ def test_boot_is_called_by_where_it_lies() -> None:
     volume = replace(system.root, role=Role.BOOT, target="/boot", lv="boot", device="/dev/mapper/vg0-boot")
     beside = replace(inside, volumes=(*system.volumes, volume))
     assert "/boot vg0-boot ext4, ESP vda2" in boot_sentence(beside, 100)
+    below = "/dev/mapper/twinboot-below-md-0b6d2f847c1e59a3e4d0f72695a8b13c"
+    array = replace(volume, vg="", lv="", device=below, array="ledger:1")
+    mirrored = replace(system, boot=None, volumes=(*system.volumes, array))
+    assert "/boot ledger:1 ext4, ESP vda2" in boot_sentence(mirrored, 100), "what a person calls it"
 
 
 def test_the_plain_console_tells_nothing_of_the_next_boot_from_before_the_end_of_a_run() -> None:

@@ -9,6 +9,7 @@ from appliance import show
 from appliance.errors import Refused
 from appliance.model.events import Progress
 from appliance.model.lineage import Lineage, Node, State
+from appliance.model.machine import Role
 from appliance.model.messages import RunView, Status
 from appliance.model.plan import Loss, Request, Verb
 from appliance.model.standing import BootChoice, DoneAct, PoolRate, Standing
@@ -120,6 +121,11 @@ def test_a_machine_says_what_was_seen_of_its_kind_and_names_its_entries() -> Non
     assert "          ONLY RECOGNISED: we have never promoted such a system on a machine\n" in said
     assert "          packages by ?\n" in said
     assert "          loader GRUB with BLS entries 2.06" in said
+    array = replace(
+        system.root, role=Role.BOOT, target="/boot", vg="", lv="", device="/dev/mapper/x", array="m:1"
+    )
+    said = show.machine(replace(known, systems=(replace(system, volumes=(*system.volumes, array)),)))
+    assert "          boot        /boot        m:1 ext4\n" in said
 
 
 def test_what_is_outdated_is_not_told() -> None:
