@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +119,8 @@ def lay(
         lv.segtype == "snapshot" for g, _ in read for lv in g.lvs
     )
     usage = shown.status() if telling else {}
-    known = [_known_partition(row, mapping, _aliases(root)) for mapping, row in parts]
+    names = _aliases(root) | array_names(layers)
+    known = [_known_partition(row, mapping, names) for mapping, row in parts]
     groups = []
     troubles: dict[str, tuple[Trouble, ...]] = {}
     for (group, meta), plan in zip(read, plans, strict=True):
@@ -246,6 +248,22 @@ def _unread(shown: Shown, group: VolumeGroup, plan: Readable) -> list[Trouble]:
     """One sentence for each volume whose content could not be seen."""
     refused = [(n, "the kernel refused it") for n, d in (*plan.pools, *plan.volumes) if d in shown.failed]
     return [trouble.unreadable(f"{group.name}/{name}", why) for name, why in (*plan.unreadable, *refused)]
+
+
+def array_names(layers: tuple[Layer, ...]) -> dict[str, set[str]]:
+    """Under which paths the machine's own start has its arrays, by where they are shown here.
+
+    After mdadm(8), --name, and udev's 63-md-raid-arrays.rules. What two could be called is said of neither.
+    A name that is a number is that of the device, too. What mdadm.conf calls one otherwise is not known here.
+    """
+    found: dict[str, set[str]] = {}
+    for layer in (layer for layer in layers if layer.kind is LayerKind.RAID1):
+        short = layer.name.rpartition(":")[2]
+        by_id = {f"/dev/disk/by-id/md-uuid-{layer.uuid}", f"/dev/disk/by-id/md-name-{layer.name}"}
+        number = {f"/dev/md{short}"} if short.isdecimal() else set()
+        found[layer.path] = {*by_id, f"/dev/md/{short}", *number}
+    times = Counter(name for names in found.values() for name in names)
+    return {path: {name for name in names if times[name] == 1} for path, names in found.items()}
 
 
 def _aliases(root: Path) -> dict[str, set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from appliance.errors import DamagedData
 from appliance.model.machine import Firmware, Layer, LayerKind, Machine, Role, Storage
 from appliance.probe import hardware, raid
 from appliance.probe.fstab import Known
-from appliance.probe.ground import Ground
+from appliance.probe.ground import Ground, array_names
 from appliance.probe.machine import probe
 from appliance.probe.obstacles import of_boot, of_layers, of_mirrors
 from appliance.probe.packages import read_packages
@@ -214,6 +215,33 @@ def test_a_boot_that_is_an_array_is_read_by_one_leg_as_well(all_mirrored: Record
     assert place.sector is not None and place.sector.device == "/dev/vda2"
     table = "0 11264000 linear /dev/vda3 2048"
     assert place.up == ("dmsetup", "create", "--readonly", BOOT_ARRAY.rpartition("/")[2], "--table", table)
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["/dev/md1", "/dev/md/1", f"/dev/disk/by-id/md-uuid-{BOOT_UUID}", "/dev/disk/by-id/md-name-ledger:1"],
+)
+def test_fstab_may_name_it_as_the_machine_s_own_start_has_it(
+    all_mirrored: RecordedMachine, named: str
+) -> None:
+    fstab = all_mirrored.trees / "twinboot-probe-6/etc/fstab"
+    text = fstab.read_text()
+    (line,) = (one for one in text.splitlines() if re.match(r"UUID=\S+ +/boot ", one))
+    fstab.write_text(text.replace(line, f"{named} /boot ext4 defaults 0 2"))
+    machine = look(all_mirrored)
+    boot = machine.systems[0].boot_volume
+    assert refused(machine) == [] and boot is not None and boot.array == "ledger:1"
+
+
+def test_what_two_arrays_could_be_called_is_said_of_neither() -> None:
+    one = Layer(kind=LayerKind.RAID1, path="/a", uuid=UUID, name="ledger:0", below=(), offset=1, size=1)
+    names = array_names((one, replace(one, path="/b", uuid=BOOT_UUID, name="other:0")))
+    assert names == {
+        "/a": {f"/dev/disk/by-id/md-uuid-{UUID}", "/dev/disk/by-id/md-name-ledger:0"},
+        "/b": {f"/dev/disk/by-id/md-uuid-{BOOT_UUID}", "/dev/disk/by-id/md-name-other:0"},
+    }
+    alone = array_names((replace(one, name="ledger:boot"),))
+    assert alone["/a"] >= {"/dev/md/boot"} and not any(name.startswith("/dev/mdb") for name in alone["/a"])
 
 
 def test_where_its_legs_are_degraded_its_boot_is_not_read(all_mirrored: RecordedMachine) -> None:
