@@ -6,6 +6,7 @@ or a run begins, and stays up until power-off, as the history does.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -37,6 +38,14 @@ def bring_up(host: Host, machine: Machine, group: str, root: Path = raid_up.ROOT
         with exclusive(root):
             for layer in layers:
                 raid_up.bring_up(host, layer, root)
+
+
+def kept_shown(
+    machine: Machine, device: str, root: Path = raid_up.ROOT
+) -> contextlib.AbstractContextManager[None]:
+    """While `device` is read: an array that nothing has up is read by a leg, which a look at the machine
+    would take away meanwhile. Raises Busy where one goes on for too long."""
+    return exclusive(root) if machine.mirror_at(device) is not None else contextlib.nullcontext()
 
 
 def with_arrays(plan: Plan, machine: Machine) -> Plan:

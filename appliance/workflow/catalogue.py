@@ -17,6 +17,7 @@ from appliance.boot.shapes import BootState, LoaderView
 from appliance.errors import (
     ApplianceError,
     BootConfigFailed,
+    Busy,
     CommandFailed,
     HistoryUnread,
     NeedsRescue,
@@ -266,8 +267,13 @@ def view(host: Host, ground: Ground) -> LoaderView | None:
 def view_of(host: Host, machine: Machine, system: InstalledSystem, places: Places) -> LoaderView | None:
     if loader_partition(system) is None and (not system.boot_inside or why_not_inside(machine, system)):
         return None
-    loader = choose_loader(machine, system, host)
-    return loader.view(open_boot(host, boot_place(machine, system, places.runtime)))
+    return _as_read(host, machine, system, places)
+
+
+def _as_read(host: Host, machine: Machine, system: InstalledSystem, places: Places) -> LoaderView:
+    loader, place = choose_loader(machine, system, host), boot_place(machine, system, places.runtime)
+    with arrays.kept_shown(machine, place.device):
+        return loader.view(open_boot(host, place))
 
 
 def drift(host: Host, ground: Ground) -> tuple[str, ...]:
@@ -297,11 +303,10 @@ def descent(host: Host, machine: Machine, places: Places) -> Descent:
     unread = ""
     for system in machine.systems:
         try:
-            loader = choose_loader(machine, system, host)
-            seen = loader.view(open_boot(host, boot_place(machine, system, places.runtime)))
+            seen = _as_read(host, machine, system, places)
         except Refused:
             continue
-        except (BootConfigFailed, CommandFailed) as error:
+        except (BootConfigFailed, Busy, CommandFailed) as error:
             unread = error.what
             continue
         if seen.runs:

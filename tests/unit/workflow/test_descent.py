@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from appliance.boot.shapes import BootState, Entry, LoaderView
-from appliance.errors import BootConfigFailed, HistoryUnread
+from appliance.errors import ApplianceError, BootConfigFailed, Busy, CommandFailed, HistoryUnread
 from appliance.host.run import RealHost
 from appliance.model.codec import from_json
 from appliance.model.lineage import Lineage, Node, State
@@ -239,14 +239,15 @@ def test_a_run_that_failed_before_does_not_hide_what_a_later_one_offers() -> Non
     assert "tb10 was tested and can be promoted" in found.next_step
 
 
+@pytest.mark.parametrize("error", [BootConfigFailed, CommandFailed, Busy])
 def test_a_boot_that_cannot_be_read_hides_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: type[ApplianceError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The console of a machine with a damaged /boot still shows what there is, and says so."""
 
     class Unreadable:
         def view(self, boot: object) -> LoaderView:
-            raise BootConfigFailed("The loader could not read /boot/grub/grub.cfg on /dev/vda3: bad inode.")
+            raise error("The loader could not read /boot/grub/grub.cfg on /dev/vda3: bad inode.")
 
     monkeypatch.setattr(catalogue, "choose_loader", lambda machine, system, host: Unreadable())
     monkeypatch.setattr(Places, "mount", lambda self, host, machine: False)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -73,6 +76,31 @@ def test_where_boot_is_an_array_as_well_both_are_said_and_brought_up(
     places.runs.mkdir(parents=True)
     places.open_run(installed(), machine, PLAN)
     assert seen == ["ledger:0", "ledger:1", "history made", "history up"]
+
+
+def test_boot_on_an_array_is_read_while_nobody_else_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at the machine would take away the leg that it is read by."""
+    seen: list[str] = []
+
+    @contextlib.contextmanager
+    def locked(root: Path) -> Iterator[None]:
+        seen.append("locked")
+        yield
+        seen.append("free")
+
+    loader = SimpleNamespace(view=lambda boot: seen.append(f"reads {boot}"))
+    monkeypatch.setattr(arrays, "exclusive", locked)
+    monkeypatch.setattr(catalogue, "choose_loader", lambda *_: loader)
+    monkeypatch.setattr(catalogue, "open_boot", lambda host, place: place.device)
+    machine = boot_mirrored(ON_TWO)
+    for each in (machine, ON_TWO):
+        (system,) = each.systems
+        place = SimpleNamespace(device=(system.own_boot or system.root).path)
+        monkeypatch.setattr(catalogue, "boot_place", lambda *_, place=place: place)
+        catalogue.view_of(installed(), each, system, Places(tmp_path))
+    assert seen == ["locked", f"reads {machine.layers[-1].path}", "free", "reads /dev/vda3"]
 
 
 def test_it_is_up_before_the_history_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
