@@ -13,18 +13,12 @@ from appliance.boot.laid import named_sector
 from appliance.boot.place import BootPlace, SectorPlace
 from appliance.boot.systemd_boot import SystemdBoot
 from appliance.errors import BootConfigFailed, CommandFailed, Refused
+from appliance.host.mapper import name_of
 from appliance.host.run import Host, read
-from appliance.model.machine import (
-    Firmware,
-    InstalledSystem,
-    LoaderKind,
-    Machine,
-    Partition,
-    Volume,
-    first_leg,
-)
+from appliance.model.machine import Firmware, InstalledSystem, LoaderKind, Machine, Partition, Volume
 from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import trouble
+from appliance.probe.beneath import leg
 from appliance.probe.lvm import lvm_config
 
 XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
@@ -86,8 +80,7 @@ def _showing(machine: Machine, volume: Volume | None) -> tuple[str, ...]:
     if volume is None:
         return ()
     if (mirror := machine.mirror_at(volume.device)) is not None:
-        name, table = volume.device.rpartition("/")[2], first_leg(mirror)
-        return ("dmsetup", "create", "--readonly", name, "--table", table)
+        return ("dmsetup", "create", "--readonly", name_of(volume.device), "--table", *leg(mirror))
     group = machine.vg(volume.vg)
     pvs = tuple(pv.path for pv in group.pvs) if group else ()
     return ("lvchange", *lvm_config(pvs), "-ay", "-K", f"{volume.vg}/{volume.lv}")

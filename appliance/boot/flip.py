@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -252,22 +252,29 @@ def bring_up(host: Host, place: BootPlace) -> None:
 @contextlib.contextmanager
 def mounted_for(host: Host, place: BootPlace) -> Iterator[None]:
     """What is written to at `place`, mounted for writing, for as long as one act needs it."""
-    bring_up(host, place)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(mounted(host, place.device, place.fstype, place.mount))
-        if at := place.sector:
-            stack.enter_context(mounted(host, at.device, at.fstype, at.mount))
+    with _mounted_by(mounted, host, place):
         yield
 
 
 @contextlib.contextmanager
 def mounted_to_read(host: Host, place: BootPlace) -> Iterator[None]:
     """The same to look at: not one sector of it is written."""
+    with _mounted_by(mounted_readonly, host, place):
+        yield
+
+
+@contextlib.contextmanager
+def _mounted_by(
+    mount: Callable[[Host, str, str, Path], contextlib.AbstractContextManager[Path]],
+    host: Host,
+    place: BootPlace,
+) -> Iterator[None]:
+    """/boot, and where the sector lies, if that is apart from it."""
     bring_up(host, place)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mounted_readonly(host, place.device, place.fstype, place.mount))
+        stack.enter_context(mount(host, place.device, place.fstype, place.mount))
         if at := place.sector:
-            stack.enter_context(mounted_readonly(host, at.device, at.fstype, at.mount))
+            stack.enter_context(mount(host, at.device, at.fstype, at.mount))
         yield
 
 

@@ -425,13 +425,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     def mirror_at(self, path: str) -> Layer | None:
         """The array that is found at `path`."""
-        found = (layer for layer in self.layers if layer.kind is LayerKind.RAID1)
-        return next((layer for layer in found if layer.path == path), None)
+        return mirror_at(self.layers, path)
 
     def boot_mirrors(self, group: VolumeGroup) -> tuple[Layer, ...]:
         """The arrays that are /boot itself, of the systems whose root lies in `group`."""
         boots = (system.boot_volume for system in self.systems if system.root.vg == group.name)
-        found = (self.mirror_at(boot.device) for boot in boots if boot is not None and not boot.vg)
+        found = (self.mirror_at(boot.device) for boot in boots if boot is not None)
         return tuple(dict.fromkeys(layer for layer in found if layer is not None))
 
     @property
@@ -442,10 +441,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset((*groups, *below, *(one.path for one in self.locked)))
 
 
-def first_leg(mirror: Layer) -> str:
-    """The device-mapper table that shows a mirror by its first leg (dm-linear)."""
-    sector = 512
-    return f"0 {mirror.size // sector} linear {mirror.below[0]} {mirror.offset // sector}"
+def mirror_at(layers: tuple[Layer, ...], path: str) -> Layer | None:
+    """The one of `layers` that is an array of several disks and is found at `path`."""
+    found = (layer for layer in layers if layer.kind is LayerKind.RAID1)
+    return next((layer for layer in found if layer.path == path), None)
 
 
 def layers_under(layers: tuple[Layer, ...], paths: frozenset[str]) -> tuple[Layer, ...]:

@@ -10,11 +10,11 @@ from appliance.errors import CommandFailed, WrongPassphrase
 from appliance.host import mapper
 from appliance.host.passphrases import Passphrases
 from appliance.host.run import Host
-from appliance.model.machine import Layer, LayerKind, Locked, Machine, Trouble, first_leg
+from appliance.model.machine import Layer, LayerKind, Locked, Machine, Trouble
 from appliance.probe import luks, raid, trouble_below
 from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.lsblk import BlockDevice, with_parts
-from appliance.probe.mappings import BELOW
+from appliance.probe.mappings import BELOW, SECTOR
 from appliance.probe.shown import Shown
 from appliance.probe.tpm import tpm_of
 
@@ -116,7 +116,7 @@ def luks_path(uuid: str) -> str:
 
 def leg(layer: Layer) -> tuple[str, ...]:
     """The table that shows a mirror by its first leg."""
-    return (first_leg(layer),)
+    return (f"0 {layer.size // SECTOR} linear {layer.below[0]} {layer.offset // SECTOR}",)
 
 
 def _encrypted(shown: Shown, row: BlockDevice, name: str, passphrases: Passphrases) -> Beneath:

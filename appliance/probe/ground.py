@@ -20,6 +20,7 @@ from appliance.model.machine import (
     VolumeGroup,
     layers_under,
     mapper_path,
+    mirror_at,
 )
 from appliance.probe import trouble
 from appliance.probe.blkid import Content, blkid, parse_blkid
@@ -70,8 +71,8 @@ class Ground:
 
     def array(self, known: Known) -> str:
         """What the array is called that a volume is itself, without LVM; empty where it is none."""
-        arrays = (layer for layer in self.layers if layer.kind is LayerKind.RAID1)
-        return next((layer.name for layer in arrays if layer.path == known.path), "")
+        found = mirror_at(self.layers, known.path)
+        return found.name if found is not None else ""
 
     def names_of(self, layer: Layer) -> frozenset[str]:
         """Every path under which crypttab may name what an encrypted device lies on."""

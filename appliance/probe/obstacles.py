@@ -136,7 +136,7 @@ def of_mirrors(ground: Ground, system: InstalledSystem, used: tuple[Known, ...])
     under = dict.fromkeys(layer for known in used if known.vg for layer in ground.under(known))
     layers = tuple(layer for layer in under if layer.kind is LayerKind.RAID1)
     boot = system.boot_volume
-    own = tuple(layer for layer in ground.layers if boot and not boot.vg and layer.path == boot.device)
+    own = tuple(layer for layer in ground.layers if boot and layer.path == boot.device)
     why = [trouble_below.mirrored_root(system.root)] if layers and system.root.storage not in MIRRORED else []
     if layers and len(under) > 1:
         why.append(trouble_below.several_beneath(tuple(under)))

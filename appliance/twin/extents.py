@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from appliance.errors import Refused
 from appliance.model.machine import Disk, Layer, LayerKind, VolumeGroup
 from appliance.probe.lvm_metadata import MetaPv, VgMetadata
-from appliance.twin.segments import ALIGN, SECTOR
+from appliance.twin.segments import ALIGN, SECTOR, LegPlace, MirrorPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +104,24 @@ def _inside(room: PvRoom, layer: Layer, extent: int, disks: tuple[Disk, ...]) ->
     if room.pe_start + room.extents * extent > length:
         raise Refused((f"The physical volume in {layer.name} is longer than the place it lies in.",))
     others = layer.below[1:] if layer.kind is LayerKind.RAID1 else ()
-    legs = tuple(_leg(path, header, length, disks) for path in others)
+    legs = tuple(behind_header(path, header, length, disks) for path in others)
     return replace(room, path=layer.path, start=room.start + header, length=length, header=header, legs=legs)
 
 
-def _leg(path: str, header: int, length: int, disks: tuple[Disk, ...]) -> Place:
+def behind_header(path: str, header: int, length: int, disks: tuple[Disk, ...]) -> Place:
+    """Where the content of a mirror's leg lies: `length` sectors behind its `header`. Raises Refused."""
     for place, size in _places(path, disks):
         if header + length > size:
             raise Refused((f"The leg {path} of a mirror is shorter than what it holds.",))
         return replace(place, start=place.start + header)
     raise Refused((f"The leg {path} of a mirror is on none of the machine's disks.",))
+
+
+def mirror_place(array: Layer, places: Iterable[Place], header: int, length: int) -> MirrorPlace:
+    """The array whose legs' content lies at `places`, in their order."""
+    pairs = zip(array.below, places, strict=True)
+    legs = tuple(LegPlace(device, place.disk, place.start - header) for device, place in pairs)
+    return MirrorPlace(array.name, legs, header, length)
 
 
 def _places(path: str, disks: tuple[Disk, ...]) -> Iterator[tuple[Place, int]]:

@@ -21,7 +21,7 @@ from appliance.errors import Refused
 from appliance.model.machine import Disk, InstalledSystem, Layer, LayerKind, Machine, VolumeGroup
 from appliance.probe.lvm_metadata import MetaLv, VgMetadata, parse
 from appliance.twin.disks import blank, cow, disks_needed, twin_partition
-from appliance.twin.extents import Extent, Place, PvRoom, lengthen, pack, pv_rooms
+from appliance.twin.extents import Extent, Place, PvRoom, lengthen, mirror_place, pack, pv_rooms
 from appliance.twin.plain_layout import plan_plain_layout
 from appliance.twin.segments import (
     ALIGN,
@@ -29,9 +29,7 @@ from appliance.twin.segments import (
     Blank,
     CowRun,
     FromVolume,
-    LegPlace,
     LuksPlace,
-    MirrorPlace,
     PvPlace,
     Scratch,
     Segment,
@@ -123,7 +121,10 @@ def plan_layout(machine: Machine, system: InstalledSystem) -> TwinLayout:
             for room, layer in _within(rooms, layers, LayerKind.LUKS)
         ),
         mirrors=(
-            *(_mirror_place(room, layer) for room, layer in _within(rooms, layers, LayerKind.RAID1)),
+            *(
+                mirror_place(layer, room.places, room.header, room.length)
+                for room, layer in _within(rooms, layers, LayerKind.RAID1)
+            ),
             *((shared.place,) if shared is not None else ()),
         ),
     )
@@ -148,12 +149,6 @@ def _within(
 ) -> Iterator[tuple[PvRoom, Layer]]:
     by_path = {layer.path: layer for layer in layers if layer.kind is kind}
     return ((room, by_path[room.path]) for room in rooms if room.path in by_path)
-
-
-def _mirror_place(room: PvRoom, layer: Layer) -> MirrorPlace:
-    pairs = zip(layer.below, room.places, strict=True)
-    legs = tuple(LegPlace(device, place.disk, place.start - room.header) for device, place in pairs)
-    return MirrorPlace(layer.name, legs, room.header, room.length)
 
 
 def _refuse_unreadable(

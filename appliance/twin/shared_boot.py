@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from appliance.errors import Refused
 from appliance.model.machine import Disk, InstalledSystem, Layer, Machine
+from appliance.twin.extents import behind_header, mirror_place
 from appliance.twin.segments import (
     SECTOR,
     CowRun,
-    LegPlace,
     MirrorPlace,
     Scratch,
     Segment,
@@ -41,13 +41,12 @@ class SharedBoot:
 
     @classmethod
     def of(cls, array: Layer, disks: tuple[Disk, ...], scratch: Scratch) -> SharedBoot:
-        """Copy-on-write over the first leg's content. `disks` hold all of the legs."""
-        legs = tuple(_leg(path, disks) for path in array.below)
+        """Copy-on-write over the first leg's content. `disks` hold all of the legs. Raises Refused."""
         header, length = array.offset // SECTOR, array.size // SECTOR
-        store = cow_store_length(length)
-        first = legs[0]
-        source = CowRun(disks[first.disk].path, first.start + header, scratch.take(store), store)
-        return cls(MirrorPlace(array.name, legs, header, length), source)
+        places = tuple(behind_header(path, header, length, disks) for path in array.below)
+        first, store = places[0], cow_store_length(length)
+        source = CowRun(disks[first.disk].path, first.start, scratch.take(store), store)
+        return cls(mirror_place(array, places, header, length), source)
 
     @property
     def partition(self) -> TwinPartition:
@@ -59,11 +58,3 @@ class SharedBoot:
         """Its content on the twin's disk `index`, in order."""
         starts = sorted(leg.start + self.place.header for leg in self.place.legs if leg.disk == index)
         return tuple(Segment(start, self.place.length, self.source) for start in starts)
-
-
-def _leg(path: str, disks: tuple[Disk, ...]) -> LegPlace:
-    for index, disk in enumerate(disks):
-        start = next((p.start for p in disk.partitions if p.path == path), 0 if disk.path == path else None)
-        if start is not None:
-            return LegPlace(path, index, start // SECTOR)
-    raise ValueError(f"{path} is on none of these disks")

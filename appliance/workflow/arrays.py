@@ -28,7 +28,7 @@ def mirrors(machine: Machine, group: str) -> tuple[Layer, ...]:
     found = machine.vg(group)
     if found is None:
         return ()
-    return tuple(dict.fromkeys((*machine.mirrors_under(found), *machine.boot_mirrors(found))))
+    return (*machine.mirrors_under(found), *machine.boot_mirrors(found))
 
 
 def bring_up(host: Host, machine: Machine, group: str, root: Path = raid_up.ROOT) -> None:

@@ -74,6 +74,14 @@ def test_a_leg_elsewhere_than_on_a_disk_is_refused() -> None:
     assert sentence == "/dev/mapper/x, where /boot lies, is neither a disk nor a partition."
 
 
+def test_a_leg_shorter_than_the_array_is_refused() -> None:
+    *disks, last = MACHINE.disks
+    *others, leg = last.partitions
+    short = replace(last, partitions=(*others, replace(leg, size=leg.size // 2)))
+    (sentence,) = why_no_layout(replace(MACHINE, disks=(*disks, short)), MACHINE.systems[0])
+    assert sentence == "The leg /dev/vdm2 of a mirror is shorter than what it holds."
+
+
 @pytest.fixture
 def headed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every leg's super block is changed by one byte at its place."""
