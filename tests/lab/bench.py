@@ -130,6 +130,7 @@ def _kept(folder: Path, storage: str) -> Kept:
         with _machine(place, spec) as machine:
             if spec.storage == PARTITION:
                 _name_root_by_uuid(machine)
+                machine.insert_stick(stick_with_shell(place))
             appliance = _at_rest(machine)
             with stage(f"{storage}: snapshot of {gigabytes} GB to the twin's power-on"):
                 seconds.append(_power_on(appliance))
@@ -137,13 +138,12 @@ def _kept(folder: Path, storage: str) -> Kept:
 
 
 def _name_root_by_uuid(machine: Machine) -> None:
-    """As Debian's installer leaves it: the lab's own GRUB was made where no UUID was to be found."""
-    stick = machine.pull_stick()
+    """As Debian's installer leaves it: the lab's own GRUB was made where no UUID was to be found. No stick is
+    in afterwards."""
+    machine.pull_stick()
     machine.power_on()
     machine.shell().read("update-grub 2>&1 && sync", 600)
     machine.power_off()
-    if stick is not None:
-        machine.insert_stick(stick)
 
 
 def _four(folder: Path) -> tuple[int, int, Snapshot]:
