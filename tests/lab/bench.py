@@ -107,10 +107,13 @@ def _thin(size: int) -> SystemSpec:
     return SystemSpec(BIOS, disk=2 * size + 6 * GB, pool=size * 2 // 3 + GB, root=size)
 
 
-def _machine(folder: Path, spec: SystemSpec) -> Machine:
-    machine = Machine.with_system(installed_system(spec), Hardware(), folder=folder / "machine")
-    machine.insert_stick(stick_with_shell(folder))
-    return machine
+@contextmanager
+def _machine(folder: Path, spec: SystemSpec) -> Iterator[Machine]:
+    with Machine.with_system(installed_system(spec), Hardware(), folder=folder / "machine") as machine:
+        if spec.storage == PARTITION:
+            _name_root_by_uuid(machine)
+        machine.insert_stick(stick_with_shell(folder))
+        yield machine
 
 
 def _snapshot(folder: Path, gigabytes: int) -> Snapshot:
@@ -126,11 +129,7 @@ def _kept(folder: Path, storage: str) -> Kept:
     for gigabytes in SIZES:
         place = folder / str(gigabytes)
         place.mkdir()
-        spec = STORAGES[storage](gigabytes * GB)
-        with _machine(place, spec) as machine:
-            if spec.storage == PARTITION:
-                _name_root_by_uuid(machine)
-                machine.insert_stick(stick_with_shell(place))
+        with _machine(place, STORAGES[storage](gigabytes * GB)) as machine:
             appliance = _at_rest(machine)
             with stage(f"{storage}: snapshot of {gigabytes} GB to the twin's power-on"):
                 seconds.append(_power_on(appliance))
@@ -138,9 +137,7 @@ def _kept(folder: Path, storage: str) -> Kept:
 
 
 def _name_root_by_uuid(machine: Machine) -> None:
-    """As Debian's installer leaves it: the lab's own GRUB was made where no UUID was to be found. No stick is
-    in afterwards."""
-    machine.pull_stick()
+    """As Debian's installer leaves it: the lab's own GRUB was made where no UUID was to be found."""
     machine.power_on()
     machine.shell().read("update-grub 2>&1 && sync", 600)
     machine.power_off()
