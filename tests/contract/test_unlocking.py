@@ -10,8 +10,7 @@ import pytest
 
 from appliance.twin.unlocking import NothingAsked, OnTheLine, Unlocking
 from appliance.twin.unlocking_screen import OnTheScreen
-from tests.unit.twin.test_unlocking import ASKS, OPENED, Bench
-from tests.unit.twin.test_unlocking_screen import Guest
+from tests.contract.asking import ASKS, OPENED, Bench, Guest
 
 LONG = 12
 """Looks, a second each, within which every way has answered."""

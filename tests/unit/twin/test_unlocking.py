@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import TwinFailed
-from appliance.twin.unlocking import OnTheLine
+from tests.contract.asking import ASKS, OPENED, Bench
 
-ASKS = "\x1b[2J\r\nLoading initial ramdisk ...\r\nPlease unlock disk vda4_crypt: "
 SYSTEMD = "[    3.1] x\r\n\x1b[0;1;39m🔐 Please enter passphrase for disk QEMU_HARDDISK (vda4_crypt):\x1b[0m "
-OPENED = "\r\ncryptsetup: vda4_crypt: set up successfully\r\n"
 AGAIN = "\r\ncryptsetup: ERROR: vda4_crypt: cryptsetup failed, bad password or options?\r\n" + ASKS
-
-
-@dataclass
-class Typed:
-    """Lines that were opened, and what was typed on them."""
-
-    data: list[bytes] = field(default_factory=list)
-    closed: int = 0
-
-    def send(self, data: bytes) -> None:
-        self.data.append(data)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-@dataclass
-class Bench:
-    log: Path
-    typed: Typed = field(default_factory=Typed)
-
-    def unlocking(self) -> OnTheLine:
-        made = OnTheLine(self.log, lambda: self.typed)
-        made.begin()
-        return made
-
-    def says(self, text: str) -> None:
-        with self.log.open("ab") as log:
-            log.write(text.encode())
 
 
 @pytest.fixture
