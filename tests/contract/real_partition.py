@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from appliance.host import mapper
 from appliance.host.run import Host, RealHost
+from appliance.host.udev import settle
 from appliance.model.machine import Bus, Disk, Partition
 from appliance.volumes.base import SnapshotRole, SnapshotStore
 from appliance.volumes.elsewhere import prefix_of
@@ -88,7 +89,7 @@ class PartitionBench:
         said = self.folder / "line"
         said.write_text(line)
         run("sh", "-c", f"sfdisk --quiet --append --force --no-reread --no-tell-kernel {self.loop} < {said}")
-        run("partx", "--add", "--nr", "2", self.loop)
+        tell(self.host, self.loop, 2)
 
     @contextlib.contextmanager
     def in_use(self, lv: str) -> Iterator[None]:
@@ -148,15 +149,21 @@ def made(kind: str) -> tuple[Path, tuple[int, ...]]:
     return file, tuple(int(number) for number in re.findall(r"\d+", said))
 
 
+def tell(host: Host, loop: str, number: int) -> None:
+    """Make the kernel know a partition. udev, where it runs, reads the table anew after a write."""
+    settle(host)
+    if not Path(device_of(loop, number)).exists():
+        run("partx", "--add", "--nr", str(number), loop)
+
+
 def partition_bench(host_of: Callable[[Path], Host], kind: str = GPT) -> PartitionBench:
     alone.begin()
     folder = Path(tempfile.mkdtemp(dir=place()))
     file, blocks = made(kind)
     run("cp", "--sparse=always", str(file), str(folder / "disk.img"))
     loop = run("losetup", "--find", "--show", "--partscan", str(folder / "disk.img")).strip()
-    if not Path(device_of(loop, 1)).exists():
-        run("partx", "--add", "--nr", "1", loop)
     host = host_of(folder)
+    tell(host, loop, 1)
     part = Partition(path=device_of(loop, 1), number=1, start=MIB, size=SIZE, fstype="ext4", fsuuid=UUID)
     disk = Disk(path=loop, size=DISK, bus=Bus.OTHER, table=kind, partitions=(part,))
     store = PartitionStore(host, disk, part, "root", folder / "memory", ROOM)
