@@ -44,6 +44,7 @@ class RealBench(Generic[S]):
     config: Config
     vg: str
     block: int
+    counts: bool = True
     one_volume: bool = False
     pool: str = ""
     with_origin: bool = False

@@ -35,7 +35,7 @@ def test_a_storage_keeps_its_contract_on_real_volumes(tmp_path: Path, storage: s
         shell.read("mkdir /run/contract; cd /run/contract; tar xf /run/twinboot/data/contract.tar", limit=300)
         said = shell.run(
             "TWINBOOT_CONTRACT=real PYTHONPATH=/run/contract /opt/twinboot/bin/python"
-            " -m pytest -q -p no:cacheprovider --color=no -c /dev/null --rootdir=. --durations=3"
+            " -m pytest -q -p no:cacheprovider --color=no -c /dev/null -o markers=root --rootdir=."
             f" -k {storage} tests/contract",
             limit=4800,
         )
