@@ -17,6 +17,7 @@ from appliance.image.esp import make_fat
 from appliance.image.grub import BIOS, UEFI, make_image
 from appliance.image.usb import MIB, SECTOR, plan_layout, put_core, write_table
 from tests.lab import firmware as firmwares
+from tests.lab import qemu
 from tests.lab.native import run
 
 GREETING = "HELLO FROM THE MACHINES OWN LOADER"
@@ -82,7 +83,7 @@ def machine_disk(folder: Path, env: Mapping[str, str] | None) -> Path:
 def command_line(folder: Path, firmware: str, disk: Path, medium: Medium) -> list[str]:
     """The medium first in the boot order, the serial line to a file; `firmware` is bios, uefi or secure."""
     secure = firmware == "secure"
-    argv = ["qemu-system-x86_64", "-machine", f"q35,smm={'on' if secure else 'off'}", "-accel", "tcg"]
+    argv = [*qemu.program(), "-machine", f"q35,smm={'on' if secure else 'off'}", "-accel", "tcg"]
     argv += ["-cpu", "max,-erms,-fsrm", "-m", "1024", "-display", "none", "-nic", "none", "-no-reboot"]
     argv += ["-serial", f"file:{folder / 'serial'}", "-device", "qemu-xhci"]
     kind = "disk" if medium.seen_as == "stick" else "cdrom"

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.lab import cache
+from tests.lab import cache, qemu
 from tests.lab.native import LabError, run
 
 LIMIT = 20.0
@@ -41,7 +41,7 @@ def _boots_under_kvm() -> bool:
         run("dpkg-deb", "-x", image, scratch)
         log = scratch / "log"
         argv = [
-            *("qemu-system-x86_64", "-machine", "q35", "-accel", "kvm", "-cpu", "host"),
+            *(*qemu.program(), "-machine", "q35", "-accel", "kvm", "-cpu", "host"),
             *("-m", "512", "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{log}"),
             *("-kernel", str(scratch / f"boot/vmlinuz-{available.installed.release}")),
             *("-append", "console=ttyS0 panic=-1"),

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab import qemu
 from tests.lab.firmware import BIOS, UEFI, uefi_code
 from tests.lab.native import LabError
 
@@ -86,7 +87,7 @@ class Attached:
 def command_line(hardware: Hardware, around: Attached) -> list[str]:
     """QEMU's argument list. Every device has a fixed PCI slot, so that names in the system are stable."""
     return [
-        *("qemu-system-x86_64", "-name", "twinboot-lab", "-nodefaults", "-no-user-config"),
+        *(*qemu.program(), "-name", "twinboot-lab", "-nodefaults", "-no-user-config"),
         *("-machine", "q35", "-m", str(hardware.memory), "-rtc", "base=utc"),
         *_processor(around.accelerator),
         *_identity(hardware),
@@ -105,10 +106,8 @@ def _processor(accelerator: str) -> tuple[str, ...]:
     if accelerator == "kvm":
         # Without KVM's signature the system finds the machine by its SMBIOS names, as with emulation: "qemu".
         return ("-accel", "kvm", "-cpu", "host,kvm=off", "-smp", "2")
-    # One processor: with two, emulated, a 6.12 kernel died in code it had just patched. Room for a second one
-    # makes QEMU keep memory barriers that it leaves out for a single one (before 8.1, c914d46d0a64): without
-    # them the processor's thread and the disk's lose a request of virtio now and then, and all writing stops.
-    return ("-accel", "tcg", "-cpu", ",".join(("max", "+svm", *SLOW_WHEN_EMULATED)), "-smp", "1,maxcpus=2")
+    # One processor: with two, emulated, a 6.12 kernel died in code it had just patched.
+    return ("-accel", "tcg", "-cpu", ",".join(("max", "+svm", *SLOW_WHEN_EMULATED)), "-smp", "1")
 
 
 def _identity(hardware: Hardware) -> list[str]:
@@ -209,6 +208,8 @@ def _network(hardware: Hardware, around: Attached) -> list[str]:
     if around.pxe is not None:
         options += f",tftp={around.pxe},bootfile={around.bootfile}"
         boot = ",bootindex=1"
+        if hardware.firmware == UEFI:
+            boot += f",romfile={qemu.uefi_network_rom()}"
     return [
         *("-netdev", options),
         *("-device", f"virtio-net-pci,netdev=net0,mac={hardware.mac},addr=0x10{boot}"),
