@@ -19,7 +19,7 @@ from tests.lab.hardware import Hardware
 from tests.lab.installed import MIB, PARTITIONS, SystemSpec, installed_system
 from tests.lab.machine import Machine
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.full, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(5400)]
 
 
 @dataclass
@@ -64,6 +64,7 @@ def worse(verdict: dict[str, Any]) -> dict[str, str]:
     return {c["name"]: c["why"] for c in verdict["checks"] if c["outcome"] == "worse"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("ledger", ["1.2", "1.3"])
 def test_a_service_that_does_not_come_up_is_named_and_not_promoted(story: Story, ledger: str) -> None:
     run, verdict = story.rehearse(ledger)
@@ -76,6 +77,7 @@ def test_a_service_that_does_not_come_up_is_named_and_not_promoted(story: Story,
     assert "service ledger: It fails after the patch" in refused.text
 
 
+@pytest.mark.full
 def test_a_half_configured_package_is_never_sealed(story: Story) -> None:
     run, verdict = story.rehearse("1.4")
     assert verdict["result"] == "FAIL"
@@ -86,6 +88,7 @@ def test_a_half_configured_package_is_never_sealed(story: Story) -> None:
     assert "only a SEALED run can be promoted" in refused.text
 
 
+@pytest.mark.full
 def test_rehearsals_leave_no_byte_behind_outside_their_own_volumes(story: Story) -> None:
     for node in story.appliance.status()["lineage"]["nodes"]:
         if node["run"] and "removed" not in node["volume"]:
@@ -96,10 +99,8 @@ def test_rehearsals_leave_no_byte_behind_outside_their_own_volumes(story: Story)
 
 
 def test_a_data_migration_is_named_twice_and_the_ahci_machine_boots_what_was_tested(story: Story) -> None:
-    if story.machine.running:
-        story.appliance.power_off()
     story.offer("1.6")
-    appliance = Appliance.boot(story.machine)
+    appliance = story.appliance if story.machine.running else Appliance.boot(story.machine)
     verdict = appliance.rehearse("--packages", "ledger")
     assert verdict["result"] == "PASS"
     (written,) = verdict["data_writes"]

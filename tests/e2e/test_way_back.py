@@ -56,7 +56,6 @@ def test_good_in_the_twin_bad_on_the_metal_gives_way_by_itself(tmp_path: Path) -
     assert "The old system has run since" in came.again.text
 
 
-@pytest.mark.full
 def test_good_on_both_the_nvme_machine_keeps_it(tmp_path: Path) -> None:
     came = played(lambda folder: go_round(folder, NVME, kernel=False), tmp_path)
     assert "PASS" in came.report
