@@ -36,7 +36,7 @@ from appliance.probe.tree import Tree
 
 SWAP_TYPES = frozenset({"swap", "swsuspend"})
 TABLES = frozenset({"", "gpt", "dos"})
-ON_BLS = frozenset({Storage.LVM_THIN})
+ON_BLS = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root may be kept whose GRUB makes its entries of loader/entries (BLS), on a partition for /boot."""
 SERIAL = "ttyS0"
 """A twin's first serial line, on which it can be told a passphrase."""

@@ -276,7 +276,7 @@ def unknown_loader() -> Trouble:
 def bls_entries() -> Trouble:
     return refusal(
         "bls-entries",
-        "GRUB takes its entries from /boot/loader/entries (BLS): that goes with a root on LVM thin and",
+        "GRUB takes its entries from /boot/loader/entries (BLS): that goes with a root on LVM and",
         "/boot on a partition, and not with this one (yet).",
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import blsmachine, grubmachine
-from tests.lab.bls import grub_modules
+from tests.lab.bls_packages import grub_modules
 from tests.lab.native import LabError
 
 Build = Callable[[Path, Path], None]

@@ -169,6 +169,12 @@ CELLS = (
         "the_way_back_without_the_stick",
         "rolled_back_and_retired_the_machine_is_what_it_was",
         "retired_the_kept_system_has_the_root_volume_s_name_and_updates_its_kernel"), "Debian 13, BLS"),
+    Cell("LVM thick", "bios", "GRUB", "virtio", _of("test_bls_thick.py",
+        "it_is_rehearsed_and_no_changed_file_is_left_unexplained",
+        "the_metal_runs_what_was_tested_and_keeps_it",
+        "the_way_back_without_the_stick",
+        "rolled_back_and_retired_the_machine_is_what_it_was",
+        "retired_it_is_merged_and_every_entry_boots_the_root_volume"), "Debian 13, BLS, XFS"),
 )
 # fmt: on
 

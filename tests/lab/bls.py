@@ -1,155 +1,21 @@
-"""A Debian 13 whose GRUB takes its entries from /boot/loader/entries, as Fedora's and RHEL's do (blscfg).
-
-Debian's own GRUB knows that command from 2.14 on, which the release after 13 has: its packages come from
-there. What Debian has no package for, `system/bls` brings: how kernels get their entries, and a grub.cfg of
-that form.
-"""
+"""Systems whose GRUB takes its entries from /boot/loader/entries (blscfg), as Fedora's and RHEL's do."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from tests.lab.installed import THICK, XFS, InstalledSystem, SystemSpec, installed_system
+from tests.lab.suite import TRIXIE
 
-from tests.lab import cache, encrypted, installed, mirrored
-from tests.lab.archive import PrivateApt, host_mirror
-from tests.lab.installed import BOOT_NUMBER, HERE, ROOT_UUID, SRV_UUID, SWAP_UUID, InstalledSystem, SystemSpec
-from tests.lab.installer import install
-from tests.lab.native import chroot_mounts, run, stage
-from tests.lab.pool import Offers, offers, tree_of
-from tests.lab.suite import SYSTEM, TRIXIE, real_archive
-from tests.lab.tree import MACHINE_ID, layered
-
-NEXT = "forky"
-"""The release after Debian 13."""
-FROM_NEXT = ("grub-pc", "grub-pc-bin", "grub-common", "grub2-common", "libefiboot1t64", "libefivar1t64")
-STANDS_STILL = ("-oAcquire::Check-Valid-Until=false",)
-"""A mirror that stands still serves the index of a release in the making for longer than it is valid."""
-HERS = SYSTEM / "bls"
-SPEC = SystemSpec(suite=TRIXIE)
-"""A thin root, started by a BIOS."""
-DEFAULTS = "GRUB_DEFAULT=saved\nGRUB_ENABLE_BLSCFG=true\n"
+THIN_BLS = SystemSpec(suite=TRIXIE, bls=True)
+THICK_BLS = SystemSpec(
+    suite=TRIXIE, bls=True, storage=THICK, disk=8192, pool=0, root=2048, srv=0, root_fs=XFS
+)
+"""A linear root of XFS, as RHEL's installer makes it, and room for a snapshot that covers it."""
+FULL_BLS = SystemSpec(
+    suite=TRIXIE, bls=True, storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap=0, root_fs=XFS
+)
+"""The commonest machine room: the same in a volume group without one free extent."""
 
 
-def bls_system() -> InstalledSystem:
-    """The system, built when the cache does not hold it (about three minutes)."""
-    available = offers(TRIXIE)
-    sources = (Path(__file__), HERS, *(HERE / name for name in installed.SOURCES), SYSTEM / "install.sh")
-    parts = (tree_of(TRIXIE).parent.name, available.pool.folder.name, host_mirror().debian)
-    key = cache.key_of(str(SPEC), NEXT, *parts, *sources)
-    folder = cache.cached("system-bios-trixie-bls", key, lambda place: _build(place, available))
-    return InstalledSystem(SPEC, folder / "disk.qcow2", None, available)
-
-
-@dataclass(frozen=True, slots=True)
-class NextApt(PrivateApt):
-    """An apt of our own that knows that release."""
-
-    def _options(self) -> tuple[str, ...]:
-        # The dataclass that slots make is another class than the one super() would mean.
-        return (*PrivateApt._options(self), *STANDS_STILL)
-
-
-def grub_modules() -> Path:
-    """The modules and images of that GRUB for a BIOS, without a system around them."""
-    key = cache.key_of(Path(__file__), host_mirror().debian)
-    return cache.cached("grub-modules", key, _fetch_modules) / "usr/lib/grub/i386-pc"
-
-
-def _fetch_modules(folder: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="twinboot-grub-", dir="/var/tmp") as name:
-        apt = NextApt(Path(name) / "apt", host_mirror(), NEXT)
-        with stage(f"GRUB's modules of {NEXT}"):
-            apt.update()
-            version = apt.candidates("grub-pc-bin")[0][0]
-            run("dpkg-deb", "-x", apt.download("grub-pc-bin", version, Path(name) / "debs"), folder)
-
-
-def _build(folder: Path, available: Offers) -> None:
-    release = available.installed.release
-    with tempfile.TemporaryDirectory(prefix="twinboot-system-", dir="/var/tmp") as name:
-        scratch = Path(name)
-        disk, root = scratch / "disk.raw", scratch / "root.raw"
-        with layered(tree_of(TRIXIE)) as tree:
-            with stage("BLS system (packages)"), chroot_mounts(tree):
-                _packages(tree, available)
-            kernel, initrd = scratch / "vmlinuz", scratch / "initrd"
-            shutil.copy(tree / f"boot/vmlinuz-{release}", kernel)
-            shutil.copy(tree / f"boot/initrd.img-{release}", initrd)
-            with stage("BLS system (file systems)"):
-                installed._partition(disk, SPEC)
-                installed._fill_boot(tree, disk, scratch, SPEC)
-                installed._fill_root(tree, root, SPEC)
-        with stage("BLS system (thin and GRUB, in a VM)"):
-            log = install(kernel, initrd, (disk, root), None, _settings(), scratch)
-            (folder / "install.log").write_text(log)
-        with stage("BLS system (disk image)"):
-            run("qemu-img", "convert", "-O", "qcow2", disk, folder / "disk.qcow2", timeout=300)
-        for path in folder.iterdir():
-            path.chmod(0o444)
-
-
-def _packages(tree: Path, available: Offers) -> None:
-    """GRUB first, then what is ours of it, so that the kernel's own scripts make its entry."""
-    pool = available.pool
-    shutil.copy(pool.public_key, tree / "etc/apt/keyrings/lab.gpg")
-    with real_archive(tree, TRIXIE) as apt:
-        sources = tree / "etc/apt/sources.list"
-        sources.write_text(f"{sources.read_text()}deb {host_mirror().debian} {NEXT} main\n")
-        apt = (*apt, f"-oAPT::Default-Release={TRIXIE}", *STANDS_STILL)
-        run(*apt, "update", timeout=300)
-        run(*apt, "install", *(f"{name}/{NEXT}" for name in FROM_NEXT), timeout=600)
-        _configure(tree)
-        (tree / "tmp/debs").mkdir()
-        debs = [pool.deb("ledger", "1.0"), *available.kernel_debs(available.installed)]
-        for deb in debs:
-            shutil.copy(deb, tree / "tmp/debs")
-        run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
-        shutil.rmtree(tree / "tmp/debs")
-    release = available.installed.release
-    run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{release}")
-    block = f"# GRUB Environment Block\nsaved_entry={MACHINE_ID}-{release}\n"
-    (tree / "boot/grub").mkdir(exist_ok=True)
-    (tree / "boot/grub/grubenv").write_text(block.ljust(1024, "#"))
-
-
-def _configure(tree: Path) -> None:
-    """Nobody runs update-grub for a kernel here: grub.cfg names none."""
-    for place in ("postinst.d", "postrm.d"):
-        (tree / f"etc/kernel/{place}/zz-update-grub").unlink()
-    for name in ("kernel", "grub.d"):
-        shutil.copytree(HERS / name, tree / "etc" / name, dirs_exist_ok=True)
-    with (tree / "etc/default/grub").open("a") as said:
-        said.write(DEFAULTS)
-
-
-def _settings() -> dict[str, object]:
-    """What install.sh is told, as `installed` tells it of such a system."""
-    return {
-        "storage": SPEC.storage,
-        "loader": SPEC.loader,
-        "pv": f"/dev/vda{len(SPEC.partitions)}",
-        "root_dev": SPEC.devices[0],
-        "swap_dev": SPEC.devices[1],
-        "pool": SPEC.pool,
-        "root": SPEC.root,
-        "srv": SPEC.srv,
-        "swap": SPEC.swap,
-        "root_fs": SPEC.root_fs,
-        "by_default": 0,
-        "root_uuid": ROOT_UUID,
-        "srv_uuid": SRV_UUID,
-        "swap_uuid": SWAP_UUID,
-        "var": 0,
-        "usr": 0,
-        "second": 0,
-        "luks_uuid": encrypted.UUID,
-        "luks_name": encrypted.NAME,
-        "passphrase": "",
-        "second_leg": "",
-        "array_uuid": mirrored.UUID,
-        "array_name": mirrored.NAME,
-        "boot_dev": f"/dev/vda{BOOT_NUMBER}",
-        "boot": 0,
-    }
+def bls_system(spec: SystemSpec = THIN_BLS) -> InstalledSystem:
+    """The system, built when the cache does not hold it (about a minute)."""
+    return installed_system(spec)

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import cache, encrypted, mirrored, mirrored_boot
+from tests.lab import bls_packages, cache, encrypted, mirrored, mirrored_boot
 from tests.lab.firmware import BIOS, UEFI, variables_template
 from tests.lab.installer import install
 from tests.lab.native import LabError, chroot_mounts, run, stage
@@ -76,7 +76,8 @@ class SystemSpec:
     `root_fs` is the file system of the root; with `by_default` a btrfs root is what a mount takes unasked,
     named neither in fstab nor for the kernel, as SUSE does it. `luks`: the volume group lies inside LUKS,
     which asks for a passphrase at every start. `mirror`: it lies on MD RAID 1, whose second leg is on
-    a second disk. `boot_lv`: /boot is a linear volume beside the root, and has no partition.
+    a second disk. `boot_lv`: /boot is a linear volume beside the root, and has no partition. `bls`: GRUB
+    takes its entries from /boot/loader/entries.
     """
 
     firmware: str = BIOS
@@ -96,6 +97,7 @@ class SystemSpec:
     boot_md: bool = False
     boot_lv: bool = False
     by_default: bool = False
+    bls: bool = False
     suite: Suite = BOOKWORM
 
     @property
@@ -151,6 +153,8 @@ class SystemSpec:
             raise LabError("LUKS on a mirror has not been made yet.")
         if self.boot_md and not self.mirror:
             raise LabError("/boot on a mirror beside a volume group that is on none has not been made yet.")
+        if self.bls and (self.suite is not TRIXIE or self.firmware != BIOS):
+            raise LabError("/boot/loader/entries have been made of Debian 13 and a BIOS alone yet.")
         if self.boot_lv and (self.beneath or self.second or self.storage == PARTITION):
             raise LabError("/boot on a volume beside anything unusual has not been made yet.")
 
@@ -171,6 +175,7 @@ class SystemSpec:
             ("-mirror", self.mirror),
             ("-bootmd", self.boot_md),
             ("-bootlv", self.boot_lv),
+            ("-bls", self.bls),
         )
         last = "".join(mark for mark, has in marks if has)
         return loader + fs + beside + last + self.suite.unusual
@@ -258,7 +263,8 @@ def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
     available = offers(wanted.suite, wanted.beneath)
     sources = [HERE / name for name in SOURCES]
     tree = tree_of(wanted.suite, wanted.beneath).parent
-    parts = (tree.name, available.pool.folder.name, HERE / "system/install.sh")
+    parts: tuple[str | Path, ...] = (tree.name, available.pool.folder.name, HERE / "system/install.sh")
+    parts += bls_packages.sources() if wanted.bls else ()
     key = cache.key_of(str(wanted), *parts, *sources)
     name = f"system-{wanted.firmware}" + ("" if wanted.storage == THIN else f"-{wanted.storage}")
     name += wanted.unusual
@@ -348,6 +354,9 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
 
 def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
     """The kernel, ledger 1.0 and the loader packages Debian's installer picks for this firmware."""
+    if spec.bls:
+        bls_packages.install_packages(tree, available, FS_TOOLS[spec.root_fs])
+        return
     pool = available.pool
     shutil.copy(pool.public_key, tree / "etc/apt/keyrings/lab.gpg")
     debs = [pool.deb("ledger", "1.0"), *available.kernel_debs(available.installed)]

@@ -49,7 +49,7 @@ def test_each_variant_differs_in_what_it_is_named_for() -> None:
         "no-system": set(),
         "unfinished-job": set(),
         "locked": {"luks"},
-        "fedora-bls": {"bls-entries", "other-packages"},
+        "fedora-bls": {"other-packages"},
         "opensuse-btrfs": {"set-outside", "boot-in-root", "other-packages"},
         "ubuntu-thick": set(),
     }
