@@ -1,8 +1,9 @@
-"""One process at a time has a btrfs of ours mounted.
+"""One process at a time has a btrfs of ours mounted, or two roots of which one is looked for by its UUID.
 
 `btrfs filesystem show` opens every mounted one of the machine, so that meanwhile no other process can unmount
 its own; a mount namespace that begins has a copy of every mount, and keeps the file system in use when it is
-unmounted elsewhere; and a played device is a name below /dev/mapper, which is every process's.
+unmounted elsewhere; and a played device is a name below /dev/mapper, which is every process's. blkid finds
+the first of all devices that has a UUID, which may be another process's copy of the same disk.
 """
 
 from __future__ import annotations

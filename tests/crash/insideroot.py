@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from appliance.boot.flip import open_boot
 from appliance.boot.place import Boot, BootPlace
 from appliance.boot.shapes import StagedSystem
+from tests.contract import alone
 from tests.crash import grubmachine
 from tests.crash.grubmachine import INSIDE, START_2, UUID, UUID_2, config_inside, fill_grub
 from tests.crash.lab import HOST, NEW, wanted
@@ -31,7 +32,11 @@ class Roots:
 @contextlib.contextmanager
 def both(disk: Path, work: Path) -> Iterator[Roots]:
     old, new = work / "old", work / "new-root"
-    with grubmachine.mounted(disk, old) as (at, loop), grubmachine.mounted(disk, new, START_2) as (other, _):
+    with (
+        alone.held(),
+        grubmachine.mounted(disk, old) as (at, loop),
+        grubmachine.mounted(disk, new, START_2) as (other, _),
+    ):
         place = BootPlace(mount=at, device=loop, fstype="ext4", fsuuid=UUID, prefix=INSIDE)
         yield Roots(open_boot(HOST, place), other / INSIDE.strip("/"))
 
