@@ -215,9 +215,9 @@ def without_edits(files: tuple[FileChange, ...], edits: tuple[str, ...]) -> tupl
 
     def is_ours(change: FileChange) -> bool:
         path = change.path.lstrip("/")
-        if change.act == "added" and path.endswith("/"):
-            return any(edit.startswith(path) for edit in edits)
-        return path in edits or any(edit.endswith("/") and path.startswith(edit) for edit in edits)
+        if any(edit == path or (edit.endswith("/") and path.startswith(edit)) for edit in edits):
+            return True
+        return change.act == "added" and path.endswith("/") and any(edit.startswith(path) for edit in edits)
 
     return tuple(change for change in files if not is_ours(change))
 

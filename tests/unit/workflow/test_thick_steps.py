@@ -137,6 +137,8 @@ def test_the_metals_edits_are_no_changes_of_the_patch(tmp_path: Path) -> None:
         change("/usr/lib/twinboot/"),
         change("/usr/lib/twinboot/health.sh"),
         change("/var/lib/twinboot/boot/vmlinuz"),
+        change("/var/lib/twinboot/boot/loader/"),
+        change("/var/lib/twinboot/boot/loader/entries/six.conf"),
         change("/etc/fstab", "changed"),
         change("/root/TWINBOOT.txt"),
     )
