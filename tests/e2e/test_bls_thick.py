@@ -17,9 +17,9 @@ from tests.e2e.test_bls import Boot, boot_of
 from tests.e2e.test_circle import NEW, OLD, boot_without_stick, goes_back_by_hand, there
 from tests.e2e.test_no_room import STICK, rehearse_only, unchanged
 from tests.lab.appliance import Appliance
-from tests.lab.bls import FULL_BLS, THICK_BLS, bls_system
+from tests.lab.bls import FULL_BLS, THICK_BLS
 from tests.lab.circle import lent, machine_with_stick, outliving, report_of, stick_with_shell, trial_kept
-from tests.lab.installed import InstalledSystem
+from tests.lab.installed import InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.proof import ProofOfBoot
 
@@ -48,7 +48,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 
 
 def _go_round(folder: Path) -> Kept:
-    system = bls_system(THICK_BLS)
+    system = installed_system(THICK_BLS)
     with outliving(machine_with_stick(system, folder, "1.1", kernel=True)) as machine:
         boot_without_stick(machine)
         before = boot_of(machine.shell())
@@ -104,7 +104,7 @@ def test_retired_it_is_merged_and_every_entry_boots_the_root_volume(kept: Kept, 
 
 
 def test_without_a_free_extent_it_is_rehearsed_and_not_one_byte_of_the_disk_changes(tmp_path: Path) -> None:
-    system = bls_system(FULL_BLS)
+    system = installed_system(FULL_BLS)
     machine = machine_with_stick(system, tmp_path, "1.1")
     machine.pull_stick()
     machine.insert_stick(stick_with_shell(tmp_path), STICK)

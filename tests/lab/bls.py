@@ -16,6 +16,6 @@ FULL_BLS = SystemSpec(
 """The commonest machine room: the same in a volume group without one free extent."""
 
 
-def bls_system(spec: SystemSpec = THIN_BLS) -> InstalledSystem:
-    """The system, built when the cache does not hold it (about a minute)."""
-    return installed_system(spec)
+def bls_system() -> InstalledSystem:
+    """The one with a thin root, built when the cache does not hold it (about a minute)."""
+    return installed_system(THIN_BLS)

@@ -15,8 +15,7 @@ from pathlib import Path
 from tests.lab import cache
 from tests.lab.archive import PrivateApt, host_mirror
 from tests.lab.native import run, stage
-from tests.lab.pool import Offers
-from tests.lab.suite import SYSTEM, TRIXIE, real_archive
+from tests.lab.suite import SYSTEM, TRIXIE
 from tests.lab.tree import MACHINE_ID
 
 NEXT = "forky"
@@ -57,25 +56,20 @@ def sources() -> tuple[str | Path, ...]:
     return (Path(__file__), HERS, NEXT, host_mirror().debian)
 
 
-def install_packages(tree: Path, available: Offers, tools: tuple[str, ...]) -> None:
-    """GRUB first, then what is ours of it, so that the kernel's own scripts make its entry."""
-    pool = available.pool
-    shutil.copy(pool.public_key, tree / "etc/apt/keyrings/lab.gpg")
-    with real_archive(tree, TRIXIE) as apt:
-        sources = tree / "etc/apt/sources.list"
-        sources.write_text(f"{sources.read_text()}deb {host_mirror().debian} {NEXT} main\n")
-        apt = (*apt, f"-oAPT::Default-Release={TRIXIE}", *STANDS_STILL)
-        run(*apt, "update", timeout=300)
-        run(*apt, "install", *(f"{name}/{NEXT}" for name in FROM_NEXT), *tools, timeout=600)
-        _configure(tree)
-        (tree / "tmp/debs").mkdir()
-        debs = [pool.deb("ledger", "1.0"), *available.kernel_debs(available.installed)]
-        for deb in debs:
-            shutil.copy(deb, tree / "tmp/debs")
-        run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
-        shutil.rmtree(tree / "tmp/debs")
-    release = available.installed.release
-    run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{release}")
+def install_grub(tree: Path, apt: tuple[str | Path, ...]) -> tuple[str | Path, ...]:
+    """That GRUB and what is ours of it, so that a kernel's own scripts make its entry. The words to begin a
+    further command with."""
+    listed = tree / "etc/apt/sources.list"
+    listed.write_text(f"{listed.read_text()}deb {host_mirror().debian} {NEXT} main\n")
+    apt = (*apt, f"-oAPT::Default-Release={TRIXIE}", *STANDS_STILL)
+    run(*apt, "update", timeout=300)
+    run(*apt, "install", *(f"{name}/{NEXT}" for name in FROM_NEXT), timeout=600)
+    _configure(tree)
+    return apt
+
+
+def save_default(tree: Path, release: str) -> None:
+    """The entry of that kernel as the one that GRUB starts."""
     block = f"# GRUB Environment Block\nsaved_entry={MACHINE_ID}-{release}\n"
     (tree / "boot/grub").mkdir(exist_ok=True)
     (tree / "boot/grub/grubenv").write_text(block.ljust(1024, "#"))

@@ -354,9 +354,6 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
 
 def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
     """The kernel, ledger 1.0 and the loader packages Debian's installer picks for this firmware."""
-    if spec.bls:
-        bls_packages.install_packages(tree, available, FS_TOOLS[spec.root_fs])
-        return
     pool = available.pool
     shutil.copy(pool.public_key, tree / "etc/apt/keyrings/lab.gpg")
     debs = [pool.deb("ledger", "1.0"), *available.kernel_debs(available.installed)]
@@ -364,11 +361,15 @@ def _install_packages(tree: Path, spec: SystemSpec, available: Offers) -> None:
     for deb in debs:
         shutil.copy(deb, tree / "tmp/debs")
     with real_archive(tree, spec.suite) as apt:
-        tools = (*LOADER[spec.loader, spec.firmware], *FS_TOOLS[spec.root_fs])
+        if spec.bls:
+            apt = bls_packages.install_grub(tree, apt)
+        tools = (*(() if spec.bls else LOADER[spec.loader, spec.firmware]), *FS_TOOLS[spec.root_fs])
         run(*apt, "install", *tools, timeout=600)
         run(*apt, "install", *(f"/tmp/debs/{deb.name}" for deb in debs), timeout=600)
     run("chroot", tree, "apt-mark", "-qq", "auto", f"linux-image-{available.installed.release}")
     shutil.rmtree(tree / "tmp/debs")
+    if spec.bls:
+        bls_packages.save_default(tree, available.installed.release)
 
 
 def _partition(disk: Path, spec: SystemSpec) -> None:
