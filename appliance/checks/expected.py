@@ -39,7 +39,7 @@ def render(
     lines = [("target", patched.target)]
     untested = {c.name for c in checks if c.outcome is Outcome.NOT_TESTED}
     for unit in patched.active_services:
-        steady = not is_plumbing(unit) and unit not in patched.on_demand and unit not in ONLY_METAL
+        steady = not is_plumbing(unit) and unit not in (*patched.on_demand, *patched.seldom, *ONLY_METAL)
         if steady and f"service {unit.removesuffix('.service')}" not in untested:
             lines.append(("service", unit))
     lines += [("socket", port) for port in _steady_ports(patched)]

@@ -52,6 +52,7 @@ def parse(raw: bytes) -> Facts:
         starting=_names(rows, "starting"),
         restarts=tuple(sorted((r[0], _int(r[1])) for r in rows.get("restarts", []) if len(r) == 2)),
         on_demand=_names(rows, "on-demand"),
+        seldom=_names(rows, "seldom"),
         gateways=_names(rows, "gateway"),
     )
 

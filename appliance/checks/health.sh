@@ -83,9 +83,9 @@ facts_boot() {
     say virt "$(systemd-detect-virt 2>/dev/null || echo none)"
 }
 
-# Every unit in one call; then the restart counts of what runs, in one more.
+# Every unit in one call; then the restart counts of what runs in one more, and the conditions of what ran.
 facts_units() {
-    facts_running=''
+    facts_running='' facts_ran=''
     facts_text=$(systemctl list-units --all --plain --no-legend --no-pager --full 2>/dev/null)
     while read -r facts_unit _ facts_active facts_sub _; do
         case $facts_active/$facts_sub/$facts_unit in
@@ -96,11 +96,15 @@ facts_units() {
             say service "$facts_unit" running
             facts_running="$facts_running $facts_unit"
             ;;
-        active/*.service) say service "$facts_unit" "$facts_sub" ;;
+        active/*.service)
+            say service "$facts_unit" "$facts_sub"
+            facts_ran="$facts_ran $facts_unit"
+            ;;
         esac
     done <<EOF
 $facts_text
 EOF
+    [ -z "$facts_ran" ] || facts_seldom
     [ -n "$facts_running" ] || return 0
     # shellcheck disable=SC2086 # unit names hold no blanks
     facts_text=$(systemctl show -p Id -p NRestarts -p WantedBy -p RequiredBy $facts_running 2>/dev/null)
@@ -121,6 +125,15 @@ EOF
 $facts_text
 
 EOF
+}
+
+# Which of $facts_ran start only after an update of /usr or in the first boot (systemd.unit(5)).
+facts_seldom() {
+    # shellcheck disable=SC2086 # unit names and the paths of their files hold no blanks
+    facts_text=$(systemctl show -p FragmentPath $facts_ran 2>/dev/null | sed -n 's/^FragmentPath=//p')
+    # shellcheck disable=SC2086
+    facts_text=$(grep -slE '^Condition(NeedsUpdate|FirstBoot)=' $facts_text /dev/null)
+    for facts_file in $facts_text; do say seldom "${facts_file##*/}"; done
 }
 
 # Units that our drop-ins keep quiet, and whether systemd wanted to start them in this boot.

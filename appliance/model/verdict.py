@@ -15,7 +15,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     A socket reads "tcp:22 0.0.0.0 sshd", a mount "/srv ext4 /dev/mapper/vg0-srv", a half-configured package
     "ledger iF". `settled` is false where queued jobs had not ended at the limit; `starting` are services that
     were still being started then; `restarts` counts how often systemd restarted a service since the boot;
-    `on_demand` are running services that no target wants (D-Bus or a socket started them).
+    `on_demand` are running services that no target wants (D-Bus or a socket started them); `seldom` are those
+    that ran and start only in the first boot or in one after an update of /usr (ConditionNeedsUpdate=).
     """
 
     target: str
@@ -39,6 +40,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     starting: tuple[str, ...] = ()
     restarts: tuple[tuple[str, int], ...] = ()
     on_demand: tuple[str, ...] = ()
+    seldom: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
 
 

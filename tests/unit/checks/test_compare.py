@@ -178,6 +178,15 @@ def test_a_service_started_on_demand_need_not_run() -> None:
     assert with_control(control, CONTROL)["service polkit"].outcome is Outcome.NOT_TESTED
 
 
+def test_what_runs_in_the_first_boot_after_an_update_need_not_run_in_the_next() -> None:
+    """Debian 13's ldconfig.service has ConditionNeedsUpdate=/etc: the control boot has done its work."""
+    services = (*CONTROL.active_services, "ldconfig.service")
+    control = msgspec.structs.replace(CONTROL, active_services=services, seldom=("ldconfig.service",))
+    assert worse(with_control(control, CONTROL)) == set()
+    failed = msgspec.structs.replace(CONTROL, failed_units=("ldconfig.service",))
+    assert worse(with_control(control, failed)) == {"service ldconfig"}
+
+
 def test_a_port_the_kernel_picks_may_be_another_one() -> None:
     control = msgspec.structs.replace(CONTROL, sockets=("tcp:40001 0.0.0.0 rpc.statd",))
     moved = msgspec.structs.replace(CONTROL, sockets=("tcp:50002 0.0.0.0 rpc.statd",))

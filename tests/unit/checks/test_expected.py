@@ -15,8 +15,11 @@ from tests.unit.checks.test_compare import CONTROL
 
 PATCHED = msgspec.structs.replace(
     CONTROL,
-    active_services=(*CONTROL.active_services, "polkit.service", "getty@tty1.service"),
+    active_services=(
+        *(*CONTROL.active_services, "polkit.service", "getty@tty1.service", "ldconfig.service"),
+    ),
     on_demand=("polkit.service",),
+    seldom=("ldconfig.service",),
     failed_units=("old.service",),
     quiet_units=("cron.service",),
     sockets=(*CONTROL.sockets, "udp:68 0.0.0.0 dhclient", "udp:45000 0.0.0.0 named", "tcp:22 [::] sshd"),

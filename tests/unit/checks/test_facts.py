@@ -35,6 +35,7 @@ def test_every_kind_of_line() -> None:
             "service\tnginx.service\trunning",
             "restarts\tnginx.service\t3",
             "on-demand\tpolkit.service",
+            "seldom\tldconfig.service",
             "starting\tslow.service\tstart",
             "quiet\tcron.service\twanted",
             "quiet\tatd.service\tidle",
@@ -65,9 +66,10 @@ def test_every_kind_of_line() -> None:
     assert found.half_configured == ("ledger iF",)
     assert dict(found.packages) == {"libc6": "2.36", "ledger": "1.4", "x:amd64": "1", "x:i386": "1"}
     assert found.site_checks[0].output == "first with a tab\nsecond"
-    assert (found.gateways, found.on_demand, found.starting) == (
+    assert (found.gateways, found.on_demand, found.seldom, found.starting) == (
         ("192.0.2.1",),
         ("polkit.service",),
+        ("ldconfig.service",),
         ("slow.service",),
     )
 
@@ -197,6 +199,32 @@ def test_site_checks_are_run_bounded_and_told(tmp_path: Path) -> None:
     assert "site\trequired\tstick/daemon.sh\t0" in out
     assert "(a name that cannot be used)\t126" in out
     assert "notes.txt" not in out
+
+
+SYSTEMCTL = """#!/bin/sh
+case "$*" in
+*list-units*) printf '%s\\n' \\
+    'ldconfig.service loaded active exited Rebuild Dynamic Linker Cache' \\
+    'nginx.service loaded active running A web server' \\
+    'networking.service loaded active exited Raise network interfaces' ;;
+"show -p FragmentPath ldconfig.service networking.service")
+    printf 'FragmentPath=%s\\n\\n' FOLDER/ldconfig.service FOLDER/networking.service ;;
+esac
+"""
+
+
+def test_what_starts_only_after_an_update_is_told_by_its_unit_file(tmp_path: Path) -> None:
+    """The condition is that of Debian 13's ldconfig.service."""
+    unit = "[Unit]\nConditionNeedsUpdate=|/etc\nConditionFileNotEmpty=|!/etc/ld.so.cache\n"
+    (tmp_path / "ldconfig.service").write_text(unit)
+    (tmp_path / "networking.service").write_text("[Unit]\n# no ConditionNeedsUpdate= here\n")
+    (tmp_path / "systemctl").write_text(SYSTEMCTL.replace("FOLDER", str(tmp_path)))
+    (tmp_path / "systemctl").chmod(0o755)
+    copy = tmp_path / "health.sh"
+    copy.write_text(FILE.read_text().replace("PATH=/usr", f"PATH={tmp_path}:/usr", 1))
+    argv = ("dash", str(copy), "facts", "--limit", "0", "--grace", "0")
+    out = subprocess.run(argv, capture_output=True, check=True, timeout=50).stdout.decode()
+    assert [line for line in out.splitlines() if line.startswith("seldom")] == ["seldom\tldconfig.service"]
 
 
 def test_the_recorded_boot_of_the_lab_machine() -> None:
