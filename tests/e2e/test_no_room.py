@@ -1,4 +1,4 @@
-"""The commonest machine room: thick LVM, XFS, no free extent. No room is not a dead end.
+"""The commonest machine room: thick LVM, XFS, BLS entries, no free extent. No room is not a dead end.
 
 The copy lies on the stick or in memory, the verdict is full, and not one byte of the machine's disk changes.
 """
@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from tests.lab.appliance import PROGRAM, REHEARSAL, Appliance
+from tests.lab.bls import FULL_BLS
 from tests.lab.circle import lent, machine_with_stick, outliving, report_of, stick_with_shell
 from tests.lab.console import Answer
-from tests.lab.installed import THICK_FULL, InstalledSystem, installed_system
+from tests.lab.installed import InstalledSystem, installed_system
 from tests.lab.machine import Machine
 from tests.lab.native import LabError, run, tail
 from tests.lab.stick import fetch
@@ -52,7 +53,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsed]:
 
 def full_machine(folder: Path) -> tuple[Machine, InstalledSystem]:
     """Ledger 1.1 is on offer; the stick is larger than its image, as real ones are."""
-    system = installed_system(THICK_FULL)
+    system = installed_system(FULL_BLS)
     machine = machine_with_stick(system, folder, "1.1")
     machine.pull_stick()
     machine.insert_stick(stick_with_shell(folder), STICK)

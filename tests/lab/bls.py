@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.installed import THICK, XFS, InstalledSystem, SystemSpec, installed_system
+from tests.lab.installed import THICK, XFS, SystemSpec
 from tests.lab.suite import TRIXIE
 
 THIN_BLS = SystemSpec(suite=TRIXIE, bls=True)
@@ -14,8 +14,3 @@ FULL_BLS = SystemSpec(
     suite=TRIXIE, bls=True, storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap=0, root_fs=XFS
 )
 """The commonest machine room: the same in a volume group without one free extent."""
-
-
-def bls_system() -> InstalledSystem:
-    """The one with a thin root, built when the cache does not hold it (about a minute)."""
-    return installed_system(THIN_BLS)

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import bls_packages, cache, encrypted, mirrored, mirrored_boot
+from tests.lab import bls_packages, cache, encrypted, fstab, mirrored, mirrored_boot
 from tests.lab.firmware import BIOS, UEFI, variables_template
 from tests.lab.installer import install
 from tests.lab.native import LabError, chroot_mounts, run, stage
@@ -185,10 +185,6 @@ THICK_ROOT = SystemSpec(storage=THICK, disk=8192, pool=0, root=2048, srv=0)
 """A plain linear root, and room for a snapshot that covers it and what a rehearsal throws away."""
 
 
-THICK_FULL = SystemSpec(storage=THICK, disk=4096, pool=0, root=2048, srv=0, swap=0, root_fs=XFS)
-"""The commonest machine room: a linear root of XFS in a volume group without one free extent."""
-
-
 SET_TWO_DISKS = SystemSpec(disk=4096, pool=4096, root=3072, var=1536, usr=2048, second=3072)
 """/var and /usr on thin volumes of their own, in a pool that lies on two disks."""
 
@@ -251,10 +247,9 @@ class InstalledSystem:
 
 FS_TOOLS: dict[str, tuple[str, ...]] = {EXT4: (), XFS: ("xfsprogs",), BTRFS: ("btrfs-progs",)}
 FS_OPTIONS = {XFS: "defaults", BTRFS: "defaults,subvol=@rootfs"}
-HOME_OPTIONS = "defaults,subvol=@home"
 LETTER = "home/letter"
 """A file in /home, which is no part of the system: nothing that Twinboot does may touch it."""
-SOURCES = ("installed.py", "installer.py", "firmware.py", "mirrored_boot.py")
+SOURCES = ("installed.py", "fstab.py", "installer.py", "firmware.py", "mirrored_boot.py")
 
 
 def installed_system(spec: SystemSpec | None = None) -> InstalledSystem:
@@ -286,19 +281,7 @@ def _build(folder: Path, spec: SystemSpec, available: Offers) -> None:
             shutil.copy(tree / f"boot/initrd.img-{available.installed.release}", initrd)
             with stage(f"{spec.firmware} system (file systems)"):
                 _partition(disk, spec)
-                if not spec.srv:
-                    _without(tree, "/srv")
-                if spec.loader == SYSTEMD_BOOT:
-                    _without(tree, "/boot")
-                if spec.root_fs != EXT4:
-                    _root_of(tree, spec)
-                if spec.storage == PARTITION:
-                    _by_uuid(tree)
-                if spec.boot_lv:
-                    _on_lvm(tree)
-                if spec.boot_md:
-                    mirrored_boot.name_boot(tree)
-                _beside(tree, spec)
+                _name_file_systems(tree, spec)
                 _fill_boot(tree, disk, scratch, spec)
                 _fill_root(tree, root, spec)
         if spec.firmware == UEFI:
@@ -384,61 +367,25 @@ def _table(disk: Path, partitions: tuple[tuple[str, str, int, int], ...]) -> Non
     run("sfdisk", "--quiet", disk, stdin="\n".join(lines).encode())
 
 
-def _without(tree: Path, target: str) -> None:
-    """fstab without the line for `target`."""
-    fstab = tree / "etc/fstab"
-    lines = fstab.read_text().splitlines(keepends=True)
-    fstab.write_text("".join(line for line in lines if f" {target} " not in line))
-
-
-def _root_of(tree: Path, spec: SystemSpec) -> None:
-    """The root's line in fstab, as Debian's installer writes it for its file system."""
-    fstab, fs = tree / "etc/fstab", spec.root_fs
-    options = "defaults" if spec.by_default else FS_OPTIONS[fs]
-    old, new = "ext4    errors=remount-ro 0       1", f"{fs:<7} {options:<15} 0       0"
-    text = fstab.read_text()
-    (root,) = (line for line in text.splitlines(keepends=True) if old in line)
-    lines = root.replace(old, new)
-    if fs == BTRFS:
-        lines += f"{root.split()[0]} /home {fs} {HOME_OPTIONS} 0 0\n"
+def _name_file_systems(tree: Path, spec: SystemSpec) -> None:
+    """fstab, and what else names a file system, for disks laid out so."""
+    if not spec.srv:
+        fstab.without(tree, "/srv")
+    if spec.loader == SYSTEMD_BOOT:
+        fstab.without(tree, "/boot")
+    if spec.root_fs != EXT4:
+        options = "defaults" if spec.by_default else FS_OPTIONS[spec.root_fs]
+        fstab.root_of(tree, spec.root_fs, options, home=spec.root_fs == BTRFS)
+    if spec.root_fs == BTRFS:
         (tree / LETTER).write_text("theirs\n")
-    fstab.write_text(text.replace(root, lines))
-
-
-def _beside(tree: Path, spec: SystemSpec) -> None:
-    """The lines of fstab for volumes beside the root, as Debian's installer writes them."""
-    sizes = (("var", spec.var), ("usr", spec.usr))
-    lines = [
-        f"/dev/mapper/vg0-{n:<4} /{n:<15} ext4    defaults        0       2\n" for n, size in sizes if size
-    ]
-    with (tree / "etc/fstab").open("a") as fstab:
-        fstab.writelines(lines)
-
-
-def _on_lvm(tree: Path) -> None:
-    """/boot named as Debian's installer names a volume."""
-    fstab = tree / "etc/fstab"
-    text = fstab.read_text()
-    assert text.count(f"UUID={BOOT_UUID}") == 1
-    fstab.write_text(text.replace(f"UUID={BOOT_UUID}", BOOT_DEVICE))
-
-
-def _by_uuid(tree: Path) -> None:
-    """Root and swap named as Debian's installer does without LVM.
-
-    The kernels' initrds are made beforehand and look for a sleeping system in the LVM's swap: the command
-    line says better.
-    """
-    fstab, grub = tree / "etc/fstab", tree / "etc/default/grub"
-    text = fstab.read_text()
-    for device, uuid in zip(SystemSpec().devices, (ROOT_UUID, SWAP_UUID), strict=True):
-        assert device in text
-        text = text.replace(device, f"UUID={uuid}")
-    fstab.write_text(text)
-    (tree / "etc/initramfs-tools/conf.d/resume").write_text(f"RESUME=UUID={SWAP_UUID}\n")
-    said = grub.read_text()
-    assert said.count('GRUB_CMDLINE_LINUX="') == 1
-    grub.write_text(said.replace('GRUB_CMDLINE_LINUX="', f'GRUB_CMDLINE_LINUX="resume=UUID={SWAP_UUID} '))
+    if spec.storage == PARTITION:
+        root, swap = SystemSpec().devices
+        fstab.by_uuid(tree, (root, ROOT_UUID), (swap, SWAP_UUID))
+    if spec.boot_lv:
+        fstab.boot_on(tree, BOOT_UUID, BOOT_DEVICE)
+    if spec.boot_md:
+        mirrored_boot.name_boot(tree)
+    fstab.beside(tree, [name for name in ("var", "usr") if getattr(spec, name)])
 
 
 def _fill_boot(tree: Path, disk: Path, scratch: Path, spec: SystemSpec) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.lab import cache
 from tests.lab.archive import host_mirror
 from tests.lab.native import LabError, run, stage
+from tests.lab.packages import unpack
 from tests.lab.suite import BOOKWORM, TRIXIE, Suite
 
 PROGRAM = "qemu-system-x86_64"
@@ -52,11 +53,6 @@ def _packages(name: str, suite: Suite, *names: str) -> Path:
 
     def build(folder: Path) -> None:
         with stage(f"{name} of Debian {suite}"):
-            run(
-                *("mmdebstrap", "--mode=root", "--variant=extract", "--format=directory"),
-                '--aptopt=APT::Install-Recommends "false"',
-                *(f"--include={','.join(names)}", suite.name, folder / "root", f"deb {mirror} {suite} main"),
-                timeout=1200,
-            )
+            unpack(folder / "root", "extract", suite.name, mirror, names)
 
     return cache.cached(name, cache.key_of(mirror, suite.name, *names), build) / "root/usr"

@@ -10,12 +10,13 @@ from pathlib import Path
 from tests.lab import cache
 from tests.lab.archive import SUITE, host_mirror
 from tests.lab.native import chroot_mounts, run, stage
+from tests.lab.packages import unpack
 
 HERE = Path(__file__).parent / "rpm"
 WORK = "/lab/work"
 NAMED = "name-that-is-longer-than-any-column-of-the-table-could-ever-be-wide"
 INSTALLED = tuple(f"{name}-1.0-1" for name in ("ledger", "grub2-lab", "unsigned", "configured", NAMED))
-PACKAGES = ["dnf", "zypper", "rpm", "createrepo-c", "gnupg", "ca-certificates", "procps", "iproute2"]
+PACKAGES = ("dnf", "zypper", "rpm", "createrepo-c", "gnupg", "ca-certificates", "procps", "iproute2")
 REPOSITORY = "[lab]\nname=lab\nenabled=1\nautorefresh=1\nbaseurl=http://repo.example/lab\ngpgcheck=1\n"
 # Debian keeps rpm's database in the user's home, which is for looking at foreign packages.
 MACROS = "%_dbpath /var/lib/rpm\n"
@@ -30,18 +31,7 @@ def rpm_tree() -> Path:
 
 def _build(root: Path, mirror: str) -> None:
     with stage("rpm tree (mmdebstrap)"):
-        run(
-            "mmdebstrap",
-            "--mode=root",
-            "--variant=essential",
-            "--format=directory",
-            '--aptopt=APT::Install-Recommends "false"',
-            f"--include={','.join(PACKAGES)}",
-            SUITE,
-            root,
-            f"deb {mirror} {SUITE} main",
-            timeout=1200,
-        )
+        unpack(root, "essential", SUITE, mirror, PACKAGES)
     (root / "etc/rpm").mkdir()
     (root / "etc/rpm/macros").write_text(MACROS)
     with stage("rpm tree (packages)"), chroot_mounts(root):

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.lab import cache
 from tests.lab.archive import Mirror, host_mirror
 from tests.lab.native import chroot_mounts, run, stage
+from tests.lab.packages import unpack
 from tests.lab.suite import BOOKWORM, Suite
 
 HERE = Path(__file__).parent
@@ -35,7 +36,7 @@ def packages_of(suite: Suite) -> tuple[str, ...]:
 def base_tree(suite: Suite = BOOKWORM) -> Path:
     """The cached tree: Debian without kernel, boot loader and ledger. Never write into it: use `layered`."""
     mirror = host_mirror()
-    sources = (Path(__file__), HERE / "archive.py", SYSTEM, suite.etc)
+    sources = (Path(__file__), HERE / "packages.py", HERE / "archive.py", SYSTEM, suite.etc)
     key = cache.key_of(*sources, mirror.debian, *suite.packages)
     name = "tree" + suite.unusual
     return cache.cached(name, key, lambda folder: _build(folder, mirror, suite)) / "root"
@@ -44,18 +45,7 @@ def base_tree(suite: Suite = BOOKWORM) -> Path:
 def _build(folder: Path, mirror: Mirror, suite: Suite) -> None:
     root = folder / "root"
     with stage(f"{suite} root tree (mmdebstrap)"):
-        run(
-            "mmdebstrap",
-            "--mode=root",
-            "--variant=minbase",
-            "--format=directory",
-            '--aptopt=APT::Install-Recommends "false"',
-            f"--include={','.join(packages_of(suite))}",
-            suite.name,
-            root,
-            f"deb {mirror.debian} {suite} main",
-            timeout=1200,
-        )
+        unpack(root, "minbase", suite.name, mirror.debian, packages_of(suite))
     with stage(f"{suite} root tree (configuration)"):
         (root / "etc/apt/sources.list").unlink()
         for etc in (SYSTEM, suite.etc):
