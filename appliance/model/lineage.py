@@ -28,6 +28,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     `run` is the run's name ("tb1"), empty for the volume the machine was installed with. `cost` is the
     space only this node holds, in bytes. Times are seconds since the epoch, UTC. `finding`: why the system as
     it is does not boot well, where the run found that out. `rehearsed_only`: nothing was kept of it.
+    `unfound`: sentences on devices that its system names and this machine does not have, for which it can not
+    be promoted.
     """
 
     volume: str
@@ -42,6 +44,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     retire_on: str = ""
     finding: str = ""
     rehearsed_only: bool = False
+    unfound: tuple[str, ...] = ()
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):

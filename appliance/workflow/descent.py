@@ -42,6 +42,7 @@ class RunRecord:
     retire_on: str = ""
     finding: str = ""
     rehearsed_only: bool = False
+    unfound: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def _run_node(
         cost=int(volume.size * volume.data_percent / 100),
         retire_on=record.retire_on if record else "",
         finding=record.finding if record else "",
+        unfound=record.unfound if record else (),
     )
     return _marked(node, _names(group, node.volume), view)
 
@@ -266,6 +268,8 @@ def next_step(machine: Machine, lineage: Lineage, view: LoaderView | None, today
         return _before_a_rehearsal(machine, newest)
     if view is not None and view.state is BootState.ROLLED_BACK and view.whose == newest.run:
         return f"{newest.run} was rolled back: rehearse again (N), or undo all Twinboot made here (B)."
+    if newest.state in (State.SEALED, State.STAGED) and newest.unfound:
+        return f"{newest.run} can not be promoted; rehearse again (N). {newest.unfound[0]}"
     if newest.state in (State.SEALED, State.STAGED):
         good = newest.verdict.startswith(Result.PASS.value)
         return f"{newest.run} was tested and can be promoted (P)." if good else "Look at the verdict (V)."

@@ -30,6 +30,7 @@ from appliance.volumes.state import NAME, History
 from appliance.workflow import arrays
 from appliance.workflow.descent import RunRecord
 from appliance.workflow.journal import Journal, Record, peek
+from appliance.workflow.refusals import why_not_found
 from appliance.workflow.standing import history, note_pools, noted_pools
 from appliance.workflow.workplace import RUNTIME
 
@@ -156,9 +157,11 @@ class Places:
     def records(self, host: Host, machine: Machine) -> tuple[RunRecord, ...]:
         """What is remembered of every run."""
         kept = self._kept(host, machine)
-        return tuple(self._record(run) for each in kept for run in sorted(each.iterdir()) if run.is_dir())
+        return tuple(
+            self._record(machine, run) for each in kept for run in sorted(each.iterdir()) if run.is_dir()
+        )
 
-    def _record(self, folder: Path) -> RunRecord:
+    def _record(self, machine: Machine, folder: Path) -> RunRecord:
         """What can be read of it: one damaged file must not hide what the machine boots."""
         journals = [act / "journal.jsonl" for act in _makings(folder) if (act / "journal.jsonl").exists()]
         told: tuple[Record, ...] = ()
@@ -176,7 +179,14 @@ class Places:
             retire_on=retire.read_text().strip() if retire.exists() else "",
             finding=_finding(told),
             rehearsed_only=folder.parent == self.in_memory,
+            unfound=self._unfound(machine, folder.name),
         )
+
+    def _unfound(self, machine: Machine, run: str) -> tuple[str, ...]:
+        try:
+            return why_not_found(machine, self.plan(run))
+        except NeedsRescue:
+            return ()
 
     def verdict(self, run: str) -> Verdict | None:
         path = self.folder(run) / "verdict.json"

@@ -120,6 +120,7 @@ def test_a_patch_that_leaves_the_card_alone_is_promoted_once_it_names_what_is_he
     run = appliance.newest_run()
     refused = appliance.twinboot("promote", run, "--confirm", "0001")
     assert refused.status == 3 and NOT_HERE in one_line(refused.text)
+    assert NOT_HERE in appliance.status()["next_step"], "who reads Home is not sent into that refusal"
     trial = f"/dev/mapper/vg0-root--{run}"
     there = f"lvchange -K -ay {trial} && mount {trial} /mnt"
     appliance.shell.read(f"{there} && rm /mnt/{RESUME} && umount /mnt && lvchange -an {trial}", limit=300)

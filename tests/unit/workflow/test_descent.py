@@ -198,6 +198,13 @@ def test_nobody_is_sent_into_a_refusal() -> None:
     assert "Before a rehearsal" in step(replace(found, trouble=(trouble,)))
 
 
+def test_nor_into_one_of_what_the_patched_system_names_and_is_not_here() -> None:
+    why = "New in the patched system: The system would wake from UUID=0-1, which this machine does not have."
+    node = Node(volume="root-tb1", state=State.SEALED, run="tb1", verdict="PASS, all good", unfound=(why,))
+    assert step(machine(), node) == f"tb1 can not be promoted; rehearse again (N). {why}"
+    assert "can be promoted" in step(machine(), replace(node, unfound=()))
+
+
 def test_after_a_roll_back_the_run_is_not_offered_again() -> None:
     node = Node(volume="root-tb1", state=State.SEALED, run="tb1", verdict="PASS, all good")
     assert "can be promoted (P)" in step(machine(), node)

@@ -18,6 +18,7 @@ from appliance.model.plan import RepairKind, Request, Verb
 from appliance.volumes.state import StateVolume
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
+from tests.unit.workflow.test_promote_plan import MISSING, REHEARSED, with_trial
 from tests.unit.workflow.test_repair_plan import broken, plan
 
 usage = namedtuple("usage", "total used free")
@@ -61,6 +62,19 @@ def test_only_a_boot_of_the_system_as_it_is_or_mended_is_a_finding(
         "tb2": said,
         **dict.fromkeys(("tb3", "tb4", "tb5", "tb6"), ""),
     }
+
+
+def test_what_a_run_s_system_names_and_is_not_here_is_read_with_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the promotion will say it, before anybody asks for one."""
+    places = Places(tmp_path)
+    for run in ("tb1", "tb2"):
+        act(places, f"{run}/rehearse-1", ("end", "tidy", ""))
+    (places.runs / "tb1/rehearse-1/plan.json").write_bytes(to_json(REHEARSED))
+    monkeypatch.setattr(Places, "mount", lambda self, host, machine: True)
+    found = {r.run: r.unfound for r in places.records(RealHost(), with_trial(MISSING))}
+    assert found == {"tb1": (f"New in the patched system: {MISSING.sentence}",), "tb2": ()}
 
 
 def test_looking_at_the_history_never_writes_to_a_journal(
