@@ -98,6 +98,7 @@ BOOTED = (
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN),
     _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13"),
     _debian(LoaderKind.GRUB, Storage.LVM_THIN, "13", bls=True),
+    _debian(LoaderKind.GRUB, Storage.LVM_THICK, "13", bls=True),
     _debian(LoaderKind.SYSTEMD_BOOT, Storage.LVM_THIN, "13", unified=True),
 )
 RECOGNISED_SYSTEMS = (

@@ -49,11 +49,14 @@ def test_and_that_by_systemd_boot_with_unified_images() -> None:
     assert seen(replace(BY_SYSTEMD_BOOT, os_version="13", loader=by_images)) is Seen.BOOTED
 
 
-def test_and_that_with_bls_entries_on_thin_lvm() -> None:
+def test_and_that_with_bls_entries_on_lvm() -> None:
     by_bls = replace(debian(), os_version="13", loader=replace(debian().loader, bls=True))
     assert seen(by_bls) is Seen.BOOTED
-    thick = replace(by_bls, root=replace(by_bls.root, storage=Storage.LVM_THICK))
-    assert seen(thick) is Seen.RECOGNISED
+    thick, btrfs = (
+        replace(by_bls, root=replace(by_bls.root, storage=kept)) for kept in (Storage.LVM_THICK, Storage.BTRFS)
+    )
+    assert seen(thick) is Seen.BOOTED
+    assert seen(btrfs) is Seen.RECOGNISED
 
 
 def test_and_of_a_partition_what_was_seen_is_its_file_system() -> None:
