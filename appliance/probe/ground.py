@@ -11,17 +11,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from appliance.host.run import Host
-from appliance.model.machine import (
-    Disk,
-    Layer,
-    LayerKind,
-    Partition,
-    Trouble,
-    VolumeGroup,
-    layers_under,
-    mapper_path,
-    mirror_at,
-)
+from appliance.model.layers import Layer, LayerKind, layers_under, mirror_at
+from appliance.model.machine import Disk, Partition, Trouble, VolumeGroup, mapper_path
 from appliance.probe import trouble
 from appliance.probe.blkid import Content, blkid, parse_blkid
 from appliance.probe.fstab import Known
