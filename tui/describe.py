@@ -147,8 +147,11 @@ def _tree_line(depth: int, node: Node, name: int) -> Line:
 
 
 def node_sentence(node: Node) -> str:
-    bad = node.state is State.SEALED and node.verdict.startswith(Result.FAIL.value)
-    said = "tested and sealed, but the verdict speaks against it" if bad else state_sentence(node.state)
+    said = state_sentence(node.state)
+    if node.state is State.SEALED and node.unfound:
+        said = "tested and sealed, but it names what this machine does not have"
+    elif node.state is State.SEALED and node.verdict.startswith(Result.FAIL.value):
+        said = "tested and sealed, but the verdict speaks against it"
     parts = [f"{state_word(node.state)}: {said}"]
     if node.verdict:
         parts.append(f"Verdict: {node.verdict}")

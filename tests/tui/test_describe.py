@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from appliance.model.lineage import Lineage
+from appliance.model.lineage import Lineage, Node, State
 from appliance.model.machine import Role
 from appliance.model.messages import Status
 from tests.fixtures.machines.derive import load
-from tui.describe import boot_sentence
+from tui.describe import boot_sentence, node_sentence
 from tui.plain.told import home
 
 
@@ -24,6 +24,16 @@ def test_boot_is_called_by_where_it_lies() -> None:
     array = replace(volume, vg="", lv="", device=below, array="ledger:1")
     mirrored = replace(system, boot=None, volumes=(*system.volumes, array))
     assert "/boot ledger:1 ext4, ESP vda2" in boot_sentence(mirrored, 100), "what a person calls it"
+
+
+def test_nothing_is_called_promotable_that_its_promotion_would_refuse() -> None:
+    node = Node(volume="root-tb1", state=State.SEALED, run="tb1", verdict="PASS, all good")
+    assert node_sentence(node) == "SEALED: tested and sealed: can be promoted. Verdict: PASS, all good."
+    for found in (
+        replace(node, unfound=("The system would wake ...",)),
+        replace(node, verdict="FAIL, 1 worse"),
+    ):
+        assert "can be promoted" not in node_sentence(found)
 
 
 def test_the_plain_console_tells_nothing_of_the_next_boot_from_before_the_end_of_a_run() -> None:

@@ -53,7 +53,8 @@ def test_and_that_with_bls_entries_on_lvm() -> None:
     by_bls = replace(debian(), os_version="13", loader=replace(debian().loader, bls=True))
     assert seen(by_bls) is Seen.BOOTED
     thick, btrfs = (
-        replace(by_bls, root=replace(by_bls.root, storage=kept)) for kept in (Storage.LVM_THICK, Storage.BTRFS)
+        replace(by_bls, root=replace(by_bls.root, storage=kept))
+        for kept in (Storage.LVM_THICK, Storage.BTRFS)
     )
     assert seen(thick) is Seen.BOOTED
     assert seen(btrfs) is Seen.RECOGNISED
