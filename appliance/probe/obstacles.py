@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from msgspec.structs import replace
@@ -38,6 +39,10 @@ SWAP_TYPES = frozenset({"swap", "swsuspend"})
 TABLES = frozenset({"", "gpt", "dos"})
 ON_BLS = frozenset({Storage.LVM_THIN, Storage.LVM_THICK})
 """How a root may be kept whose GRUB makes its entries of loader/entries (BLS), on a partition for /boot."""
+LEAST_FREE = 32 << 20
+"""Bytes that a file system of a system must have free: reserved blocks count, what we add is root's."""
+LEAST_FILES = 200
+"""Inodes, likewise."""
 SERIAL = "ttyS0"
 """A twin's first serial line, on which it can be told a passphrase."""
 SCREEN = re.compile(r"tty[0-9]{1,2}")
@@ -218,6 +223,25 @@ def of_subvolumes(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:
     mounted = {entry.target.strip("/") for entry in system.fstab}
     left_out = (path for path in found.inside if path not in mounted and tree.names(f"/{path}"))
     return (*why, *(trouble.left_out(path) for path in left_out if path != SNAPPER))
+
+
+def of_free(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:
+    """File systems of the set, mounted in `tree`, that can not take our agent and the metal's edits."""
+    found: dict[int, Trouble | None] = {}
+    for volume in system.volume_set:
+        at = tree.base / volume.target.strip("/")
+        try:
+            device, said = at.stat().st_dev, os.statvfs(at)
+        except OSError:
+            continue  # said elsewhere: it does not mount
+        free, files = said.f_bfree * said.f_frsize, said.f_ffree
+        why = None
+        if free < LEAST_FREE:
+            why = trouble.file_system_full(volume, f"{free >> 20} MiB", f"up to {LEAST_FREE >> 20} MiB")
+        elif said.f_files and files < LEAST_FILES:  # btrfs counts none
+            why = trouble.file_system_full(volume, f"{files} inodes", f"up to {LEAST_FILES}")
+        found.setdefault(device, why)
+    return tuple(why for why in found.values() if why is not None)
 
 
 def of_contents(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:

@@ -173,9 +173,10 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
             package_manager=osinfo.package_manager(tree, release),
             btrfs=held,
         )
+        full = obstacles.of_free(system, tree)
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
     why += obstacles.of_boot(ground, firmly.kind, system, layout.boot)
-    why += obstacles.of_subvolumes(system, tree)
+    why += (*obstacles.of_subvolumes(system, tree), *full)
     why += of_names(ground, system.root.vg, tree, system.command_line)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
 

@@ -57,6 +57,15 @@ def missing_pv(group: VolumeGroup) -> Trouble:
     return refusal("missing-pv", f"The volume group {group.name} is not complete: {lost} missing.")
 
 
+def file_system_full(volume: Volume, has: str, needs: str) -> Trouble:
+    return refusal(
+        "file-system-full",
+        f"The file system of {volume.target} on {volume.device} has {has} free, and what a rehearsal adds to",
+        f"a copy of it takes {needs}. Make room in it: on the running system, old packages and logs go with",
+        "`apt-get clean` and `journalctl --vacuum-size=50M`.",
+    )
+
+
 def unreadable(volume: str, why: str) -> Trouble:
     return warning("unreadable", f"The volume {volume} was not looked at: {why}.")
 

@@ -72,8 +72,10 @@ def execute(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
 
     A failure before the commit undoes everything and is raised again; after it, the next start finishes.
     """
+    doing = ""
     try:
         for number, step in enumerate(steps, 1):
+            doing = step.plan.title
             if journal.has("end", step.plan.id):
                 continue
             if step.plan.gate and not journal.has("approved", step.plan.id):
@@ -82,7 +84,7 @@ def execute(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
                 return Outcome.WAITING
             run_step(step, number, len(steps), journal, ctx)
     except (ApplianceError, OSError) as raised:
-        error = ctx.cause(_named(raised))
+        error = ctx.cause(_named(raised, doing))
         if not committed(steps, journal, ctx):
             ctx.tell(Line(source="run", level="error", text=f"{error.code} {error.what}"))
             roll_back(steps, journal, ctx)
@@ -126,11 +128,12 @@ def roll_back(steps: Sequence[Step], journal: Journal, ctx: Context) -> Outcome:
     return Outcome.ROLLED_BACK
 
 
-def _named(raised: ApplianceError | OSError) -> ApplianceError:
-    """A full or failing disk, met by a step or by the journal itself, in words of ours."""
+def _named(raised: ApplianceError | OSError, doing: str = "") -> ApplianceError:
+    """A full or failing disk, met by a step or by the journal itself, in words of ours: where, else `doing`
+    what."""
     if isinstance(raised, ApplianceError):
         return raised
-    where = f" ({raised.filename})" if raised.filename else ""
+    where = f" ({found})" if (found := raised.filename or doing) else ""
     said = f"{raised.strerror or raised}{where}."
     return OutOfSpace(said) if raised.errno == errno.ENOSPC else CommandFailed(said)
 

@@ -102,7 +102,9 @@ def test_a_full_or_broken_disk_ends_the_run_as_any_failure_does(tmp_path: Path, 
     runs._launch(run, execute)
     runs.join()
     assert made == [] and run.journal.last == "failed"
-    assert told(runs, Failed) and told(runs, RunFinished)
+    (failed,) = told(runs, Failed)
+    assert failed.what == f"{error.strerror} (report)."
+    assert told(runs, RunFinished)
 
 
 def test_a_fault_of_our_own_is_said_and_the_run_ends(tmp_path: Path) -> None:
