@@ -7,7 +7,6 @@ bytes of attributes before the value, one write(2) sets the whole variable, most
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import struct
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from appliance.boot.place import Variables
 from appliance.errors import BootConfigFailed
+from appliance.host import attributes
 from appliance.probe.efi import LOADER_ATTRIBUTES, LOADER_DEFAULT, LOADER_GUID, loader_data, loader_text
 
 EFIVARS = Path("/sys/firmware/efi/efivars")
@@ -27,7 +27,6 @@ TIMEOUT = "LoaderConfigTimeout"
 LARGEST = 1024
 """Bytes of a value; the loader's own names are far shorter."""
 _VALUE = re.compile(r"[A-Za-z0-9._+~-]+\Z")
-_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 
 
 def encode(value: str) -> bytes:
@@ -65,7 +64,7 @@ class EfiVariables:
         content = struct.pack("<I", LOADER_ATTRIBUTES) + encode(value)
         at = self._at(name)
         with _said(name, "written"):
-            _mutable(at)
+            attributes.take(at)
             fd = os.open(at, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
             try:
                 if os.write(fd, content) != len(content):
@@ -75,7 +74,7 @@ class EfiVariables:
 
     def remove(self, name: str) -> None:
         with _said(name, "removed"), contextlib.suppress(FileNotFoundError):
-            _mutable(self._at(name))
+            attributes.take(self._at(name))
             self._at(name).unlink()
 
 
@@ -85,21 +84,6 @@ def _said(name: str, act: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise BootConfigFailed(f"The boot variable {name} could not be {act}: {error.strerror}.") from error
-
-
-def _mutable(path: Path) -> None:
-    """Take the immutable flag from a variable of ours: the kernel sets it on all but the best known."""
-    with contextlib.suppress(FileNotFoundError):
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            flags = bytearray(8)
-            with contextlib.suppress(OSError):  # another file system has no such flag
-                fcntl.ioctl(fd, _GET_FLAGS, flags)
-                (found,) = struct.unpack_from("<l", flags)
-                if found & _IMMUTABLE:
-                    fcntl.ioctl(fd, _SET_FLAGS, struct.pack("<l", found & ~_IMMUTABLE))
-        finally:
-            os.close(fd)
 
 
 @dataclass(slots=True)

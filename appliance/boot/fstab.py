@@ -8,6 +8,7 @@ from pathlib import Path
 
 from appliance.boot import rootname
 from appliance.errors import BootConfigFailed
+from appliance.host.attributes import changeable
 from appliance.host.files import write_atomic
 from appliance.model.machine import FstabEntry
 
@@ -142,4 +143,5 @@ def _with_specs(text: bytes, specs: Mapping[str, str]) -> bytes:
 
 def _put(path: Path, text: bytes) -> None:
     if path.read_bytes() != text:
-        write_atomic(path, text, mode=path.stat().st_mode & 0o7777)
+        with changeable(path):
+            write_atomic(path, text, mode=path.stat().st_mode & 0o7777)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from appliance.boot import entries
 from appliance.errors import BootConfigFailed
+from appliance.host.attributes import changeable, take
 from appliance.host.files import write_atomic
 
 FILE = "etc/kernel/cmdline"
@@ -27,7 +28,7 @@ def point_root(root: Path, options: str, device: str, home: str) -> tuple[str, .
         write_atomic(first, file.read_bytes() if file.is_file() else b"")
     said = " ".join(first.read_text(errors="replace").split()) or options
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, (entries.with_root(said, device) + "\n").encode())
+    _put(file, entries.with_root(said, device))
     return (FILE, f"{home}/{FIRST}")
 
 
@@ -41,11 +42,17 @@ def turn_back(root: Path, home: str) -> None:
         return
     was = first.read_text(errors="replace")
     if not was.strip():
+        take(file)
         file.unlink()
         return
     old = next((word[5:] for word in was.split() if word.startswith("root=")), "")
     if old:
-        write_atomic(file, (entries.with_root(file.read_text(errors="replace"), old) + "\n").encode())
+        _put(file, entries.with_root(file.read_text(errors="replace"), old))
+
+
+def _put(file: Path, words: str) -> None:
+    with changeable(file):
+        write_atomic(file, f"{words}\n".encode())
 
 
 def _at(root: Path) -> Path:

@@ -225,6 +225,12 @@ def of_subvolumes(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:
     return (*why, *(trouble.left_out(path) for path in left_out if path != SNAPPER))
 
 
+def of_fstab(tree: Tree) -> tuple[Trouble, ...]:
+    """The trial's names its own root: what is a link may lead out of the volume."""
+    target = tree.link("/etc/fstab")
+    return (trouble.fstab_link(target),) if target else ()
+
+
 def of_free(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:
     """File systems of the set, mounted in `tree`, that can not take our agent and the metal's edits."""
     found: dict[int, Trouble | None] = {}

@@ -176,7 +176,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
         full = obstacles.of_free(system, tree)
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
     why += obstacles.of_boot(ground, firmly.kind, system, layout.boot)
-    why += (*obstacles.of_subvolumes(system, tree), *full)
+    why += (*obstacles.of_subvolumes(system, tree), *obstacles.of_fstab(tree), *full)
     why += of_names(ground, system.root.vg, tree, system.command_line)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
 

@@ -208,6 +208,14 @@ def fstab_damaged(why: str) -> Trouble:
     return refusal("fstab-damaged", f"The system's /etc/fstab can not be read. {why}")
 
 
+def fstab_link(target: str) -> Trouble:
+    return refusal(
+        "fstab-link",
+        f"The system's /etc/fstab is a symbolic link to {target}; a trial's has to name another root, and",
+        "only a plain file is edited.",
+    )
+
+
 def device_missing(spec: str, target: str) -> Trouble:
     return warning(
         "device-missing", f"/etc/fstab mounts {spec} at {target}, which this machine does not have."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.boot import fstab
 from appliance.errors import BootConfigFailed
+from appliance.host import attributes
 
 DEBIAN = b"""# /etc/fstab: static file system information.
 #
@@ -68,6 +71,36 @@ def test_point_root_keeps_the_first_text_and_gives_it_back(tmp_path: Path) -> No
     fstab.turn_back(tmp_path, first)
     fstab.turn_back(tmp_path, first)
     assert (tmp_path / "etc/fstab").read_bytes() == DEBIAN
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[Path]:
+    """A file system that has attributes, whatever the temporary folder lies on."""
+    image, at = tmp_path / "ext4.raw", tmp_path / "root"
+    at.mkdir()
+    subprocess.run(("mkfs.ext4", "-q", image, "4M"), check=True)
+    subprocess.run(("mount", "-o", "loop", image, at), check=True)
+    yield at
+    subprocess.run(("umount", at), check=True)
+
+
+@pytest.mark.root
+def test_an_immutable_fstab_is_edited_and_immutable_again(ext4: Path) -> None:
+    """Hardened machines have one (chattr +i); the trial volume is ours, its protection is theirs."""
+    (ext4 / "etc").mkdir()
+    file, first = ext4 / "etc/fstab", ext4 / "fstab.first"
+    file.write_bytes(DEBIAN)
+    subprocess.run(("chattr", "+i", file), check=True)
+    with pytest.raises(PermissionError):
+        file.write_bytes(b"")
+    fstab.point(ext4, {"/": "UUID=aa-bb"}, first)
+    assert b"\nUUID=aa-bb /  " in file.read_bytes()
+    assert attributes.take(file) == attributes.IMMUTABLE
+    attributes.give(file, attributes.IMMUTABLE)
+    fstab.turn_back(ext4, first)
+    assert file.read_bytes() == DEBIAN
+    assert attributes.take(file) == attributes.IMMUTABLE and attributes.take(file) == 0
+    assert attributes.take(first) == attributes.take(ext4 / "gone") == 0
 
 
 def test_a_linked_fstab_is_not_followed(tmp_path: Path) -> None:

@@ -193,6 +193,13 @@ def test_fstab_troubles(recorded: RecordedMachine, old: str, new: str, code: str
     assert code in codes(recorded)
 
 
+def test_an_fstab_that_is_a_link_refuses_before_a_trial_would(recorded: RecordedMachine) -> None:
+    etc = recorded.trees / f"twinboot-probe-{ROOT}/etc"
+    (etc / "fstab").rename(etc / "fstab.site")
+    (etc / "fstab").symlink_to("fstab.site")
+    assert codes(recorded) == ["fstab-link"]
+
+
 def test_a_missing_device_is_said_and_nofail_is_not(recorded: RecordedMachine) -> None:
     fstab = f"twinboot-probe-{ROOT}/etc/fstab"
     edit(recorded, fstab, "#", "UUID=0-1 /backup ext4 nofail 0 2\n/dev/sdz1 /old ext4 defaults 0 2\n#")
