@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from appliance.model.partitions import part_name
 from appliance.model.seen import BOOT_INSIDE
 from appliance.probe import dpkg, grub, obstacles, osinfo, trouble, trouble_below
 from appliance.probe.btrfs import as_started, has_tools, named_at_top
+from appliance.probe.clock import of_clock
 from appliance.probe.crypttab import CryptLine, parse_crypttab
 from appliance.probe.fstab import Known, find_device, is_volume, parse_fstab, role_of
 from appliance.probe.ground import BOOTED_TAGS, Ground
@@ -173,10 +175,10 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
             package_manager=osinfo.package_manager(tree, release),
             btrfs=held,
         )
-        full = obstacles.of_free(system, tree)
+        state = (*obstacles.of_free(system, tree), *of_clock(tree, time.time()))
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
     why += obstacles.of_boot(ground, firmly.kind, system, layout.boot)
-    why += (*obstacles.of_subvolumes(system, tree), *obstacles.of_fstab(tree), *full)
+    why += (*obstacles.of_subvolumes(system, tree), *obstacles.of_fstab(tree), *state)
     why += of_names(ground, system.root.vg, tree, system.command_line)
     return obstacles.with_trouble(ground, system, tuple(k for k, _ in layout.volumes), layout.boot, why)
 

@@ -98,6 +98,14 @@ class Tree:
         except OSError:
             return None
 
+    def touched(self, path: str) -> float:
+        """When a file or folder was last changed, in seconds since 1970; 0 where there is none."""
+        found = self.resolve(path)
+        try:
+            return 0.0 if found is None else found.stat().st_mtime
+        except OSError:
+            return 0.0
+
     def names(self, folder: str) -> tuple[str, ...]:
         """Sorted names in a folder; empty where it is none."""
         found = self.resolve(folder)

@@ -66,6 +66,14 @@ def file_system_full(volume: Volume, has: str, needs: str) -> Trouble:
     )
 
 
+def clock_behind(now: str, wrote: str) -> Trouble:
+    return warning(
+        "clock-behind",
+        f"This machine's clock says {now}, but its system wrote to its disk on {wrote}: package lists signed",
+        "since then count as not valid yet. Set it in the firmware's setup, or by `date -s` in a shell here.",
+    )
+
+
 def unreadable(volume: str, why: str) -> Trouble:
     return warning("unreadable", f"The volume {volume} was not looked at: {why}.")
 
