@@ -192,7 +192,21 @@ class Desk:
         return self._planned
 
     def _plan(self, request: Request) -> Plan:
-        machine, descent = self._machine_to_plan_on(), self.descent()
+        """Nobody is refused for what was read a while ago: somebody may have put it right since."""
+        read_at = self._read_at
+        machine = self._machine_to_plan_on()
+        try:
+            return self._plan_on(machine, request)
+        except Refused:
+            if self._read_at != read_at:
+                raise  # it was read for this very plan
+            machine = self.machine(0.0)
+            if self._read_at == read_at:
+                raise  # a run has the disks
+        return self._plan_on(machine, request)
+
+    def _plan_on(self, machine: Machine, request: Request) -> Plan:
+        descent = self.descent()
         if request.verb in (Verb.REHEARSE, Verb.REPAIR):
             sizes = self.packages.sizes(request.system, machine)
             return catalogue.build_plan(
@@ -211,9 +225,6 @@ class Desk:
             raise Busy("A run is at work on the disks, which planning this has to read.")
         try:
             return catalogue.build_plan(machine, request, descent, self.host, self.places)
-        except Refused:
-            self.forget()  # somebody puts it right and asks again
-            raise
         finally:
             self.runs.disks.release()
 

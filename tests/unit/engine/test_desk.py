@@ -83,8 +83,9 @@ def test_a_reading_that_found_no_system_serves_no_plan(
     assert planned[2:] == [machine()] and readings == [], "what was there a moment ago is looked for again"
 
 
-def test_what_refused_an_act_is_read_again_for_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("verb", [Verb.REHEARSE, Verb.PROMOTE])
+def test_nobody_is_refused_for_what_was_put_right_since_it_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Verb
 ) -> None:
     put_right = replace(machine(), vendor="put right")
     readings, planned = [machine(), put_right], list[Machine]()
@@ -100,11 +101,12 @@ def test_what_refused_an_act_is_read_again_for_the_next_one(
     host, bus, places = RealHost(), Bus(), Places(tmp_path)
     made = Desk(host, bus, Runs(host, bus, places), places, lambda: 0)
     with pytest.raises(Refused):
-        made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
-    made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
-    assert planned == [machine(), put_right]
-    made.plan(Request(verb=Verb.PROMOTE, run="tb1"))
-    assert planned[2:] == [put_right] and readings == []
+        made.plan(Request(verb=verb, run="tb1"))
+    assert planned == [machine()], "what was read for it is not read twice"
+    made.plan(Request(verb=verb, run="tb1"))
+    assert planned[1:] == [machine(), put_right]
+    made.plan(Request(verb=verb, run="tb1"))
+    assert planned[3:] == [put_right] and readings == []
 
 
 def test_what_a_plan_kept_in_a_file_needs_from_the_stick_is_asked_again(
