@@ -128,6 +128,14 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
         "--skip-check", action="append", default=[], metavar="NAME", help="leave out this check of the stick"
     )
     sub.add_argument(
+        *("--set", "--add-to-set"),
+        dest="added",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="this data volume (/srv) goes round with the root: tested, promoted and given back in one",
+    )
+    sub.add_argument(
         "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
     )
     sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
@@ -181,6 +189,7 @@ def request(args: argparse.Namespace) -> Request:
             memory=args.memory,
             rehearse_only=args.rehearse_only,
             store=args.store,
+            added=tuple(args.added),
         )
     if verb is Verb.REPAIR:
         return cli_repair.request(args)

@@ -13,6 +13,7 @@ def command_line(request: Request) -> str:
     match request.verb:
         case Verb.REHEARSE:
             words += [*_patch(request), *(w for c in request.skip_checks for w in ("--skip-check", c))]
+            words += [w for place in request.added for w in ("--set", place)]
             words += ["--rehearse-only"] if request.rehearse_only else []
             words += ["--store", request.store] if request.store else []
             words += _twin(request)

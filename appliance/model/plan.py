@@ -79,7 +79,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `repair` is the attempt of a repair; `watch`: the copy is booted as it is first, to see how it fails.
     `with_data`: a roll back takes the data volumes back to their safety snapshots as well.
     `rehearse_only`: nothing is kept on the machine; `store` says where the copy lies: "stick", "ram", or a
-    partition of a USB disk.
+    partition of a USB disk. `added` are the places of data volumes that go round with the root ("/srv"), as
+    those of the volume set do.
     """
 
     verb: Verb
@@ -98,6 +99,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     with_data: bool = False
     rehearse_only: bool = False
     store: str = ""
+    added: tuple[str, ...] = ()
 
     @property
     def makes_a_run(self) -> bool:

@@ -241,6 +241,13 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(v for v in self.volumes if v.role is Role.DATA)
 
     @property
+    def addable(self) -> tuple[Volume, ...]:
+        """Data that can go round with the root: on thin volumes beside a thin one, in its group."""
+        root = self.root
+        beside = (v for v in self.data if v.lv and (v.vg, v.storage) == (root.vg, root.storage))
+        return tuple(beside) if root.storage is Storage.LVM_THIN else ()
+
+    @property
     def swap(self) -> tuple[Volume, ...]:
         return tuple(v for v in self.volumes if v.role is Role.SWAP)
 

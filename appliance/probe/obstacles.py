@@ -15,6 +15,7 @@ from appliance.model.machine import (
     LogicalVolume,
     Storage,
     Trouble,
+    Volume,
     VolumeGroup,
 )
 from appliance.model.seen import (
@@ -157,15 +158,20 @@ def console_of(command_line: str) -> str:
 def of_storage(system: InstalledSystem) -> list[Trouble]:
     """Package files elsewhere than in the root."""
     why = []
-    specs = {entry.target: entry.spec for entry in system.fstab}
     for volume in system.beside_root:
         if volume.target not in BESIDE_THE_ROOT or system.root.storage is not Storage.LVM_THIN:
             why.append(trouble.set_outside(volume))
-        elif by_tag(specs.get(volume.target, "")):
-            why.append(trouble.set_by_tag(volume))
-        elif sum(entry.target == volume.target for entry in system.fstab) > 1:
-            why.append(trouble.set_twice(volume))
+        else:
+            why += of_line(system, volume)
     return why
+
+
+def of_line(system: InstalledSystem, volume: Volume) -> tuple[Trouble, ...]:
+    """What keeps the line of fstab for `volume` from naming a snapshot of it."""
+    specs = [entry.spec for entry in system.fstab if entry.target == volume.target]
+    if any(map(by_tag, specs)):
+        return (trouble.set_by_tag(volume),)
+    return (trouble.set_twice(volume),) if len(specs) > 1 else ()
 
 
 def of_entries(system: InstalledSystem) -> tuple[Trouble, ...]:

@@ -29,7 +29,7 @@ from appliance.workflow.room import (
     why_no_room,
     with_room,
 )
-from appliance.workflow.selection import choose_system
+from appliance.workflow.selection import choose_system, why_not_added, with_added
 from appliance.workflow.ways import ways_to_repair, ways_to_room
 from appliance.workflow.wording import wording
 
@@ -50,6 +50,10 @@ DATA_BESIDE = (
 DATA_KEPT = (
     "{places} is data in the root's file system: the twin has a throw-away copy of it. What a patch writes "
     "there is not looked at; a dated safety snapshot is taken of it before the trial, for going back."
+)
+ADDED = (
+    "{places} goes round with the root: sealed, promoted and given back in one with it. Going back leaves "
+    "behind what is written there from the trial on; no safety snapshot is taken of it."
 )
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",
@@ -75,10 +79,12 @@ def build_plan(
 
     Raises Refused with every reason at once.
     """
-    system = choose_system(machine, request, lineage)
+    chosen = choose_system(machine, request, lineage)
+    system = with_added(chosen, request.added)
     expected = expected_bytes(system, request, known)
-    reasons = (*refusals(machine, system, request), *missing)
-    warnings = (*warnings_of(machine, system), *notes)
+    reasons = (*why_not_added(chosen, request), *refusals(machine, system, request), *missing)
+    with_root = (ADDED.format(places=", ".join(request.added)),) if request.added else ()
+    warnings = (*with_root, *warnings_of(machine, system), *notes)
     if request.rehearse_only:
         reasons += elsewhere.why_not(machine, system, request, expected, offers)
     elif nowhere := (*why_no_store(machine, system), *why_no_room(machine, system, expected)):

@@ -60,6 +60,26 @@ async def test_checks_are_left_out_by_space_and_stay_left_out(engine: FakeEngine
     assert asked.request.skip_checks == ("10-ledger", "30-mail")
 
 
+async def test_data_goes_round_with_the_root_where_somebody_says_so(engine: FakeEngine) -> None:
+    planning(engine)
+    async with desk(engine) as here:
+        await here.press("n")
+        await here.sees("D   data that goes round with the root: none")
+        await here.press("d")
+        await here.sees("Data volumes", "0 of 1 go with the root", "> [ ] /srv")
+        await here.press("space")
+        await here.sees("1 of 1 go with the root", "> [x] /srv")
+        await here.press("enter")
+        await here.sees("D   data that goes round with the root: /srv")
+        await here.press("enter")
+        await here.sees("nothing stands in the way")
+        await here.press("escape", "d", "space", "enter")
+        await here.sees("D   data that goes round with the root: none")
+        await here.press("enter")
+        await here.sees("nothing stands in the way")
+    assert [c.request.added for c in engine.said(m.MakePlan)] == [("/srv",), ()]
+
+
 async def test_a_script_is_taken_from_the_list(engine: FakeEngine) -> None:
     planning(engine)
     engine.stick = STICK

@@ -398,6 +398,10 @@ def test_an_export_that_fails_is_one_clear_error(
                 skip_checks=("10-web", "20-mail"),
             ),
         ),
+        (
+            ["rehearse", "--all", "--set", "/srv", "--set", "/home"],
+            Request(verb=Verb.REHEARSE, patch=PatchRequest(kind=PatchKind.ALL), added=("/srv", "/home")),
+        ),
         (["retire", "tb3"], Request(verb=Verb.RETIRE, run="tb3")),
         (
             ["keep", "tb1", "--retire-on", "2027-01-31"],

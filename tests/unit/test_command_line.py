@@ -35,6 +35,7 @@ REHEARSALS = st.builds(
     memory=st.integers(0, 65536),
     rehearse_only=st.booleans(),
     store=st.just("") | WORDS,
+    added=st.just(()) | LISTS,
 )
 REPAIRS = st.builds(
     Request,

@@ -67,16 +67,11 @@ Enter takes the selected one. Nothing is started by choosing.
 
 
 class Tick(Page):
-    """Space turns one on or off; leaving the page keeps what was ticked."""
+    """Space turns one on or off; leaving the page keeps what was ticked. Children say what a tick means."""
 
-    NAME = "checks"
-    HELP = """\
-The machine's own services, sockets, mounts, kernel and packages are always
-checked. Here stand the site's own checks from the folder checks of the stick:
-programs that end with status 0 when all is well. Space leaves one out.
-"""
+    TICKED = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("space", "turn", "run it, or not"),
+        key("space", "turn", "this one, or not"),
         key("a", "all", "all or none"),
         key("escape,enter", "back", "done"),
     ]
@@ -102,7 +97,7 @@ programs that end with status 0 when all is well. Space leaves one out.
         self.redraw()
 
     def draw(self) -> None:
-        said = f"{len(self.names) - len(self.off)} of {len(self.names)} are run"
+        said = f"{len(self.names) - len(self.off)} of {len(self.names)} {self.TICKED}"
         about = lines(wrap(self.about, self.width - 2, " "))
         self.pane("top").show([rule(self.title_text, self.width, said), *about])
         self.query_one(Rows).fill(
@@ -124,3 +119,26 @@ programs that end with status 0 when all is well. Space leaves one out.
     def action_back(self) -> None:
         self.then(self.off)
         super().action_back()
+
+
+class TickChecks(Tick):
+    """Checks of the stick that are run."""
+
+    NAME, TICKED = "checks", "are run"
+    HELP = """\
+The machine's own services, sockets, mounts, kernel and packages are always
+checked. Here stand the site's own checks from the folder checks of the stick:
+programs that end with status 0 when all is well. Space leaves one out.
+"""
+
+
+class TickData(Tick):
+    """Data volumes that go round with the root."""
+
+    NAME, TICKED = "data volumes", "go with the root"
+    HELP = """\
+Data is left as it is: the twin has a throw-away copy of it, and a dated safety
+snapshot is taken before a trial. What stands here can go round with the root
+instead: it is sealed, promoted and given back in one with it. That suits data
+which a patch changes; going back then leaves behind what was written since.
+"""

@@ -17,7 +17,7 @@ from tui.patches import CHOICES, WANTS, Choice, has_network
 from tui.screens.fieldpage import FieldPage
 from tui.screens.packages import PickPackages
 from tui.screens.page import key
-from tui.screens.pick import PickOne, Tick
+from tui.screens.pick import PickOne, TickChecks, TickData
 from tui.screens.systempage import SystemPage
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
@@ -41,6 +41,7 @@ machine would fetch to the stick: an office makes a bundle of it.
         key("enter", "go", "check this plan"),
         key("s", "system", "other system"),
         key("c", "checks", "checks"),
+        key("d", "data", "data volumes"),
         key("e", "emulate", "emulate"),
         key("u", "unsigned", "unsigned packages"),
         key("w", "wanted", "list for an office"),
@@ -57,6 +58,7 @@ machine would fetch to the stick: an office makes a bundle of it.
         self.stick = OnStick()
         self.network = True
         self.skipped: frozenset[str] = frozenset()
+        self.added: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
         yield Pane(id="which")
@@ -114,6 +116,9 @@ machine would fetch to the stick: an office makes a bundle of it.
         if checks := self.stick.checks:
             run = len(checks) - len(self.skipped & set(checks))
             rows.append(pair("C", f"{run} of {len(checks)} checks of the stick are run after each boot", 3))
+        if data := self._data():
+            some = ", ".join(place for place in data if place in self.added)
+            rows.append(pair("D", f"data that goes round with the root: {some or 'none'}", 3))
         if self.choice.id == "bundle":
             tick = "x" if self.unsigned else " "
             rows.append(pair("U", f"[{tick}] take packages without a signature too", 3))
@@ -123,7 +128,13 @@ machine would fetch to the stick: an office makes a bundle of it.
         """Whether what is chosen would be fetched, and nothing can be."""
         return not self.network and self.choice.kind in WANTS and self.choice.id != "bundle"
 
+    def _data(self) -> tuple[str, ...]:
+        """Where the chosen system has data that could go round with its root."""
+        return tuple(volume.target for volume in self.chosen_system.addable) if self.systems else ()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "data":
+            return bool(self._data())
         if action == "checks":
             return bool(self.stick.checks)
         if action == "unsigned":
@@ -134,10 +145,22 @@ machine would fetch to the stick: an office makes a bundle of it.
 
     def action_checks(self) -> None:
         about = "The site's own checks, run in the twin after the control boot and after the patched boot."
-        self.desk.push_screen(Tick("Checks of the stick", about, self.stick.checks, self.skipped, self._skip))
+        self.desk.push_screen(
+            TickChecks("Checks of the stick", about, self.stick.checks, self.skipped, self._skip)
+        )
 
     def _skip(self, off: set[str]) -> None:
         self.skipped = frozenset(off)
+
+    def action_data(self) -> None:
+        about = (
+            "Data is left as it is, but for what is ticked here: that is sealed and promoted with the root."
+        )
+        data = self._data()
+        self.desk.push_screen(TickData("Data volumes", about, data, set(data) - self.added, self._leave_out))
+
+    def _leave_out(self, off: set[str]) -> None:
+        self.added = frozenset(self._data()) - off
 
     def action_unsigned(self) -> None:
         self.unsigned = not self.unsigned
@@ -202,4 +225,5 @@ machine would fetch to the stick: an office makes a bundle of it.
             patch=self.choice.request(self.names.get(self.choice.id, ""), self.unsigned),
             emulate=self.emulate,
             skip_checks=tuple(sorted(self.skipped & set(self.stick.checks))),
+            added=tuple(place for place in self._data() if place in self.added),
         )
