@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   twinboot rehearse --security              rehearse the pending security updates
   twinboot rehearse --packages nginx ledger --bundle june
   twinboot rehearse --all --rehearse-only --store stick   no room on the machine: the copy lies there
+  twinboot rehearse --packages ledger --set /srv    data that it changes goes round with the root
   twinboot repair --initrd                  a system that does not boot: mend a copy of it
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
@@ -128,7 +129,7 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
         "--skip-check", action="append", default=[], metavar="NAME", help="leave out this check of the stick"
     )
     sub.add_argument(
-        *("--set", "--add-to-set"),
+        "--set",
         dest="added",
         action="append",
         default=[],
