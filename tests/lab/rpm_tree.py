@@ -25,7 +25,7 @@ MACROS = "%_dbpath /var/lib/rpm\n"
 def rpm_tree() -> Path:
     """The cached tree. Never write into it: use `layered`."""
     mirror = host_mirror()
-    key = cache.key_of(Path(__file__), HERE, mirror.debian)
+    key = cache.key_of(Path(__file__), HERE.parent / "packages.py", HERE, mirror.debian)
     return cache.cached("rpm-tree", key, lambda folder: _build(folder / "root", mirror.debian)) / "root"
 
 
