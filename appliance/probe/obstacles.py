@@ -239,21 +239,23 @@ def of_fstab(tree: Tree) -> tuple[Trouble, ...]:
 
 def of_free(system: InstalledSystem, tree: Tree) -> tuple[Trouble, ...]:
     """File systems of the set, mounted in `tree`, that can not take our agent and the metal's edits."""
-    found: dict[int, Trouble | None] = {}
+    seen: set[int] = set()
+    why = []
     for volume in system.volume_set:
         at = tree.base / volume.target.strip("/")
         try:
             device, said = at.stat().st_dev, os.statvfs(at)
         except OSError:
             continue  # said elsewhere: it does not mount
+        if device in seen:
+            continue  # it is not mounted there, and said elsewhere
+        seen.add(device)
         free, files = said.f_bfree * said.f_frsize, said.f_ffree
-        why = None
         if free < LEAST_FREE:
-            why = trouble.file_system_full(volume, f"{free >> 20} MiB", f"up to {LEAST_FREE >> 20} MiB")
+            why.append(trouble.file_system_full(volume, f"{free >> 20} MiB", f"up to {LEAST_FREE >> 20} MiB"))
         elif said.f_files and files < LEAST_FILES:  # btrfs counts none
-            why = trouble.file_system_full(volume, f"{files} inodes", f"up to {LEAST_FILES}")
-        found.setdefault(device, why)
-    return tuple(why for why in found.values() if why is not None)
+            why.append(trouble.file_system_full(volume, f"{files} inodes", f"up to {LEAST_FILES}"))
+    return tuple(why)
 
 
 def of_contents(ground: Ground, used: tuple[Known, ...]) -> list[Trouble]:
