@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   twinboot rehearse --packages nginx ledger --bundle june
   twinboot rehearse --all --rehearse-only --store stick   no room on the machine: the copy lies there
   twinboot rehearse --packages ledger --set /srv    data that it changes goes round with the root
+  twinboot rehearse --all --into /dev/sda5  the second root of a plain partition goes into that empty one
   twinboot repair --initrd                  a system that does not boot: mend a copy of it
   twinboot promote tb1                      boot the machine from what tb1 tested, once, on trial
   twinboot rollback tb1                     next boot: the old system
@@ -137,6 +138,12 @@ def _rehearse_arguments(sub: argparse.ArgumentParser) -> None:
         help="this data volume (/srv) goes round with the root: tested, promoted and given back in one",
     )
     sub.add_argument(
+        "--into",
+        default="",
+        metavar="PARTITION",
+        help="the second root goes into this empty partition (/dev/sda5), where the root is one itself",
+    )
+    sub.add_argument(
         "--allow-unsigned", action="store_true", help="accept an unsigned bundle; the report says so"
     )
     sub.add_argument("--save", default="", metavar="NAME", help=SAVE)
@@ -191,6 +198,7 @@ def request(args: argparse.Namespace) -> Request:
             rehearse_only=args.rehearse_only,
             store=args.store,
             added=tuple(args.added),
+            into=args.into,
         )
     if verb is Verb.REPAIR:
         return cli_repair.request(args)

@@ -19,6 +19,7 @@ from appliance.model.events import AnyEvent, Failed, Line, RunFinished, RunStart
 from appliance.model.machine import Machine
 from appliance.model.messages import RunView
 from appliance.model.plan import Plan
+from appliance.model.spares import with_spare
 from appliance.twin.twin import Twin
 from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
@@ -126,6 +127,7 @@ class Runs:
         with self._lock:
             if self.going is not None and (self.going.busy or self.going.gate):
                 raise Busy(f"The run {self.going.plan.names.run} is not finished.")
+            machine = with_spare(machine, plan.system, plan.request.into)
             folder = self.places.open_run(self.host, machine, plan)
             write_atomic(folder / "plan.json", to_json(plan))
             self.going = self._load(plan, machine, folder)
@@ -177,7 +179,8 @@ class Runs:
             path = folder / "plan.json"
             try:
                 plan: Plan = from_json(path.read_bytes(), Plan, str(path))
-                self.going = self._load(plan, machine, folder)
+                there = with_spare(machine, plan.system, plan.request.into)
+                self.going = self._load(plan, there, folder)
             except ApplianceError as error:
                 unread.append(error)
                 continue

@@ -14,6 +14,7 @@ def command_line(request: Request) -> str:
         case Verb.REHEARSE:
             words += [*_patch(request), *(w for c in request.skip_checks for w in ("--skip-check", c))]
             words += [w for place in request.added for w in ("--set", place)]
+            words += ["--into", request.into] if request.into else []
             words += ["--rehearse-only"] if request.rehearse_only else []
             words += ["--store", request.store] if request.store else []
             words += _twin(request)

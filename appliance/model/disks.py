@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from appliance.model.free_parts import MIB, Extent, free_extents, largest
+from appliance.model.free_parts import MIB, Extent, free_extents, inside, largest, without
 from appliance.model.partitions import Copy, group_name
 
 GPT, DOS = "gpt", "dos"
@@ -52,6 +52,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A whole disk; `size` in bytes, `table` is gpt, dos or empty; `copies` are ours beside its own.
 
     `driver` is the kernel's for the adapter it hangs on ("megaraid_sas"); empty where that is not known.
+    `named` is the number of the partition that a technician named for a second root, 0 where nobody did.
     """
 
     path: str
@@ -68,6 +69,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     smart: str = ""
     partitions: tuple[Partition, ...] = ()
     copies: tuple[Copy, ...] = ()
+    named: int = 0
 
     @property
     def group(self) -> str:
@@ -80,10 +82,27 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
         return free_extents(MIB, self._end, self._taken)
 
     @property
+    def is_full(self) -> bool:
+        """Whether its table has no entry left for one more partition."""
+        return self.table == DOS and len([p for p in self.partitions if p.number <= PRIMARY]) >= PRIMARY
+
+    @property
+    def spare(self) -> Partition | None:
+        """The partition that a second root goes into: where one of ours lies already, or that was named."""
+        within = next((copy.within for copy in self.copies if copy.within), self.named)
+        return next((part for part in self.partitions if part.number == within), None)
+
+    @property
+    def room(self) -> str:
+        """What a person calls the part of it that a second root goes into."""
+        return f"the free part of {self.path}" if self.spare is None else self.spare.path
+
+    @property
     def clear(self) -> Extent:
-        """The largest part that neither a partition nor a copy takes; of no size where there is none."""
+        """The largest part of that which no copy takes; of no size where there is none."""
         ours = ((copy.at, copy.end - copy.at) for copy in self.copies)
-        return largest(free_extents(MIB, self._end, (*self._taken, *ours)))
+        rooms = self.extents if self.spare is None else (inside(self.spare.start, self.spare.size),)
+        return largest(without(rooms, ours))
 
     @property
     def _end(self) -> int:

@@ -20,6 +20,12 @@ class Extent(msgspec.Struct, frozen=True):
         return self.start + self.size
 
 
+def inside(start: int, size: int) -> Extent:
+    """What is whole MiB of a part of a disk; of no size where nothing is."""
+    begins = -(-start // MIB) * MIB
+    return Extent(begins, max(0, (start + size) // MIB * MIB - begins))
+
+
 def free_extents(first: int, end: int, taken: Iterable[tuple[int, int]]) -> tuple[Extent, ...]:
     """What is free between `first` and `end`, given (start, size) of all that is `taken`."""
     found, at = [], first
@@ -29,6 +35,18 @@ def free_extents(first: int, end: int, taken: Iterable[tuple[int, int]]) -> tupl
             found.append(Extent(begins, ends - begins))
         at = max(at, start + size)
     return tuple(found)
+
+
+def without(found: Iterable[Extent], taken: Iterable[tuple[int, int]]) -> tuple[Extent, ...]:
+    """What is left of each of `found`, given (start, size) of all that is `taken`."""
+    there = tuple(taken)
+    left: list[Extent] = []
+    for extent in found:
+        inside = (
+            (start, size) for start, size in there if start < extent.end and start + size > extent.start
+        )
+        left += free_extents(extent.start, extent.end, inside)
+    return tuple(left)
 
 
 def largest(found: Iterable[Extent]) -> Extent:

@@ -19,7 +19,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
 
     `role` is in the words of the stores. `base` is the name of the witness of what the origin was, `previous`
     says what became of the origin: nothing, "previous" let go, "emptied". `number` is the partition's, 0
-    while the table does not list it.
+    while the table does not list it; `within` is that of the partition it lies in until then, 0 in free room.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     base: str = ""
     previous: str = ""
     number: int = 0
+    within: int = 0
 
     @property
     def end(self) -> int:

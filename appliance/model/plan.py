@@ -80,7 +80,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `with_data`: a roll back takes the data volumes back to their safety snapshots as well.
     `rehearse_only`: nothing is kept on the machine; `store` says where the copy lies: "stick", "ram", or a
     partition of a USB disk. `added` are the places of data volumes that go round with the root ("/srv"), as
-    those of the volume set do.
+    those of the volume set do. `into` is an empty partition for the second root ("/dev/sda5"), where the root
+    is a partition itself.
     """
 
     verb: Verb
@@ -100,6 +101,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     rehearse_only: bool = False
     store: str = ""
     added: tuple[str, ...] = ()
+    into: str = ""
 
     @property
     def makes_a_run(self) -> bool:

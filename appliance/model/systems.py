@@ -180,7 +180,7 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     """One operating system found on the disks. `id` is stable: the root volume's device name.
 
     `package_manager` is apt, dnf, zypper or empty where it is none of these. `btrfs` is what its root's file
-    system holds, where that is btrfs.
+    system holds, where that is btrfs. `crypt_sources` are the devices that crypttab(5) names, in its words.
     """
 
     id: str
@@ -201,6 +201,7 @@ class InstalledSystem(msgspec.Struct, frozen=True, kw_only=True):
     packages: Packages = Packages()
     package_manager: str = ""
     btrfs: BtrfsRoot | None = None
+    crypt_sources: tuple[str, ...] = ()
     trouble: tuple[Trouble, ...] = ()
 
     @property

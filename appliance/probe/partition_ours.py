@@ -2,7 +2,8 @@
 
 One sector, for which the first MiB in front of the copy is, says what the copy is, whether the partition
 table lists it or not; one write of one sector changes it (volumes/partition_disk.py). It holds as long as
-what it says of its own place is so.
+what it says of its own place is so. They stand in what no partition takes, or inside one that a technician
+named: what stands at its beginning says so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from appliance.model.codec import from_json
 from appliance.model.disks import Disk
-from appliance.model.free_parts import MIB, Extent
+from appliance.model.free_parts import MIB, Extent, inside
 from appliance.model.partitions import Copy
 
 MAGIC = b"TWINBOOT"
@@ -25,12 +26,30 @@ HEAD = struct.Struct("<8sII")
 LENGTH = 512
 
 
+class Within(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The partition that a copy was made inside of, as the table had it: where it lies, in bytes. `chs` is
+    what an MBR says beside (volumes/table.py)."""
+
+    number: int
+    start: int
+    size: int
+    chs: str = ""
+
+    def is_at(self, other: Within) -> bool:
+        return (self.number, self.start, self.size) == (other.number, other.start, other.size)
+
+    @property
+    def extent(self) -> Extent:
+        return inside(self.start, self.size)
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`at` is where it stands, `size` the length of the copy behind it, in bytes.
 
     `base` and `witness` say what the origin was when the run began (partition_fs.py). `old` is the origin's
     partition by number and place, `previous` what became of it: "" as it was, "previous" let go, "emptied".
-    `label` is the origin's, which the copy gets back once it is alone. `gone`: there is no copy any more.
+    `label` is the origin's, which the copy gets back once it is alone. `within` is the named partition, whose
+    entry of the table becomes the copy's when that is shown. `gone`: there is no copy any more.
     """
 
     lv: str
@@ -46,6 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     old_at: int = 0
     previous: str = ""
     label: str = ""
+    within: Within | None = None
     gone: bool = False
 
     @property
@@ -84,15 +104,27 @@ def chain(read: Callable[[int], Record | None], extent: Extent) -> Iterator[Reco
         at = -(-record.end // MIB) * MIB
 
 
+def opened(read: Callable[[int], Record | None], listed: Iterable[Within]) -> tuple[Within, ...]:
+    """Those of the partitions in the table that something of ours lies inside of."""
+    found = []
+    for each in listed:
+        record = read(each.extent.start) if each.extent.size else None
+        if record is not None and record.within is not None and record.within.is_at(each):
+            found.append(each)
+    return tuple(found)
+
+
 def written(
-    read: Callable[[int], Record | None], free: Iterable[Extent], listed: Iterable[tuple[int, int]]
+    read: Callable[[int], Record | None], free: Iterable[Extent], listed: Iterable[Within]
 ) -> tuple[Record, ...]:
-    """What is written down in what is free, and in front of partitions, given by (start, size): in the order
-    of the disk."""
-    found = {record.at: record for extent in free for record in chain(read, extent)}
-    for start, size in listed:
-        record = read(start - MIB) if start >= 2 * MIB else None
-        if record is not None and (record.start, record.size) == (start, size):
+    """What is written down in what is free, inside of partitions and in front of them: in the order of the
+    disk."""
+    there = tuple(listed)
+    rooms = (*free, *(each.extent for each in opened(read, there)))
+    found = {record.at: record for extent in rooms for record in chain(read, extent)}
+    for part in there:
+        record = read(part.start - MIB) if part.start >= 2 * MIB else None
+        if record is not None and (record.start, record.size) == (part.start, part.size):
             found[record.at] = record
     return tuple(found[at] for at in sorted(found))
 
@@ -101,16 +133,16 @@ def read_copies(file: Path, disk: Disk) -> tuple[Copy, ...]:
     """All of ours on `disk`, which is read as `file`: none where it does not read. Raises DamagedData."""
     if not disk.table:
         return ()
+    listed = [Within(number=part.number, start=part.start, size=part.size) for part in disk.partitions]
     try:
         with file.open("rb", buffering=0) as source:
             records = written(
-                lambda at: decode(os.pread(source.fileno(), LENGTH, at), at),
-                disk.extents,
-                ((part.start, part.size) for part in disk.partitions),
+                lambda at: decode(os.pread(source.fileno(), LENGTH, at), at), disk.extents, listed
             )
     except OSError:
         return ()
-    numbers = {(part.start, part.size): part.number for part in disk.partitions}
+    numbers = {(part.start, part.size): part.number for part in listed}
+    around = {record.at: part.number for record in records for part in listed if _lies_in(record, part)}
     return tuple(
         Copy(
             name=record.lv,
@@ -124,7 +156,12 @@ def read_copies(file: Path, disk: Disk) -> tuple[Copy, ...]:
             base=record.base,
             previous=record.previous,
             number=numbers.get((record.start, record.size), 0),
+            within=around.get(record.at, 0),
         )
         for record in records
         if not record.gone
     )
+
+
+def _lies_in(record: Record, part: Within) -> bool:
+    return part.start <= record.at and record.end <= part.start + part.size

@@ -62,6 +62,7 @@ class Layout:
     boot: Known | None
     esp: Known | None
     trouble: tuple[Trouble, ...]
+    crypt_sources: tuple[str, ...] = ()
 
 
 def installed_systems(
@@ -174,6 +175,7 @@ def _describe(ground: Ground, firmly: Firmly, root: Known, found: Root) -> Insta
             packages=dpkg.summary(dpkg.parse_status(status)),
             package_manager=osinfo.package_manager(tree, release),
             btrfs=held,
+            crypt_sources=layout.crypt_sources,
         )
         state = (*obstacles.of_free(system, tree), *of_clock(tree, time.time()))
     why = (*layout.trouble, *damage, *unread, *lost, *_loader_trouble(ground, firmly, layout, loader))
@@ -269,6 +271,7 @@ def _layout(ground: Ground, root: Known, tree: Tree) -> Layout | None:
         boot=found.get("/boot"),
         esp=found.get("/boot/efi") or found.get("/efi"),
         trouble=tuple(why),
+        crypt_sources=tuple(line.source for line in crypttab),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from appliance.host.run import Host
 from appliance.model.groups import VolumeGroup
 from appliance.model.machine import Disk, InstalledSystem, LoaderKind, Machine, Partition
@@ -12,7 +14,7 @@ from appliance.model.partitions import part_name
 from appliance.model.seen import BESIDE_ITSELF
 from appliance.volumes import partition_room
 from appliance.volumes.copied import Tell, nobody_listens
-from appliance.volumes.kind import ProbedRoom, Traits, group_of
+from appliance.volumes.kind import ProbedRoom, Traits
 from appliance.volumes.partition import PartitionStore
 from appliance.volumes.partition_disk import PartitionDisk
 from appliance.volumes.partition_state import PartitionHistory
@@ -59,8 +61,8 @@ def why_not(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
 
 
 def room(machine: Machine, system: InstalledSystem) -> ProbedRoom:
-    group = group_of(machine, system)
-    return ProbedRoom(f"the free part of {group.pvs[0].path}", group.free_count)
+    disk, _ = _found(machine, system)
+    return ProbedRoom(disk.room, disk.clear.size)
 
 
 def why_no_room(machine: Machine, system: InstalledSystem, expected: int) -> tuple[str, ...]:
@@ -105,7 +107,8 @@ def store_in(
 
 def where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] | None:
     """Disk and partition of the root that a plan calls as `system` does, by the numbers in the table: a
-    device may have another name than when the plan was made."""
+    device may have another name than when the plan was made. One that a retire has emptied by now is of the
+    kind it was."""
     disk = _disk(machine, system.root.disk) if system.root.partition else None
     if disk is None:
         return None
@@ -113,7 +116,7 @@ def where(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition] |
     own = (p for p in disk.partitions if part_name(p.number) == system.root.partition)
     ours = (p for p in disk.partitions if p.number == listed.get(system.root.partition))
     part = next(own, None) or next(ours, None)
-    return (disk, part) if part is not None else None
+    return (disk, replace(part, fstype=part.fstype or system.root.fstype)) if part is not None else None
 
 
 def _found(machine: Machine, system: InstalledSystem) -> tuple[Disk, Partition]:

@@ -20,6 +20,8 @@ GPT_GUARD = 0xEE
 FAR = b"\xfe\xff\xff"
 """Cylinder, head and sector of what they can not count; the numbers of blocks are what holds."""
 
+CHS = len(FAR)
+
 MOST = 1 << 32
 """Blocks that its numbers can count."""
 
@@ -59,8 +61,8 @@ class Mbr:
     def slots(self) -> tuple[Slot, ...]:
         found = ((number, ENTRY.unpack(self._entry(number))) for number in range(1, COUNT + 1))
         return tuple(
-            Slot(number, start * self.sector, length * self.sector)
-            for number, (_, _, kind, _, start, length) in found
+            Slot(number, start * self.sector, length * self.sector, chs=(begin + last).hex())
+            for number, (_, begin, kind, last, start, length) in found
             if kind
         )
 
@@ -76,7 +78,8 @@ class Mbr:
         flag, _, kind, _, _, _ = ENTRY.unpack(self._entry(number))
         if not kind:
             raise DamagedData(f"{self.disk} has no partition {number}.")
-        return self._write(number, ENTRY.pack(flag, FAR, kind, FAR, *self._place(to)))
+        chs = bytes.fromhex(to.chs) or FAR + FAR
+        return self._write(number, ENTRY.pack(flag, chs[:CHS], kind, chs[CHS:], *self._place(to)))
 
     def removed(self, number: int) -> tuple[SectorWrite, ...]:
         return () if self._entry(number) == bytes(WIDTH) else self._write(number, bytes(WIDTH))

@@ -1,10 +1,12 @@
-"""Snapshots of a root on a partition, with a second root in the free part of the same disk.
+"""Snapshots of a root on a partition, with a second root in the free part of the same disk, or inside an
+empty partition of it that a technician named.
 
 A rehearsal works at once: its twin writes to a throw-away copy-on-write over the partition, kept at the end
-of the largest free part. The sealed state is copied, used blocks only, to the beginning of that part, where
-it becomes a file system of its own with a new UUID; the metal's edits go into that copy, so that sealed and
-trial volume are one, as LVM's thick snapshots are. Until it is shown to the machine the partition table does
-not list it, and no byte in use has changed. From then on it is a partition like any other.
+of the largest free part, or of that partition. The sealed state is copied, used blocks only, to its
+beginning, where it becomes a file system of its own with a new UUID; the metal's edits go into that copy, so
+that sealed and trial volume are one, as LVM's thick snapshots are. Until it is shown to the machine the
+partition table does not list it, and no byte in use has changed. From then on it is a partition like any
+other; a named one is moved onto it, and back where that is taken back.
 
 There is no snapshot of a partition, so what the origin was is told by a witness: while this appliance runs,
 what the kernel has written to it; later, what its file system notes of its last mount.
@@ -70,7 +72,7 @@ class PartitionStore(CopyOut, EveryStartNamesOne):
 
     def headroom(self) -> Headroom:
         return Headroom(
-            pool=f"the free part of {self.disk}",
+            pool=self.probed.room,
             data_size=self.room_bytes,
             data_percent=self.fullest(),
             metadata_size=0,

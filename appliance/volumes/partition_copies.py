@@ -21,7 +21,7 @@ from appliance.volumes.below import Below, View
 from appliance.volumes.below import Disk as AsItIs
 from appliance.volumes.disk_room import DiskPart, DiskRoom
 from appliance.volumes.elsewhere import ROLES, ElsewhereStore, prefix_of, room_name
-from appliance.volumes.partition_disk import PartitionDisk
+from appliance.volumes.partition_entries import PartitionEntries
 from appliance.volumes.partition_fs import file_system
 from appliance.volumes.table import MIB, Extent
 
@@ -43,7 +43,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionCopies(PartitionDisk):
+class PartitionCopies(PartitionEntries):
     """Copies over the partition `root`, called `called` in the names of a plan. `memory` is a folder in the
     appliance's memory, `room_bytes` what the twins of a run may write."""
 
@@ -65,11 +65,13 @@ class PartitionCopies(PartitionDisk):
     def make_copy(self, snapshot: Snapshot, size: int) -> None:
         """Raises OutOfSpace where the disk has no room for what a twin writes."""
         room = self._room(snapshot.run)
-        if not room.made() and (free := self.clear().size) < self.room_bytes:
-            raise OutOfSpace(
-                f"{self.disk} has {free // MIB} MiB in one piece that no partition takes; a twin needs "
-                f"{self.room_bytes // MIB}."
-            )
+        if not room.made():
+            self.refuse_what_holds_something()
+            if (free := self.clear().size) < self.room_bytes:
+                raise OutOfSpace(
+                    f"{self.room(self.table())} has {free // MIB} MiB in one piece; a twin needs "
+                    f"{self.room_bytes // MIB}."
+                )
         room.make(lambda done, total: None)
         write_atomic(room.folder / ROOM_AT, f"{room.part.start} {room.size}".encode())
         copied = self._below(snapshot)

@@ -1,4 +1,4 @@
-"""One disk with partitions: what of ours is on it, and how its partition table is changed."""
+"""One disk with partitions: what of ours is on it, and where the next copy goes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
-from appliance.errors import DamagedData, OutOfSpace, TwinFailed
+from appliance.errors import DamagedData, OutOfSpace, Refused
 from appliance.host import mapper
-from appliance.host.run import Command, Effect, Host, read, write
+from appliance.host.run import Command, Effect, Host, read
 from appliance.host.udev import settle
-from appliance.model.codec import from_json
-from appliance.model.free_parts import largest
+from appliance.model.free_parts import largest, without
 from appliance.model.machine import Disk
-from appliance.probe.partition_ours import LENGTH, Record, chain, decode, written
+from appliance.probe.partition_ours import LENGTH, Record, Within, chain, decode, opened, written
 from appliance.volumes.disk_room import DiskPart
 from appliance.volumes.partition_record import encode
 from appliance.volumes.table import MIB, Extent, SectorWrite, Slot, Table, free_extents, read_table
@@ -62,19 +60,43 @@ class PartitionDisk:
 
     def records(self) -> tuple[Record, ...]:
         """Every copy of ours, listed in the table or not, in the order of the disk."""
-        return tuple(record for record in self._written(self.table()) if not record.gone)
+        return tuple(record for record in self.written_down(self.table()) if not record.gone)
 
     def free(self, table: Table) -> tuple[Extent, ...]:
         """What the table gives to nobody. Our own copies may lie there."""
         taken = tuple((slot.start, slot.size) for slot in table.slots)
         return free_extents(table.first, table.end, taken)
 
+    def spares(self, table: Table) -> tuple[Within, ...]:
+        """The partitions that something of ours lies inside of; without any, the one that was named."""
+        listed = [within_of(slot) for slot in table.slots]
+        found = opened(self.record_at, listed)
+        named = (part for part in self.probed.partitions if part.number == self.probed.named)
+        wanted = [Within(number=part.number, start=part.start, size=part.size) for part in named]
+        return found or tuple(each for each in listed if any(each.is_at(one) for one in wanted))
+
+    def refuse_what_holds_something(self) -> None:
+        """Raises Refused where such a partition holds what somebody may want (wipefs(8) finds more than
+        blkid(8) says: signatures at its end, and several at once)."""
+        for each in self.spares(self.table()):
+            device = device_of(self.disk, each.number)
+            said = self.host.run(read("wipefs", "--noheadings", "--output", "TYPE", device, timeout=MINUTE))
+            if found := ", ".join(said.stdout.split()):
+                raise Refused((f"{device} holds {found}: only a partition that holds nothing is taken.",))
+
+    def rooms(self, table: Table) -> tuple[Extent, ...]:
+        """Where copies are made: inside such a partition, else in what the table gives to nobody."""
+        return tuple(each.extent for each in self.spares(table)) or self.free(table)
+
     def clear(self) -> Extent:
-        """The largest part that neither the table nor a copy of ours takes; of no size where none is."""
-        table = self.table()
-        taken = [(slot.start, slot.size) for slot in table.slots]
-        taken += [(record.at, record.end - record.at) for record in self.records()]
-        return largest(free_extents(table.first, table.end, taken))
+        """The largest part of that which no copy of ours takes; of no size where none is."""
+        taken = ((record.at, record.end - record.at) for record in self.records())
+        return largest(without(self.rooms(self.table()), taken))
+
+    def within(self, at: int) -> Within | None:
+        """The partition that a copy whose record stands at `at` lies inside of; None in free room."""
+        spares = self.spares(self.table())
+        return next((each for each in spares if each.extent.start <= at < each.extent.end), None)
 
     def numbers(self, record: Record, table: Table) -> tuple[int, ...]:
         """The partitions that are this copy: one, where it is listed; two, where a move was cut short."""
@@ -87,20 +109,24 @@ class PartitionDisk:
         Raises OutOfSpace where no part is free that is large enough.
         """
         table = self.table()
-        for extent in self.free(table):
+        for extent in self.rooms(table):
             at, end = extent.start, extent.end
             if extent.start <= keep.start < extent.end:
                 end = keep.start
-            for record in chain(self._record_at, extent):
+            for record in chain(self.record_at, extent):
                 if record.gone and record.size >= size:
                     return record.at
-                at = _whole(record.end)
+                at = whole(record.end)
             if at + MIB + size <= end:
                 return at
         raise OutOfSpace(
-            f"{self.disk} has no {(size + MIB) // MIB} MiB in one piece that no partition takes: "
-            "a second root has no room."
+            f"{self.room(table)} has no {(size + MIB) // MIB} MiB in one piece: a second root has no room."
         )
+
+    def room(self, table: Table) -> str:
+        """What a person calls where copies are made."""
+        numbers = [each.number for each in self.spares(table)]
+        return device_of(self.disk, numbers[0]) if numbers else f"The free part of {self.disk}"
 
     def part(self, record: Record) -> DiskPart:
         """The copy as a device, whether the table lists it or not."""
@@ -117,89 +143,38 @@ class PartitionDisk:
 
     def put(self, record: Record) -> None:
         """Write it down, in front of its copy."""
-        self._write(SectorWrite(record.at, encode(record).ljust(self.sector, b"\0")))
+        self.write_sector(SectorWrite(record.at, encode(record).ljust(self.sector, b"\0")))
 
     def claim(self, record: Record) -> None:
         """Write down a new copy where `place` said. The rest of one that was gone leads on to the next."""
-        was = self._record_at(record.at)
+        was = self.record_at(record.at)
         if was is not None and was.gone:
-            self._lead(record, _whole(record.end), _whole(was.end))
+            self.lead(record, whole(record.end), whole(was.end))
         self.put(record)
 
     def forget(self, record: Record) -> None:
         """From then on the copy is nothing but free room. Others are found behind it all the same."""
         self.put(replace(record, gone=True))
         table = self.table()
-        written = self._written(table)
+        written = self.written_down(table)
         needed = [r.at for r in written if not r.gone and not self.numbers(r, table)]
         for each in reversed([r for r in written if r.gone]):
             if not any(at > each.at for at in needed):
-                self._write(SectorWrite(each.at, bytes(self.sector)))
-
-    def list_copy(self, record: Record) -> None:
-        """Add it to the table, and see that another reader of tables finds it. Listed twice is once."""
-        table = self._mended()
-        if self.numbers(record, table):
-            return
-        number = table.free_number()
-        if number is None:
-            raise OutOfSpace(f"The partition table of {self.disk} has no entry left for a second root.")
-        slot = Slot(number, record.start, record.size, label_of(record.lv))
-        for each in table.added(slot):
-            self._write(each)
-        self._tell(number)
-        if (slot.start, slot.size) not in as_sfdisk_reads(self.host, self.disk):
-            raise TwinFailed(f"Partition {number} of {self.disk} was added, and sfdisk does not find it.")
-
-    def unlist_copy(self, record: Record) -> None:
-        """Take it out of the table, which is what it was before. Nothing happens where it is not in it."""
-        for number in self.numbers(record, self._mended()):
-            self._forget(number)
-            for each in self.table().removed(number):
-                self._write(each)
-
-    def take_place(self, record: Record, number: int) -> None:
-        """Partition `number` is the copy from then on, and it is listed nowhere else."""
-        self._lead_past(record, number)
-        table = self._mended()
-        if number not in self.numbers(record, table):
-            self._forget(number)
-            for each in table.moved(number, Slot(number, record.start, record.size)):
-                self._write(each)
-        for other in self.numbers(record, self.table()):
-            self._forget(other)
-            if other != number:
-                for each in self.table().removed(other):
-                    self._write(each)
-        self._tell(number)
+                self.write_sector(SectorWrite(each.at, bytes(self.sector)))
 
     # Parts.
 
-    def _lead_past(self, record: Record, number: int) -> None:
-        """What lies behind partition `number` stays to be found when that is free: others are looked for from
-        the beginning of what is free alone."""
-        table = self._mended()
-        hidden = [r for r in self.records() if not self.numbers(r, table)]
-        own = (record.start, record.size)
-        stay = [(s.start, s.size) for s in table.slots if s.number != number and (s.start, s.size) != own]
-        for extent in free_extents(table.first, table.end, (*stay, own)):
-            found = tuple(chain(self._record_at, extent))
-            at = _whole(found[-1].end) if found else extent.start
-            behind = [r.at for r in hidden if at <= r.at and r.end <= extent.end]
-            self._lead(record, at, min(behind, default=at))
-
-    def _lead(self, record: Record, at: int, to: int) -> None:
+    def lead(self, record: Record, at: int, to: int) -> None:
         """Whoever comes to `at` is led on to `to`, as past a copy that is gone."""
         if to > at:
             way = replace(record, origin="", at=at, size=to - at - MIB, uuid="", base="", witness="")
-            self.put(replace(way, previous="", label="", old=0, old_at=0, gone=True))
+            self.put(replace(way, previous="", label="", old=0, old_at=0, within=None, gone=True))
 
-    def _written(self, table: Table) -> tuple[Record, ...]:
-        """What is written down in front of partitions, and in what is free."""
-        listed = ((slot.start, slot.size) for slot in table.slots)
-        return written(self._record_at, self.free(table), listed)
+    def written_down(self, table: Table) -> tuple[Record, ...]:
+        """What is written down in front of partitions, inside of them, and in what is free."""
+        return written(self.record_at, self.free(table), [within_of(slot) for slot in table.slots])
 
-    def _record_at(self, at: int) -> Record | None:
+    def record_at(self, at: int) -> Record | None:
         descriptor = os.open(self.disk, os.O_RDONLY)
         try:
             raw = os.pread(descriptor, LENGTH, at)
@@ -207,13 +182,7 @@ class PartitionDisk:
             os.close(descriptor)
         return decode(raw, at)
 
-    def _mended(self) -> Table:
-        """The table, both copies alike: what a power cut left between the two is taken back."""
-        for each in self.table().mended():
-            self._write(each)
-        return self.table()
-
-    def _write(self, sector: SectorWrite) -> None:
+    def write_sector(self, sector: SectorWrite) -> None:
         """On the disk before this returns."""
         if len(sector.data) != self.sector or sector.at % self.sector:
             raise DamagedData(f"{len(sector.data)} bytes at {sector.at} are no sector of {self.disk}.")
@@ -222,47 +191,15 @@ class PartitionDisk:
         self.host.run(Command(("dd", *where, *how), Effect.WRITE, timeout=10 * MINUTE, stdin=sector.data))
         settle(self.host)
 
-    def _tell(self, number: int) -> None:
-        """Make the kernel know what the table says of one partition."""
-        if not self._is_known(number):
-            self.host.run(write("partx", "--add", "--nr", str(number), self.disk, timeout=2 * MINUTE))
 
-    def _forget(self, number: int) -> None:
-        """The kernel's alone: CommandFailed where somebody uses it."""
-        if self._is_known(number):
-            self.host.run(write("partx", "--delete", "--nr", str(number), self.disk, timeout=2 * MINUTE))
-
-    def _is_known(self, number: int) -> bool:
-        return Path("/sys/class/block", mapper.name_of(device_of(self.disk, number))).exists()
+def within_of(slot: Slot) -> Within:
+    return Within(number=slot.number, start=slot.start, size=slot.size, chs=slot.chs)
 
 
-def _whole(at: int) -> int:
+def slot_of(part: Within) -> Slot:
+    return Slot(part.number, part.start, part.size, chs=part.chs)
+
+
+def whole(at: int) -> int:
     """The next whole MiB."""
     return -(-at // MIB) * MIB
-
-
-def as_sfdisk_reads(host: Host, disk: str) -> frozenset[tuple[int, int]]:
-    """(start, size) in bytes of every partition on `disk`, by a reader of tables that is not ours.
-
-    Raises DamagedData for a table it does not take.
-    """
-    said = host.run(read("sfdisk", "--json", disk, timeout=2 * MINUTE)).stdout
-    found: Described = from_json(said, Described, f"what sfdisk says of {disk}")
-    table = found.partitiontable
-    return frozenset((p.start * table.sectorsize, p.size * table.sectorsize) for p in table.partitions)
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What of sfdisk's words is looked at: in sectors."""
-
-    start: int
-    size: int
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    sectorsize: int = 512
-    partitions: tuple[Part, ...] = ()
-
-
-class Described(msgspec.Struct, frozen=True, kw_only=True):
-    partitiontable: Parts

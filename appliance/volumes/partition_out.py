@@ -1,4 +1,4 @@
-"""The sealed state of a root on a partition becomes a file system of its own in the free part of the disk."""
+"""The sealed state of a root on a partition becomes a file system of its own, beside it on the disk."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ class CopyOut(PartitionCopies):
         from_copy = self.has_copy(sealed)
         source = self.copies(sealed).activate(sealed) if from_copy else self.root.path
         found = file_system(self.host, source)
+        at = self.place(self.root.size, self.room_at(snapshot.run))
         record = Record(
             lv=snapshot.lv,
             run=snapshot.run,
             role=snapshot.role.value,
             origin=self.called,
-            at=self.place(self.root.size, self.room_at(snapshot.run)),
+            at=at,
             size=self.root.size,
             uuid=second_uuid(self.root.fsuuid, snapshot.run, snapshot.lv),
             base=base,
@@ -50,6 +51,7 @@ class CopyOut(PartitionCopies):
             old=self.root.number,
             old_at=self.root.start,
             label=look(self.host, source).label,
+            within=self.within(at),
         )
         part = self.part(record)
         if from_copy:

@@ -1,4 +1,4 @@
-"""How much free room on its disk a run beside a root on a partition takes, and whether it is there. Pure."""
+"""How much room on its disk a run beside a root on a partition takes, and whether it is there. Pure."""
 
 from __future__ import annotations
 
@@ -54,20 +54,28 @@ def why_not(disk: Disk, root: Partition, expected: int) -> tuple[str, ...]:
     reasons = [*why_never(disk, root)]
     if disk.table not in (GPT, DOS):
         return tuple(reasons)
-    if disk.table == DOS and len([p for p in disk.partitions if p.number <= COUNT]) >= COUNT:
+    if disk.spare is None and disk.is_full:
         reasons.append(
             f"All four entries of the partition table of {disk.path} are taken: a second root needs one."
         )
     needed, free = needed_bytes(disk, root, expected), disk.clear.size
     if free < needed:
-        history = history_bytes(disk)
+        history = history_bytes(disk) // MIB
+        parts = [
+            f"{copy_bytes(root) // MIB} for the copy",
+            f"{room_bytes(expected) // MIB} for what the twin writes",
+        ]
+        parts += [f"{history} for the history"] if history else []
         reasons.append(
-            f"A second root beside {root.path} needs {needed // MIB} MiB of {disk.path} in one piece that no "
-            f"partition takes: {copy_bytes(root) // MIB} for the copy, {room_bytes(expected) // MIB} for "
-            f"what the twin writes{f', {history // MIB} for the history' if history else ''}. "
-            f"{free // MIB} MiB are free: make a partition smaller, or remove one."
+            f"A second root beside {root.path} needs {needed // MIB} MiB of {_where(disk)}: "
+            f"{', '.join(parts)}. "
+            f"{free // MIB} MiB are free{'' if disk.spare else ': make a partition smaller, or remove one'}."
         )
     return tuple(reasons)
+
+
+def _where(disk: Disk) -> str:
+    return disk.spare.path if disk.spare else f"{disk.path} in one piece that no partition takes"
 
 
 def lacking_bytes(disk: Disk, root: Partition, expected: int) -> int:

@@ -1,4 +1,4 @@
-"""The history of a machine whose root is a partition: in a part of its disk that the table does not list.
+"""The history of a machine whose root is a partition: in a part of its disk that no file system is in.
 
 It is found as a copy of ours is, by the sector in front of it (probe/partition_ours.py).
 """
@@ -42,15 +42,17 @@ class PartitionHistory:
             self._part(record).up()
             self.on.make(was_made=True)
             return
-        nothing = Extent(self.disk.probed.size, 0)
+        self.disk.refuse_what_holds_something()
+        at = self.disk.place(SIZE, Extent(self.disk.probed.size, 0))
         made = Record(
             lv=NAME,
             run="",
             role=SnapshotRole.STATE.value,
             origin="",
-            at=self.disk.place(SIZE, nothing),
+            at=at,
             size=SIZE,
             uuid=second_uuid("", "", NAME),
+            within=self.disk.within(at),
         )
         self._part(made).up()
         # What lay there before, a history of long ago even, is none of this machine's.

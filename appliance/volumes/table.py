@@ -18,12 +18,14 @@ from appliance.model.free_parts import free_extents as free_extents
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A partition: its number, where it lies, what it is called (a GPT's names alone)."""
+    """A partition: its number, where it lies, what it is called (a GPT's names alone). `chs` is the same
+    place in cylinders, heads and sectors, as an MBR has it beside, in hexadecimal digits."""
 
     number: int
     start: int
     size: int
     name: str = ""
+    chs: str = ""
 
     @property
     def end(self) -> int:

@@ -17,6 +17,7 @@ from appliance.model.plan import (
     fingerprint,
     not_packages,
 )
+from appliance.model.spares import with_spare
 from appliance.volumes.choose import lacking_bytes, traits, why_no_store
 from appliance.workflow import elsewhere
 from appliance.workflow.elsewhere import Offer
@@ -29,7 +30,7 @@ from appliance.workflow.room import (
     why_no_room,
     with_room,
 )
-from appliance.workflow.selection import choose_system, why_not_added, with_added
+from appliance.workflow.selection import choose_system, why_not_added, why_not_into, with_added
 from appliance.workflow.ways import ways_to_repair, ways_to_room
 from appliance.workflow.wording import wording
 
@@ -54,6 +55,11 @@ DATA_KEPT = (
 ADDED = (
     "{places} goes round with the root: sealed, promoted and given back in one with it. Going back leaves "
     "behind what is written there from the trial on; no safety snapshot is taken of it."
+)
+INTO = (
+    "{part} is taken for the second root: what lies in it is overwritten. The partition table stays what it "
+    "was until a promotion, which moves that partition onto the copy inside of it; going back moves it back, "
+    "and once the old root is retired it lies where that was."
 )
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",
@@ -82,9 +88,10 @@ def build_plan(
     chosen = choose_system(machine, request, lineage)
     system = with_added(chosen, request.added)
     expected = expected_bytes(system, request, known)
-    reasons = (*why_not_added(chosen, request), *refusals(machine, system, request), *missing)
-    with_root = (ADDED.format(places=", ".join(request.added)),) if request.added else ()
-    warnings = (*with_root, *warnings_of(machine, system), *notes)
+    named = (*why_not_added(chosen, request), *why_not_into(machine, system, request))
+    reasons = (*named, *refusals(machine, system, request), *missing)
+    machine = with_spare(machine, system, request.into)
+    warnings = (*warnings_of_request(request), *warnings_of(machine, system), *notes)
     if request.rehearse_only:
         reasons += elsewhere.why_not(machine, system, request, expected, offers)
     elif nowhere := (*why_no_store(machine, system), *why_no_room(machine, system, expected)):
@@ -123,6 +130,12 @@ def without_room(
     on = (THIS_WAY.format(words=", ".join(fits)),) if fits else ()
     ways = ways_to_room(machine, system, lacking_bytes(machine, system, expected))
     return Refused(reasons, warnings, next_actions=(*on, *ways) or None, elsewhere=fits)
+
+
+def warnings_of_request(request: Request) -> tuple[str, ...]:
+    """What was asked for beside the patch, and what comes of it."""
+    found = [ADDED.format(places=", ".join(request.added))] if request.added else []
+    return (*found, *([INTO.format(part=request.into)] if request.into else []))
 
 
 def warnings_of(machine: Machine, system: InstalledSystem) -> tuple[str, ...]:
@@ -172,7 +185,7 @@ def planned_steps(request: Request, system: InstalledSystem) -> tuple[PlannedSte
     """The order is the product: snapshot, control boot, patch, patched boot, seal, proof boot, verdict."""
     only = request.rehearse_only
     return (
-        *(beginning_elsewhere() if only else beginning(system)),
+        *(beginning_elsewhere() if only else beginning(system, request.into)),
         build_twin(FILES_REMAIN if only else OURS_REMAIN),
         PlannedStep(id="control", title="Control boot", weight=150),
         *(() if only else (remember_data(),)),
@@ -183,7 +196,7 @@ def planned_steps(request: Request, system: InstalledSystem) -> tuple[PlannedSte
         ),
         PlannedStep(id="patched", title="Patched boot", weight=150),
         PlannedStep(id="checks", title="Compare the two boots", weight=5),
-        *(ending_elsewhere() if only else ending(system)),
+        *(ending_elsewhere() if only else ending(system, request.into)),
     )
 
 
@@ -214,10 +227,11 @@ def ending_elsewhere() -> tuple[PlannedStep, ...]:
     )
 
 
-def beginning(system: InstalledSystem) -> tuple[PlannedStep, ...]:
-    """From a machine at rest to its snapshot: the same for every run that makes one."""
+def beginning(system: InstalledSystem, into: str = "") -> tuple[PlannedStep, ...]:
+    """From a machine at rest to its snapshot: the same for every run that makes one. `into` is the partition
+    that was named for it."""
     kind = traits(system)
-    added = wording(system).snapshot.format(place=kind.place)
+    added = wording(system).snapshot.format(place=into or kind.place)
     return (
         *((make_copies_room(),) if kind.copies else ()),
         PlannedStep(id="space", title="Check space", weight=5),
@@ -266,9 +280,10 @@ def remember_data() -> PlannedStep:
     )
 
 
-def ending(system: InstalledSystem) -> tuple[PlannedStep, ...]:
+def ending(system: InstalledSystem, into: str = "") -> tuple[PlannedStep, ...]:
     """From a twin that was tested to its verdict: the same for every run that makes one."""
     words = wording(system)
+    trial = words.trial.format(place=into or traits(system).place)
     return (
         PlannedStep(
             id="seal",
@@ -281,7 +296,7 @@ def ending(system: InstalledSystem) -> tuple[PlannedStep, ...]:
             id="trial",
             title="Make the trial volume and the metal's edits",
             weight=15,
-            writes=(Write(what=words.trial, if_cut=OURS_REMAIN),),
+            writes=(Write(what=trial, if_cut=OURS_REMAIN),),
         ),
         PlannedStep(id="proof", title="Proof boot of the trial volume", weight=180),
         PlannedStep(id="verdict", title="Sort changed files, reach the verdict", weight=30),

@@ -1,4 +1,5 @@
-"""Which installed system a request means, and which of its data goes round with it."""
+"""Which installed system a request means, what of its data goes round with it, and where its second root
+goes."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from appliance.errors import Refused
 from appliance.model.lineage import Lineage, State
 from appliance.model.machine import InstalledSystem, Machine, Role
 from appliance.model.plan import Request
+from appliance.model.spares import why_no_spare
 from appliance.probe.obstacles import of_line
 
 
@@ -34,6 +36,15 @@ def with_added(system: InstalledSystem, places: tuple[str, ...]) -> InstalledSys
     added = {volume for volume in system.data if volume.target in places}
     volumes = (replace(v, role=Role.SET) if v in added else v for v in system.volumes)
     return replace(system, volumes=tuple(volumes))
+
+
+def why_not_into(machine: Machine, system: InstalledSystem, request: Request) -> tuple[str, ...]:
+    """Full sentences why the second root can not go into the partition that was named. Pure."""
+    if not request.into:
+        return ()
+    if request.rehearse_only:
+        return ("What is rehearsed only has no second root: leave out --into, or --rehearse-only.",)
+    return why_no_spare(machine, system, request.into)
 
 
 def why_not_added(system: InstalledSystem, request: Request) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from appliance.model.machine import (
     VolumeGroup,
 )
 from appliance.model.plan import RepairKind
+from appliance.model.spares import spares
 
 MIB = 1 << 20
 SWAP_LEAST = 256 * MIB
@@ -57,9 +58,14 @@ def ways_to_room(machine: Machine, system: InstalledSystem, lacking: int) -> tup
     held = system.of_subvolumes
     if held is not None and lacking > 0:
         return (*_runs(held), *_in_the_file_system(held, lacking))
-    if lacking > 0 and system.root.partition and (disk := machine.disk_of(system.root.device)) is not None:
+    disk = machine.disk_of(system.root.device) if system.root.partition else None
+    if disk is not None and (lacking > 0 or disk.is_full):
         beside = machine.group(system.root.group)
-        return (*(_runs(beside) if beside is not None else ()), *_beside_the_root(disk, system, lacking))
+        return (
+            *_spares(machine, system, disk.clear.size + lacking if lacking > 0 else 0),
+            *(_runs(beside) if beside is not None else ()),
+            *(_beside_the_root(disk, system, lacking) if lacking > 0 else ()),
+        )
     if group is None or lacking <= 0:
         return ()
     found = (
@@ -94,6 +100,15 @@ def _in_the_file_system(group: VolumeGroup, lacking: int) -> Iterator[str]:
         f"Delete files or snapshots of your own in the btrfs on {device}: {-(-lacking // MIB)} MiB more must "
         "be free there. Price: what was in them; look first."
     )
+
+
+def _spares(machine: Machine, system: InstalledSystem, needed: int) -> Iterator[str]:
+    for part in (p for p in spares(machine, system) if p.size >= needed):
+        yield (
+            f"The partition {part.path} ({part.size // MIB} MiB) holds nothing known, and nobody uses it: "
+            f"name it for the second root (I on the new rehearsal, or --into {part.path}). Price: what lies "
+            "in it is overwritten."
+        )
 
 
 def _beside_the_root(disk: Disk, system: InstalledSystem, lacking: int) -> Iterator[str]:

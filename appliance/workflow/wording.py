@@ -39,9 +39,9 @@ WORDING = {
     Storage.PARTITION: Wording(
         snapshot="copy-on-write over the root volume, in {place}",
         sealed="the twin's volume becomes the sealed one, read-only",
-        trial="copy what is used of it to the free part of the disk; no partition table lists it",
+        trial="copy what is used of it to {place}; the partition table stays what it was",
         show="one entry of the partition table of {group}, for {trial}",
-        hide="the entry of {group} for {trial} in the partition table goes",
+        hide="the entry of {group} for {trial} in the partition table is taken back",
         held="The old system, {device}, holds its partition until it is retired.",
     ),
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from tests.contract.real_btrfs import played_btrfs, real_btrfs
-from tests.contract.real_partition import played_partition, real_partition
+from tests.contract.real_partition import played_named, played_partition, real_named, real_partition
 from tests.contract.real_thick import real_thick
 from tests.contract.real_thin import real_thin
 from tests.contract.stores import Bench, fake_thick, fake_thin
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[], Bench]] = {
     "lvm-thick in memory": fake_thick,
     "btrfs on a loop": played_btrfs,
     "partition on a loop": played_partition,
+    "named partition on a loop": played_named,
 }
 REAL = os.environ.get("TWINBOOT_CONTRACT") == "real"
 if REAL:
@@ -26,6 +27,7 @@ if REAL:
         "real-thick": real_thick,
         "real-btrfs": real_btrfs,
         "real-partition": real_partition,
+        "real-named": real_named,
     }
 
 MOUNTS = (pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"))

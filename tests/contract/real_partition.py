@@ -36,6 +36,10 @@ SIZE = 64 * MIB
 DISK = 1024 * MIB
 ROOM = 512 * MIB
 BLOCK = 4096
+SPARE = 935 * MIB
+"""A partition behind the root's that holds nothing, where one is named: there is no free room then but in
+front of the last few MiB."""
+
 UUID = "2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052"
 GPT, DOS = "gpt", "dos"
 
@@ -89,7 +93,7 @@ class PartitionBench:
         said = self.folder / "line"
         said.write_text(line)
         run("sh", "-c", f"sfdisk --quiet --append --force --no-reread --no-tell-kernel {self.loop} < {said}")
-        tell(self.host, self.loop, 2)
+        tell(self.host, self.loop, max(s.number for s in self.store.table().slots))
 
     @contextlib.contextmanager
     def in_use(self, lv: str) -> Iterator[None]:
@@ -106,7 +110,7 @@ class PartitionBench:
         ours = {s.lv for s in self.store.ours()}
         there = (s for s in self.store.table().slots)
         called = {"root" if s.number == 1 else s.name.removeprefix(label_of("")) for s in there}
-        return called | ours
+        return (called | ours) - {""}
 
     def active(self) -> set[str]:
         begins, region = prefix_of("tb1"), "twinboot-tb1-region-"
@@ -132,9 +136,11 @@ class PartitionBench:
 
 
 @functools.cache
-def made(kind: str) -> tuple[Path, tuple[int, ...]]:
-    """A disk with one partition, and the numbers of the blocks of a file in it."""
-    file, tree, root = place() / f"{kind}.img", place() / f"{kind}.tree", place() / f"{kind}.root"
+def made(kind: str, named: bool) -> tuple[Path, tuple[int, ...]]:
+    """A disk with one partition, or with a spare one behind it, and the numbers of the blocks of a file in
+    the first."""
+    called = f"{kind}-named" if named else kind
+    file, tree, root = place() / f"{called}.img", place() / f"{called}.tree", place() / f"{called}.root"
     tree.mkdir()
     (tree / "data").write_bytes(os.urandom(100 * BLOCK))
     for at, size in ((file, DISK), (root, SIZE)):
@@ -142,8 +148,9 @@ def made(kind: str) -> tuple[Path, tuple[int, ...]]:
             out.truncate(size)
     run("mkfs.ext4", "-q", "-b", str(BLOCK), "-U", UUID, "-d", str(tree), str(root))
     said = run("debugfs", "-R", "blocks /data", str(root))
-    script = place() / f"{kind}.sfdisk"
-    script.write_text(f"label: {kind}\nstart=1MiB, size={SIZE // MIB}MiB\n")
+    script = place() / f"{called}.sfdisk"
+    spare = f"size={SPARE // MIB}MiB\n" if named else ""
+    script.write_text(f"label: {kind}\nstart=1MiB, size={SIZE // MIB}MiB\n{spare}")
     run("sh", "-c", f"sfdisk --quiet {file} < {script}")
     run("dd", f"if={root}", f"of={file}", "bs=1M", "seek=1", "conv=notrunc,sparse", "status=none")
     return file, tuple(int(number) for number in re.findall(r"\d+", said))
@@ -156,16 +163,22 @@ def tell(host: Host, loop: str, number: int) -> None:
         run("partx", "--add", "--nr", str(number), loop)
 
 
-def partition_bench(host_of: Callable[[Path], Host], kind: str = GPT) -> PartitionBench:
+def partition_bench(
+    host_of: Callable[[Path], Host], kind: str = GPT, *, named: bool = False
+) -> PartitionBench:
+    """`named`: copies go into an empty partition behind the root's, which a technician named."""
     alone.begin()
     folder = Path(tempfile.mkdtemp(dir=place()))
-    file, blocks = made(kind)
+    file, blocks = made(kind, named)
     run("cp", "--sparse=always", str(file), str(folder / "disk.img"))
     loop = run("losetup", "--find", "--show", "--partscan", str(folder / "disk.img")).strip()
     host = host_of(folder)
-    tell(host, loop, 1)
     part = Partition(path=device_of(loop, 1), number=1, start=MIB, size=SIZE, fstype="ext4", fsuuid=UUID)
-    disk = Disk(path=loop, size=DISK, bus=Bus.OTHER, table=kind, partitions=(part,))
+    spare = Partition(path=device_of(loop, 2), number=2, start=MIB + SIZE, size=SPARE)
+    parts = (part, spare) if named else (part,)
+    for number in range(1, len(parts) + 1):
+        tell(host, loop, number)
+    disk = Disk(path=loop, size=DISK, bus=Bus.OTHER, table=kind, partitions=parts, named=2 if named else 0)
     store = PartitionStore(host, disk, part, "root", folder / "memory", ROOM)
     return PartitionBench(store, host, folder, loop, blocks)
 
@@ -174,5 +187,13 @@ def played_partition() -> PartitionBench:
     return partition_bench(PlayedMapper)
 
 
+def played_named() -> PartitionBench:
+    return partition_bench(PlayedMapper, named=True)
+
+
 def real_partition() -> PartitionBench:
     return partition_bench(lambda _: RealHost())
+
+
+def real_named() -> PartitionBench:
+    return partition_bench(lambda _: RealHost(), named=True)

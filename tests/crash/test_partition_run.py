@@ -18,6 +18,7 @@ from appliance.boot.shapes import BootState, LoaderView
 from appliance.host.files import mounted
 from appliance.model.machine import Machine, Partition
 from appliance.model.plan import Plan, PlannedStep, Request, Verb
+from appliance.model.spares import with_spare
 from appliance.probe.partition_ours import read_copies
 from appliance.volumes import choose, choose_partition, elsewhere
 from appliance.volumes.base import SnapshotRole
@@ -34,7 +35,7 @@ from appliance.workflow.steps.ground import Ground, OnGround
 from appliance.workflow.steps.snapshot import TakeSnapshots
 from appliance.workflow.workplace import Workplace
 from tests.contract.real_lvm import run
-from tests.contract.real_partition import UUID, PartitionBench, played_partition
+from tests.contract.real_partition import UUID, PartitionBench, played_named, played_partition
 from tests.unit.twin.machines import plain
 
 pytestmark = [
@@ -47,6 +48,7 @@ MIB = 1 << 20
 FIRST = f"UUID={UUID} / ext4 defaults 0 1\n"
 TABLE_ID = "8f1c2d3e-0000-4000-8000-000000000001"
 GROUP = "disk-8f1c2d3e"
+LINUX_TYPE = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
 @dataclass
@@ -56,6 +58,11 @@ class Lab:
     bench: PartitionBench
     folder: Path
     plan: Plan | None = None
+
+    @property
+    def into(self) -> str:
+        """The partition that was named for the second root; empty where none was."""
+        return device_of(self.bench.loop, 2) if self.bench.store.probed.named else ""
 
     def probed(self) -> Machine:
         """As the probe describes it now."""
@@ -67,12 +74,13 @@ class Lab:
                 number=slot.number,
                 start=slot.start,
                 size=slot.size,
-                fstype="ext4",
-                fsuuid=look(bench.host, device_of(bench.loop, slot.number)).uuid,
+                type_id=LINUX_TYPE,
+                fstype="ext4" if (uuid := look(bench.host, device_of(bench.loop, slot.number)).uuid) else "",
+                fsuuid=uuid,
             )
             for slot in bench.store.table().slots
         )
-        disk = replace(bench.store.probed, table_id=TABLE_ID, partitions=parts)
+        disk = replace(bench.store.probed, table_id=TABLE_ID, partitions=parts, named=0)
         disk = replace(disk, copies=read_copies(Path(bench.loop), disk))
         roots = [
             replace(
@@ -100,15 +108,17 @@ class Lab:
         if self.plan is None:
             system = found.systems[0]
             self.plan = Plan(
-                request=Request(verb=Verb.REHEARSE),
+                request=Request(verb=Verb.REHEARSE, into=self.into),
                 names=choose_names(system, "tb1"),
                 machine=found.identity,
                 fingerprint="f",
                 system=system,
                 steps=(),
             )
+        plan = replace(self.plan, **changed)
+        found = with_spare(found, plan.system, plan.request.into)
         work = Workplace(found, "tb1", self.folder / "state", self.folder / "run", self.folder / "data")
-        return Ground(replace(self.plan, **changed), work)
+        return Ground(plan, work)
 
     def begin(self, name: str, *steps: Step) -> tuple[tuple[Step, ...], Journal, Context]:
         journal = Journal.open(self.folder / f"{name}.jsonl")
@@ -164,12 +174,12 @@ class Sealed(OnGround):
         self.ground.store(ctx.host).delete(self.ground.snapshot(SnapshotRole.TRIAL))
 
 
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+@pytest.fixture(params=[played_partition, played_named], ids=["free part", "named partition"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setattr(choose_partition, "MEMORY", tmp_path / "memory")
     monkeypatch.setattr(elsewhere, "OVERLAY_LEAST", 4 * MIB)
     monkeypatch.setattr(retire, "refuse_what_is_needed", lambda ctx, ground: None)
-    bench = played_partition()
+    bench = request.param()
     made = Lab(bench, tmp_path)
     for folder in ("run", "state", "data"):
         (tmp_path / folder).mkdir()

@@ -235,7 +235,7 @@ class Acts:
             if not elsewhere:
                 self.talk.say("Nothing was done.")
                 return
-            request = replace(request, rehearse_only=True, store=elsewhere, added=())
+            request = replace(request, rehearse_only=True, store=elsewhere, added=(), into="")
             planned = await self.link.call(lambda s: s.plan(request))
         self.talk.say("", *told.plan(planned))
         if not await self._confirmed(planned, expected, prompt):

@@ -80,7 +80,7 @@ is full, nothing is written to the machine, and nothing can be promoted.
         self.desk.push_screen(PickOne(title, self.elsewhere, "", self._elsewhere, other=False))
 
     def _elsewhere(self, store: str | None) -> None:
-        self.request = replace(self.request, rehearse_only=True, store=store or "", added=())
+        self.request = replace(self.request, rehearse_only=True, store=store or "", added=(), into="")
         self.action_again()
 
 

@@ -12,6 +12,7 @@ from textual.widgets import Input
 from appliance.errors import ApplianceError
 from appliance.model.plan import Request, Verb, not_packages
 from appliance.model.service_messages import OnStick
+from appliance.model.spares import spares
 from tui.look import Line, line, pair, rule
 from tui.patches import CHOICES, WANTS, Choice, has_network
 from tui.screens.fieldpage import FieldPage
@@ -22,6 +23,8 @@ from tui.screens.systempage import SystemPage
 from tui.widgets.pane import Pane
 from tui.widgets.rows import Row, Rows
 from tui.words import wrap
+
+FREE_PART = "the free part of the disk"
 
 
 class Rehearse(FieldPage, SystemPage):
@@ -42,6 +45,7 @@ machine would fetch to the stick: an office makes a bundle of it.
         key("s", "system", "other system"),
         key("c", "checks", "checks"),
         key("d", "data", "data volumes"),
+        key("i", "into", "into a partition"),
         key("e", "emulate", "emulate"),
         key("u", "unsigned", "unsigned packages"),
         key("w", "wanted", "list for an office"),
@@ -59,6 +63,7 @@ machine would fetch to the stick: an office makes a bundle of it.
         self.network = True
         self.skipped: frozenset[str] = frozenset()
         self.added: frozenset[str] = frozenset()
+        self.into = ""
 
     def body(self) -> ComposeResult:
         yield Pane(id="which")
@@ -119,6 +124,9 @@ machine would fetch to the stick: an office makes a bundle of it.
         if data := self._data():
             some = ", ".join(place for place in data if place in self.added)
             rows.append(pair("D", f"data that goes round with the root: {some or 'none'}", 3))
+        if spares := self._spares():
+            where = self.into if self.into in spares else FREE_PART
+            rows.append(pair("I", f"the second root goes into {where}", 3))
         if self.choice.id == "bundle":
             tick = "x" if self.unsigned else " "
             rows.append(pair("U", f"[{tick}] take packages without a signature too", 3))
@@ -132,9 +140,16 @@ machine would fetch to the stick: an office makes a bundle of it.
         """Where the chosen system has data that could go round with its root."""
         return tuple(volume.target for volume in self.chosen_system.addable) if self.systems else ()
 
+    def _spares(self) -> tuple[str, ...]:
+        """Partitions that its second root could go into instead of the disk's free part."""
+        machine = self.board.machine
+        return tuple(p.path for p in spares(machine, self.chosen_system)) if machine and self.systems else ()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "data":
             return bool(self._data())
+        if action == "into":
+            return bool(self._spares())
         if action == "checks":
             return bool(self.stick.checks)
         if action == "unsigned":
@@ -161,6 +176,14 @@ machine would fetch to the stick: an office makes a bundle of it.
 
     def _leave_out(self, off: set[str]) -> None:
         self.added = frozenset(self._data()) - off
+
+    def action_into(self) -> None:
+        title = "Where shall the second root go? What lies in a partition is overwritten."
+        names = (FREE_PART, *self._spares())
+        self.desk.push_screen(PickOne(title, names, self.into, self._into, other=False))
+
+    def _into(self, name: str | None) -> None:
+        self.into = name if name and name != FREE_PART else ""
 
     def action_unsigned(self) -> None:
         self.unsigned = not self.unsigned
@@ -226,4 +249,5 @@ machine would fetch to the stick: an office makes a bundle of it.
             emulate=self.emulate,
             skip_checks=tuple(sorted(self.skipped & set(self.stick.checks))),
             added=tuple(place for place in self._data() if place in self.added),
+            into=self.into if self.into in self._spares() else "",
         )

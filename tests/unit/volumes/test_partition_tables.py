@@ -18,7 +18,7 @@ from appliance.errors import DamagedData
 from appliance.host.run import RealHost
 from appliance.volumes.gpt import Gpt, with_checksum
 from appliance.volumes.mbr import Mbr
-from appliance.volumes.partition_disk import as_sfdisk_reads
+from appliance.volumes.partition_entries import as_sfdisk_reads
 from appliance.volumes.table import MIB, SectorWrite, Slot, Table, free_extents, read_table
 
 DISK = 64 * MIB
