@@ -36,9 +36,8 @@ SIZE = 64 * MIB
 DISK = 1024 * MIB
 ROOM = 512 * MIB
 BLOCK = 4096
-SPARE = 935 * MIB
-"""A partition behind the root's that holds nothing, where one is named: there is no free room then but in
-front of the last few MiB."""
+SPARE = 850 * MIB
+"""A partition behind the root's that holds nothing, where one is named. Behind it a history has room."""
 
 UUID = "2d9a6c37-0e5b-4f18-8a7c-93b1d4e6f052"
 GPT, DOS = "gpt", "dos"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -300,3 +301,100 @@ def test_a_smaller_copy_in_the_place_of_one_that_is_gone_leads_on(bench: Partiti
     disk.claim(small)
     assert [record.lv for record in disk.records()] == ["small", state.lv]
     history.unmount(bench.folder / "nowhere")
+
+
+@pytest.fixture
+def named() -> Iterator[PartitionBench]:
+    made = BENCHES["named partition"]()
+    yield made
+    made.close()
+
+
+def later(bench: PartitionBench) -> PartitionBench:
+    """An appliance that was not told the name, and remembers no copy."""
+    bench.store.release()
+    probed = replaced(bench.store.probed, named=0)
+    store = replace(bench.store, probed=probed, memory=bench.folder / "later")
+    return replace(bench, store=store)
+
+
+def places(bench: PartitionBench) -> dict[int, tuple[int, int]]:
+    """Where each partition begins and how long it is, in MiB."""
+    return {s.number: (s.start // MIB, s.size // MIB) for s in bench.store.table().slots}
+
+
+def test_two_runs_inside_one_named_partition_are_shown_and_taken_back_one_by_one(
+    named: PartitionBench,
+) -> None:
+    table = named.store.table()
+    first, second = (snapshot(named, f"copy{n}", "root", SnapshotRole.TRIAL, f"tb{n}") for n in (1, 2))
+    named.store.create(first)
+    named.store.create(second)
+    bench = later(named)
+    places = {record.lv: record.start for record in bench.store.records()}
+    for one in (second, first, second):
+        bench.store.show(one)
+        assert {s.number: s.start for s in bench.store.table().slots} == {1: MIB, 2: places[one.lv]}
+        assert {r.lv: r.start for r in bench.store.records()} == places, "the other one is found all the same"
+        other = first if one is second else second
+        with pytest.raises(Refused, match="not where it was: rehearse again"):
+            bench.store.show(other)
+        bench.store.hide(one)
+        assert bench.store.table() == table, "both copies of it, byte for byte"
+    bench.store.show(first)
+    bench.store.delete(first)
+    assert bench.store.table() == table and [r.lv for r in bench.store.records()] == ["copy2"]
+    bench.store.delete(second)
+    assert bench.store.ours() == () and later(bench).store.rooms(table) == later(bench).store.free(table)
+
+
+def test_a_history_in_the_free_part_is_found_whatever_the_named_partition_is(named: PartitionBench) -> None:
+    """Behind it: what is free begins inside of it then."""
+    bench = later(named)
+    history = history_of(bench)
+    history.ensure()
+    (at,) = (record.at for record in bench.store.records())
+    assert at >= MIB * sum(places(bench)[2])
+    sealed(named)
+    named.store.create(trial(named))
+    after = later(named)
+    for act in (after.store.show, after.store.hide, after.store.show):
+        act(trial(after))
+        assert history_of(after).exists() and {r.at for r in after.store.records()} >= {at}
+    kept = after.store.keep(trial(after))
+    after.store.delete(after.store.adopt("root", "tb1"))
+    after.store.settle(kept, "root")
+    after.store.disown("root")
+    assert [r.at for r in after.store.records()] == [at]
+    assert places(after)[2] == (1, 64), "where the old root was"
+    history.unmount(after.folder / "nowhere")
+    history_of(after).delete()
+    assert after.store.written_down(after.store.table()) == ()
+
+
+def test_a_named_partition_that_holds_something_is_not_written_to(named: PartitionBench) -> None:
+    device = device_of(named.loop, 2)
+    for made in (("mkswap", device), ("mkfs.ext4", "-qF", device)):
+        subprocess.run(made, check=True, capture_output=True, timeout=60)
+        before = Path(device).read_bytes()
+        work = snapshot(named, "copy", "base", SnapshotRole.WORK)
+        for act in (functools.partial(named.store.create, work), history_of(named).ensure):
+            with pytest.raises(Refused, match=f"{device} holds (swap|ext4): only a partition that holds"):
+                act()
+        assert Path(device).read_bytes() == before and not named.active()
+        subprocess.run(("wipefs", "--all", "--quiet", device), check=True, timeout=60)
+
+
+def test_it_is_not_put_back_onto_what_somebody_made_in_its_place(named: PartitionBench) -> None:
+    sealed(named)
+    named.store.create(trial(named))
+    bench = later(named)
+    bench.store.show(trial(bench))
+    (_, now) = bench.store.table().slots
+    script = f"start={now.end // MIB + 8}MiB, size=4MiB\n".encode()
+    asked = ("sfdisk", "--quiet", "--append", "--force", "--no-reread", "--no-tell-kernel", bench.loop)
+    subprocess.run(asked, input=script, check=True, capture_output=True, timeout=60)
+    before = bench.store.table().slots
+    with pytest.raises(Refused, match=f"can not be what it was: {device_of(bench.loop, 3)} lies there now"):
+        bench.store.hide(trial(bench))
+    assert bench.store.table().slots == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from appliance.errors import Refused
 from appliance.model import messages as m
 from appliance.model import service_messages as sm
@@ -9,6 +11,7 @@ from appliance.model.plan import PatchKind, PatchRequest
 from tests.tui.conftest import desk
 from tests.tui.engine import FakeEngine
 from tests.tui.test_rehearse import planning
+from tests.unit.twin.machines import with_a_spare
 
 STICK = sm.OnStick(
     bundles=("june", "may"), scripts=("scripts/fix.sh",), checks=("10-ledger", "20-web", "30-mail")
@@ -78,6 +81,27 @@ async def test_data_goes_round_with_the_root_where_somebody_says_so(engine: Fake
         await here.press("enter")
         await here.sees("nothing stands in the way")
     assert [c.request.added for c in engine.said(m.MakePlan)] == [("/srv",), ()]
+
+
+async def test_the_second_root_of_a_partition_goes_into_an_empty_one_that_is_chosen(
+    engine: FakeEngine,
+) -> None:
+    planning(engine)
+    engine.status = replace(engine.status, machine=with_a_spare())
+    async with desk(engine) as here:
+        await here.press("n")
+        await here.sees("I   the second root goes into the free part of the disk")
+        await here.press("i")
+        await here.sees("What lies in a partition is overwritten", "> the free part of the disk", "/dev/vda6")
+        await here.press("down", "enter")
+        await here.sees("I   the second root goes into /dev/vda6")
+        await here.press("enter")
+        await here.sees("nothing stands in the way")
+        await here.press("escape", "i", "up", "enter")
+        await here.sees("I   the second root goes into the free part of the disk")
+        await here.press("enter")
+        await here.sees("nothing stands in the way")
+    assert [c.request.into for c in engine.said(m.MakePlan)] == ["/dev/vda6", ""]
 
 
 async def test_a_script_is_taken_from_the_list(engine: FakeEngine) -> None:

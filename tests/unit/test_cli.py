@@ -402,6 +402,7 @@ def test_an_export_that_fails_is_one_clear_error(
             ["rehearse", "--all", "--set", "/srv", "--set", "/home"],
             Request(verb=Verb.REHEARSE, patch=PatchRequest(kind=PatchKind.ALL), added=("/srv", "/home")),
         ),
+        (["rehearse", "--nothing", "--into", "/dev/sda5"], Request(verb=Verb.REHEARSE, into="/dev/sda5")),
         (["retire", "tb3"], Request(verb=Verb.RETIRE, run="tb3")),
         (
             ["keep", "tb1", "--retire-on", "2027-01-31"],

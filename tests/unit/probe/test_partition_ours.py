@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from appliance.errors import DamagedData
 from appliance.model.disks import Bus, Disk, Partition
 from appliance.model.free_parts import MIB
-from appliance.probe.partition_ours import HEAD, LENGTH, MAGIC, Record, read_copies
+from appliance.probe.partition_ours import HEAD, LENGTH, MAGIC, Record, Within, read_copies
 from appliance.volumes.partition_record import encode
 
 ROOT = Partition(path="/dev/vda1", number=1, start=MIB, size=4 * MIB)
@@ -46,6 +46,41 @@ def test_they_are_found_one_behind_the_other(file: Path) -> None:
 def test_one_that_is_listed_has_its_number_and_those_before_it_are_found(file: Path) -> None:
     second = replace(ROOT, path="/dev/vda2", number=2, start=COPY.start, size=COPY.size)
     assert names(file, replace(DISK, partitions=(ROOT, second))) == [("state", 0), ("part1-tb1", 2)]
+
+
+SPARE = Partition(path="/dev/vda5", number=5, start=20 * MIB + 512, size=40 * MIB)
+WITHIN = Within(number=5, start=SPARE.start, size=SPARE.size)
+INSIDE = replace(COPY, at=21 * MIB, within=WITHIN)
+
+
+def test_those_inside_of_a_named_partition_are_found_while_the_table_has_it_as_it_was(file: Path) -> None:
+    behind = replace(STATE, lv="more", at=INSIDE.end)
+    for record in (INSIDE, behind):
+        put(file, record)
+    spare = replace(DISK, partitions=(ROOT, SPARE))
+    found = {copy.name: (copy.number, copy.within) for copy in read_copies(file, spare)}
+    assert found == {"state": (0, 0), "part1-tb1": (0, 5), "more": (0, 5)}
+    for moved in (replace(SPARE, size=39 * MIB), replace(SPARE, number=6)):
+        assert names(file, replace(DISK, partitions=(ROOT, moved)))[1:] == [("part1-tb1", 0)], "the other one"
+
+
+def test_a_partition_that_is_the_copy_now_is_it_and_what_lay_behind_is_found(file: Path) -> None:
+    put(file, INSIDE)
+    put(file, replace(STATE, lv="more", at=INSIDE.end))
+    listed = replace(SPARE, start=INSIDE.start, size=INSIDE.size)
+    found = read_copies(file, replace(DISK, partitions=(ROOT, listed)))
+    assert [(copy.name, copy.number, copy.within) for copy in found][-2:] == [
+        ("part1-tb1", 5, 0),
+        ("more", 0, 0),
+    ]
+
+
+def test_one_that_only_looks_like_it_is_left_alone(file: Path) -> None:
+    """A record that says nothing of the partition, at the beginning of one: it was copied there."""
+    put(file, replace(INSIDE, within=None))
+    put(file, replace(STATE, gone=True))
+    put(file, replace(COPY, gone=True))
+    assert names(file, replace(DISK, partitions=(ROOT, SPARE))) == []
 
 
 def test_what_is_gone_leads_on_and_is_none(file: Path) -> None:

@@ -204,6 +204,20 @@ def plain(*, root_mib: int = 2048, gap_mib: int = 1024, sector: int = 512, data:
     return msgspec.structs.replace(found, disks=tuple(disks), volume_groups=(), systems=(described,))
 
 
+LINUX_TYPE = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+
+
+def with_a_spare(size: int = 4096 * MIB, *, free: int = MIB, **words: object) -> Machine:
+    """The plain machine with an empty partition behind the swap, /dev/vda6, and `free` bytes behind that."""
+    found = plain()
+    (disk,) = found.disks
+    at = max(part.start + part.size for part in disk.partitions)
+    spare = Partition(path="/dev/vda6", number=6, start=at, size=size, type_id=LINUX_TYPE, partuuid="5Ad0-06")
+    parts = (*disk.partitions, msgspec.structs.replace(spare, **words))
+    disk = msgspec.structs.replace(disk, size=at + size + free, partitions=parts)
+    return msgspec.structs.replace(found, disks=(disk,))
+
+
 def _on(part: Partition, role: Role, target: str) -> Volume:
     return Volume(
         device=part.path, role=role, target=target, fstype=part.fstype, fsuuid=part.fsuuid, size=part.size,
