@@ -88,8 +88,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def spare(self) -> Partition | None:
-        """The partition that a second root goes into: where one of ours lies already, or that was named."""
-        within = next((copy.within for copy in self.copies if copy.within), self.named)
+        """The partition that a second root goes into: that was named, or where one of ours lies already."""
+        within = self.named or next((copy.within for copy in self.copies if copy.within), 0)
         return next((part for part in self.partitions if part.number == within), None)
 
     @property

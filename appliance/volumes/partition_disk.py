@@ -68,25 +68,26 @@ class PartitionDisk:
         return free_extents(table.first, table.end, taken)
 
     def spares(self, table: Table) -> tuple[Within, ...]:
-        """The partitions that something of ours lies inside of; without any, the one that was named."""
+        """Partitions that copies lie inside of: first the one that was named, as long as the table has it
+        where it was, then those that something of ours is in."""
         listed = [within_of(slot) for slot in table.slots]
-        found = opened(self.record_at, listed)
         named = (part for part in self.probed.partitions if part.number == self.probed.named)
         wanted = [Within(number=part.number, start=part.start, size=part.size) for part in named]
-        return found or tuple(each for each in listed if any(each.is_at(one) for one in wanted))
+        first = [each for each in listed if any(each.is_at(one) for one in wanted)]
+        return (*first, *(each for each in opened(self.record_at, listed) if each not in first))
 
     def refuse_what_holds_something(self) -> None:
-        """Raises Refused where such a partition holds what somebody may want (wipefs(8) finds more than
+        """Raises Refused where that partition holds what somebody may want (wipefs(8) finds more than
         blkid(8) says: signatures at its end, and several at once)."""
-        for each in self.spares(self.table()):
+        for each in self.spares(self.table())[:1]:
             device = device_of(self.disk, each.number)
             said = self.host.run(read("wipefs", "--noheadings", "--output", "TYPE", device, timeout=MINUTE))
             if found := ", ".join(said.stdout.split()):
                 raise Refused((f"{device} holds {found}: only a partition that holds nothing is taken.",))
 
     def rooms(self, table: Table) -> tuple[Extent, ...]:
-        """Where copies are made: inside such a partition, else in what the table gives to nobody."""
-        return tuple(each.extent for each in self.spares(table)) or self.free(table)
+        """Where copies are made: inside the first of those, else in what the table gives to nobody."""
+        return tuple(each.extent for each in self.spares(table)[:1]) or self.free(table)
 
     def clear(self) -> Extent:
         """The largest part of that which no copy of ours takes; of no size where none is."""

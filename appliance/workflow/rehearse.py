@@ -57,9 +57,10 @@ ADDED = (
     "behind what is written there from the trial on; no safety snapshot is taken of it."
 )
 INTO = (
-    "{part} is taken for the second root: what lies in it is overwritten. The partition table stays what it "
-    "was until a promotion, which moves that partition onto the copy inside of it; going back moves it back, "
-    "and once the old root is retired it lies where that was."
+    "{part} is taken for the second root, and for the history where this machine has none yet: what lies in "
+    "it is overwritten. The partition table stays what it was until a promotion, which moves that partition "
+    "onto the copy inside of it; going back moves it back, and once the old root is retired it lies where "
+    "that was."
 )
 TITLES = {
     PatchKind.NOTHING: "Change nothing, only test the reboot",

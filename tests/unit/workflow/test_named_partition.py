@@ -50,9 +50,8 @@ def test_a_plan_that_names_one_needs_no_free_room_and_says_what_becomes_of_it() 
     plan = planned(found)
     assert plan.pool == PART and plan.free_bytes == 4096 * MIB
     assert plan.fingerprint == fingerprint(found), "naming it changes nothing of the machine"
-    assert plan.warnings[0].startswith(
-        f"{PART} is taken for the second root: what lies in it is overwritten."
-    )
+    assert plan.warnings[0].startswith(f"{PART} is taken for the second root, and for the history")
+    assert "what lies in it is overwritten" in plan.warnings[0]
     writes = [write.what for step in plan.steps for write in step.writes]
     assert f"copy-on-write over the root volume, in {PART}" in writes
     assert f"copy what is used of it to {PART}; the partition table stays what it was" in writes
@@ -195,6 +194,18 @@ def test_what_lies_inside_one_already_says_by_itself_where_the_next_goes() -> No
     (after,) = found.disks
     assert after.spare == last and after.room == PART and after.clear.size == (4096 - 65) * MIB
     assert planned(found, "").pool == PART
+
+
+def test_another_one_can_be_named_beside_it() -> None:
+    found = machine()
+    (disk,) = found.disks
+    *_, first = disk.partitions
+    second = replace(first, path="/dev/vda7", number=7, start=first.start + first.size)
+    state = Copy(name="state", role="state", at=first.start, start=first.start + MIB, size=64 * MIB, within=6)
+    parts = (*disk.partitions, second)
+    both = with_disk(found, size=disk.size + second.size, partitions=parts, copies=(state,))
+    assert planned(both, "").pool == PART and planned(both, "/dev/vda7").pool == "/dev/vda7"
+    assert with_spare(both, own(both), "/dev/vda7").disks[0].clear.size == second.size
 
 
 def test_a_run_finds_it_by_its_plan() -> None:
