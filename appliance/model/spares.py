@@ -35,7 +35,8 @@ def why_no_spare(machine: Machine, system: InstalledSystem, path: str) -> tuple[
     disk = machine.disk_of(path)
     part = next((p for p in disk.partitions if p.path == path), None) if disk is not None else None
     if disk is None or part is None:
-        return (f"There is no partition {path} on this machine.",)
+        able = ", ".join(p.path for p in spares(machine, system)) or "none"
+        return (f"There is no partition {path} on this machine. That could be named: {able}.",)
     if disk.path != own.path:
         return (
             f"{path} lies on another disk than {root.device}, whose number the second root gets once it is "

@@ -120,10 +120,10 @@ def test_a_logical_partition_is_refused() -> None:
 
 def test_what_does_not_exist_or_lies_elsewhere_is_refused() -> None:
     assert why_no_spare(machine(), own(machine()), "/dev/vdz9") == (
-        "There is no partition /dev/vdz9 on this machine.",
+        f"There is no partition /dev/vdz9 on this machine. That could be named: {PART}.",
     )
     assert why_no_spare(machine(), own(machine()), "/dev/vda") == (
-        "There is no partition /dev/vda on this machine.",
+        f"There is no partition /dev/vda on this machine. That could be named: {PART}.",
     )
     other = Disk(path="/dev/vdb", size=99 * MIB, bus=machine().disks[0].bus, table="gpt", partitions=(
         Partition(path="/dev/vdb1", number=1, start=MIB, size=64 * MIB, type_id=LINUX_TYPE),
