@@ -42,10 +42,8 @@ def without(found: Iterable[Extent], taken: Iterable[tuple[int, int]]) -> tuple[
     there = tuple(taken)
     left: list[Extent] = []
     for extent in found:
-        inside = (
-            (start, size) for start, size in there if start < extent.end and start + size > extent.start
-        )
-        left += free_extents(extent.start, extent.end, inside)
+        cut = ((start, size) for start, size in there if start < extent.end and start + size > extent.start)
+        left += free_extents(extent.start, extent.end, cut)
     return tuple(left)
 
 

@@ -13,8 +13,8 @@ LINUX = frozenset({"0x83", "0fc63daf-8483-4772-8e79-3d69d8477de4"})
 """Types of what is a Linux file system. Of others firmware, loaders or systems think something of their own:
 GRUB lies in a BIOS boot partition, and no signature says so."""
 
-TELLS_ITSELF = ("UUID=", "LABEL=", "/dev/disk/by-uuid/", "/dev/disk/by-label/")
-"""How a line of fstab or crypttab names what has a signature, which a spare one has not."""
+NEVER_SPARE = ("UUID=", "LABEL=", "/dev/disk/by-uuid/", "/dev/disk/by-label/", "/dev/mapper/")
+"""How a line of crypttab names what has a signature, which a spare one has not, or what is no partition."""
 
 
 def spares(machine: Machine, system: InstalledSystem) -> tuple[Partition, ...]:
@@ -92,7 +92,7 @@ def _naming(machine: Machine, system: InstalledSystem, part: Partition) -> Itera
     for source in system.crypt_sources:
         if source.lower() in names(part):
             yield f"{part.path} stands in the crypttab"
-        elif source.lower() not in others and not source.startswith(TELLS_ITSELF):
+        elif source.lower() not in others and not source.startswith(NEVER_SPARE):
             yield f"{part.path} may be {source}, which stands in the crypttab"
 
 

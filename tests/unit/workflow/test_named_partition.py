@@ -156,6 +156,7 @@ CRYPT = [
         f"{PART} may be /dev/disk/by-id/ata-X-part6, which stands in the crypttab",
     ),
     ("UUID=0f-1", ""),
+    ("/dev/mapper/vg0-swap", ""),
     ("/dev/vda5", ""),
 ]
 
