@@ -38,6 +38,8 @@ Packages are picked from those installed, or typed.
 Bundles, scripts and checks are those on the stick: folders bundles, scripts
 and checks of its data partition. Without network, W writes a list of what this
 machine would fetch to the stick: an office makes a bundle of it.
+Where the root is a partition without LVM, its copy goes into the free part of
+the disk, or into an empty partition that you name with I.
 "Change nothing" is a good first rehearsal on a machine you do not know.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
