@@ -89,8 +89,14 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def spare(self) -> Partition | None:
         """The partition that a second root goes into: that was named, or where one of ours lies already."""
-        within = self.named or next((copy.within for copy in self.copies if copy.within), 0)
+        ours = (copy.within for copy in self.copies if copy.within and not copy.number)
+        within = self.named or next(ours, 0)
         return next((part for part in self.partitions if part.number == within), None)
+
+    @property
+    def moved(self) -> Copy | None:
+        """The second root that a named partition was moved onto: what is free may be its own again."""
+        return next((copy for copy in self.copies if copy.number and copy.within), None)
 
     @property
     def room(self) -> str:
@@ -99,7 +105,9 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clear(self) -> Extent:
-        """The largest part of that which no copy takes; of no size where there is none."""
+        """The largest part of that which no copy takes; of no size where there is none, or one is `moved`."""
+        if self.moved is not None:
+            return largest(())
         ours = ((copy.at, copy.end - copy.at) for copy in self.copies)
         rooms = self.extents if self.spare is None else (inside(self.spare.start, self.spare.size),)
         return largest(without(rooms, ours))

@@ -19,7 +19,8 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
 
     `role` is in the words of the stores. `base` is the name of the witness of what the origin was, `previous`
     says what became of the origin: nothing, "previous" let go, "emptied". `number` is the partition's, 0
-    while the table does not list it; `within` is that of the partition it lies in until then, 0 in free room.
+    while the table does not list it; `within` is that of the partition it lies inside of, or was moved onto
+    it, 0 in free room.
     """
 
     name: str

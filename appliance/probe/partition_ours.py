@@ -156,11 +156,16 @@ def read_copies(file: Path, disk: Disk) -> tuple[Copy, ...]:
             base=record.base,
             previous=record.previous,
             number=numbers.get((record.start, record.size), 0),
-            within=around.get(record.at, 0),
+            within=_made_in(record, numbers) or around.get(record.at, 0),
         )
         for record in records
         if not record.gone
     )
+
+
+def _made_in(record: Record, numbers: dict[tuple[int, int], int]) -> int:
+    """The named partition that it is now; 0 where it is none."""
+    return record.within.number if record.within and (record.start, record.size) in numbers else 0
 
 
 def _lies_in(record: Record, part: Within) -> bool:

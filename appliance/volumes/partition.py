@@ -261,7 +261,7 @@ class PartitionStore(CopyOut, EveryStartNamesOne):
             FileSystem(self.host, part.up(), self.root.fstype).relabel(record.label)
         part.down()
         self.take_place(record, record.old)
-        self.put(replace(record, lv=first_name, previous="", base=""))
+        self.put(replace(record, lv=first_name, previous="", base="", within=None))
 
     def disown(self, lv: str) -> None:
         record = self._record(lv)

@@ -86,7 +86,10 @@ class PartitionDisk:
                 raise Refused((f"{device} holds {found}: only a partition that holds nothing is taken.",))
 
     def rooms(self, table: Table) -> tuple[Extent, ...]:
-        """Where copies are made: inside the first of those, else in what the table gives to nobody."""
+        """Where copies are made: inside the first of those, else in what the table gives to nobody. Nowhere
+        while a named partition is moved: what is free then may be its own again."""
+        if any(record.within and self.numbers(record, table) for record in self.records()):
+            return ()
         return tuple(each.extent for each in self.spares(table)[:1]) or self.free(table)
 
     def clear(self) -> Extent:
@@ -158,7 +161,8 @@ class PartitionDisk:
         self.put(replace(record, gone=True))
         table = self.table()
         written = self.written_down(table)
-        needed = [r.at for r in written if not r.gone and not self.numbers(r, table)]
+        # Those that lie inside of a named partition are looked for behind one another once it is moved back.
+        needed = [r.at for r in written if not r.gone and (r.within or not self.numbers(r, table))]
         for each in reversed([r for r in written if r.gone]):
             if not any(at > each.at for at in needed):
                 self.write_sector(SectorWrite(each.at, bytes(self.sector)))

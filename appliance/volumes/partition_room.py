@@ -54,6 +54,12 @@ def why_not(disk: Disk, root: Partition, expected: int) -> tuple[str, ...]:
     reasons = [*why_never(disk, root)]
     if disk.table not in (GPT, DOS):
         return tuple(reasons)
+    if disk.moved is not None:
+        return (
+            *reasons,
+            f"The partition that was named for {disk.moved.run} was moved onto it: until that run is retired, "
+            f"nothing more has room on {disk.path}.",
+        )
     if disk.spare is None and disk.is_full:
         reasons.append(
             f"All four entries of the partition table of {disk.path} are taken: a second root needs one."

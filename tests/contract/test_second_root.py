@@ -348,6 +348,28 @@ def test_two_runs_inside_one_named_partition_are_shown_and_taken_back_one_by_one
     assert bench.store.ours() == () and later(bench).store.rooms(table) == later(bench).store.free(table)
 
 
+def test_while_it_is_moved_nothing_more_is_made_and_what_goes_leaves_the_others(
+    named: PartitionBench,
+) -> None:
+    first, second = (snapshot(named, f"copy{n}", "root", SnapshotRole.TRIAL, f"tb{n}") for n in (1, 2))
+    table = named.store.table()
+    named.store.create(first)
+    named.store.create(second)
+    bench = later(named)
+    bench.store.show(second)
+    third = snapshot(bench, "copy3", "root", SnapshotRole.TRIAL, "tb3")
+    for make in (functools.partial(bench.store.create, third), history_of(bench).ensure):
+        with pytest.raises(OutOfSpace, match="has no"):
+            make()
+    bench.store.delete(first)
+    assert [record.lv for record in bench.store.records()] == ["copy2"]
+    bench.store.hide(second)
+    assert bench.store.table() == table and [record.lv for record in bench.store.records()] == ["copy2"]
+    history_of(bench).ensure()
+    assert {record.lv for record in bench.store.records()} == {"twinboot-state", "copy2"}
+    history_of(bench).unmount(bench.folder / "nowhere")
+
+
 def test_a_history_in_the_free_part_is_found_whatever_the_named_partition_is(named: PartitionBench) -> None:
     """Behind it: what is free begins inside of it then."""
     bench = later(named)

@@ -70,7 +70,7 @@ def test_a_partition_that_is_the_copy_now_is_it_and_what_lay_behind_is_found(fil
     listed = replace(SPARE, start=INSIDE.start, size=INSIDE.size)
     found = read_copies(file, replace(DISK, partitions=(ROOT, listed)))
     assert [(copy.name, copy.number, copy.within) for copy in found][-2:] == [
-        ("part1-tb1", 5, 0),
+        ("part1-tb1", 5, 5),
         ("more", 0, 0),
     ]
 

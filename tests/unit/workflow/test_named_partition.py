@@ -197,6 +197,21 @@ def test_what_lies_inside_one_already_says_by_itself_where_the_next_goes() -> No
     assert planned(found, "").pool == PART
 
 
+def test_while_it_is_moved_nothing_has_room_and_the_run_that_holds_it_is_named() -> None:
+    (disk,) = machine(free=9000 * MIB).disks
+    *_, last = disk.partitions
+    now = replace(last, start=last.start + MIB, size=2048 * MIB, fstype="ext4", fsuuid="uuid-second")
+    copy = Copy(name="part4-tb1", role="kept", at=last.start, start=now.start, size=now.size, run="tb1")
+    copy = replace(copy, number=6, within=6)
+    found = with_disk(machine(free=9000 * MIB), partitions=(*disk.partitions[:-1], now), copies=(copy,))
+    said = refused(found, "")
+    assert said.reasons == (
+        "The partition that was named for tb1 was moved onto it: until that run is retired, nothing more has "
+        "room on /dev/vda.",
+    )
+    assert any(way.startswith("Retire tb1") for way in said.next_actions)
+
+
 def test_another_one_can_be_named_beside_it() -> None:
     found = machine()
     (disk,) = found.disks
