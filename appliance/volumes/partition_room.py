@@ -57,7 +57,7 @@ def why_not(disk: Disk, root: Partition, expected: int) -> tuple[str, ...]:
     if disk.moved is not None:
         return (
             *reasons,
-            f"The partition that was named for {disk.moved.run} was moved onto it: until that run is retired, "
+            f"The partition that was named for {disk.moved.run} was moved onto it: until that is retired, "
             f"nothing more has room on {disk.path}.",
         )
     if disk.spare is None and disk.is_full:

@@ -206,7 +206,7 @@ def test_while_it_is_moved_nothing_has_room_and_the_run_that_holds_it_is_named()
     found = with_disk(machine(free=9000 * MIB), partitions=(*disk.partitions[:-1], now), copies=(copy,))
     said = refused(found, "")
     assert said.reasons == (
-        "The partition that was named for tb1 was moved onto it: until that run is retired, nothing more has "
+        "The partition that was named for tb1 was moved onto it: until that is retired, nothing more has "
         "room on /dev/vda.",
     )
     assert any(way.startswith("Retire tb1") for way in said.next_actions)
