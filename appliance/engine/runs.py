@@ -25,6 +25,7 @@ from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
 from appliance.workflow.runner import Context, Outcome, Step, Stop, committed, execute, recover, roll_back
+from appliance.workflow.selection import why_not_into
 from appliance.workflow.steps.twins import twin_at_work
 from appliance.workflow.workplace import Workplace
 
@@ -127,6 +128,8 @@ class Runs:
         with self._lock:
             if self.going is not None and (self.going.busy or self.going.gate):
                 raise Busy(f"The run {self.going.plan.names.run} is not finished.")
+            if reasons := why_not_into(machine, plan.system, plan.request):
+                raise Refused(reasons)
             machine = with_spare(machine, plan.system, plan.request.into)
             folder = self.places.open_run(self.host, machine, plan)
             write_atomic(folder / "plan.json", to_json(plan))

@@ -17,13 +17,16 @@ from appliance.host.files import write_atomic
 from appliance.host.run import RealHost
 from appliance.model.codec import to_json
 from appliance.model.events import Failed, Line, RunFinished
+from appliance.model.lineage import Lineage
 from appliance.model.machine import Machine
-from appliance.model.plan import PlannedStep
+from appliance.model.plan import PlannedStep, Request, Verb
 from appliance.workflow import catalogue
 from appliance.workflow.journal import Journal
 from appliance.workflow.places import Places
+from appliance.workflow.rehearse import build_plan
 from appliance.workflow.runner import Context, execute
 from appliance.workflow.workplace import Workplace
+from tests.unit.twin.machines import with_a_spare
 from tests.unit.workflow.test_rehearse_plan import machine, plan, request
 
 
@@ -80,6 +83,16 @@ def test_a_run_that_is_over_is_not_cancelled(tmp_path: Path) -> None:
         runs.cancel("tb1")
     runs.join()
     assert made == ["seal", "arm"] and run.journal.last == "done"
+
+
+def test_a_run_into_a_partition_that_holds_something_by_now_is_not_begun(tmp_path: Path) -> None:
+    """Its plan was made before: nothing goes elsewhere instead."""
+    found = with_a_spare()
+    made = build_plan(found, Request(verb=Verb.REHEARSE, emulate=True, into="/dev/vda6"), Lineage())
+    runs = Runs(RealHost(), Bus(), Places(tmp_path))
+    with pytest.raises(Refused, match="/dev/vda6 holds ext4"):
+        runs.start(made, with_a_spare(fstype="ext4"))
+    assert runs.going is None and list(tmp_path.iterdir()) == []
 
 
 def test_what_failed_behind_its_flip_is_not_cancelled_away(tmp_path: Path) -> None:
