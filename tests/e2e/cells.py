@@ -155,7 +155,7 @@ CELLS = (
     Cell("partition", "bios", "GRUB", "virtio", _of("test_named_partition.py",
         "it_is_rehearsed_and_neither_table_nor_another_partition_has_changed",
         "the_metal_runs_the_partition_that_was_named_and_keeps_it",
-        "retired_the_two_have_changed_places",
+        "retired_through_a_power_cut_the_two_have_changed_places",
         "rolled_back_and_undone_the_table_is_what_it_was"), "ext4, into a named one"),
     Cell("partition", "bios", "GRUB", "virtio", _of("test_boot_in_root.py",
         "it_is_rehearsed_and_no_byte_of_a_partition_has_changed",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_circle import appliance_on, boot_without_stick, there
+from tests.e2e.test_circle import appliance_on, boot_without_stick, cut_a_retire, there
 from tests.e2e.test_partition_circle import ROOMY, hashes
 from tests.lab.appliance import Appliance
 from tests.lab.circle import machine_with_stick, outliving, played, stick_with_shell, trial_kept
@@ -27,6 +27,9 @@ MIB = 1 << 20
 OLD, SPARE = f"/dev/vda{ROOT}", "/dev/vda6"
 TABLE = ((0, MIB), (ROOMY.disk * MIB - MIB, MIB))
 """Where the two copies of the table lie, in bytes, with what is beside them."""
+
+EMPTIED = f'[ -z "$(wipefs --noheadings {OLD})" ]'
+"""What holds as soon as a retire can not be taken back."""
 
 Places = dict[str, tuple[int, int]]
 """Beginning and size of each partition, in sectors."""
@@ -127,12 +130,16 @@ def test_the_metal_runs_the_partition_that_was_named_and_keeps_it(kept: Kept) ->
     assert kept.uuid not in ("", ROOT_UUID)
 
 
-def test_retired_the_two_have_changed_places(kept: Kept, tmp_path: Path) -> None:
+def test_retired_through_a_power_cut_the_two_have_changed_places(kept: Kept, tmp_path: Path) -> None:
     stick = stick_with_shell(tmp_path)
     was = kept.places[2]
     with kept.machine.fork() as machine:
+        cut_a_retire(machine, stick, EMPTIED)
+        proof = boot_without_stick(machine)
+        assert (proof.ledger, proof.failed_units) == ("1.1", ()), "the kept system, by its own UUID"
+        machine.power_off()
         with appliance_on(machine, stick) as appliance:
-            appliance.read("retire", "tb1", "--confirm", "0001", limit=900)
+            appliance.recovered()
             assert places_on(appliance) == {**was, OLD: was[SPARE], SPARE: was[OLD]}
             assert appliance.shell.run(f"wipefs --noheadings {SPARE}").text.strip() == ""
             (node,) = appliance.status()["lineage"]["nodes"]
