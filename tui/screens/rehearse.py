@@ -47,7 +47,7 @@ the disk, or into an empty partition that you name with I.
         key("s", "system", "other system"),
         key("c", "checks", "checks"),
         key("d", "data", "data volumes"),
-        key("i", "into", "into a partition"),
+        key("i", "into", "2nd root"),
         key("e", "emulate", "emulate"),
         key("u", "unsigned", "unsigned packages"),
         key("w", "wanted", "list for an office"),
