@@ -20,9 +20,14 @@ class Extent(msgspec.Struct, frozen=True):
         return self.start + self.size
 
 
+def whole(at: int) -> int:
+    """The next whole MiB, or `at` where it is one."""
+    return -(-at // MIB) * MIB
+
+
 def inside(start: int, size: int) -> Extent:
     """What is whole MiB of a part of a disk; of no size where nothing is."""
-    begins = -(-start // MIB) * MIB
+    begins = whole(start)
     return Extent(begins, max(0, (start + size) // MIB * MIB - begins))
 
 
@@ -30,7 +35,7 @@ def free_extents(first: int, end: int, taken: Iterable[tuple[int, int]]) -> tupl
     """What is free between `first` and `end`, given (start, size) of all that is `taken`."""
     found, at = [], first
     for start, size in sorted((*taken, (end, 0))):
-        begins, ends = -(-at // MIB) * MIB, start // MIB * MIB
+        begins, ends = whole(at), start // MIB * MIB
         if ends > begins:
             found.append(Extent(begins, ends - begins))
         at = max(at, start + size)

@@ -18,7 +18,7 @@ import msgspec
 
 from appliance.model.codec import from_json
 from appliance.model.disks import Disk
-from appliance.model.free_parts import MIB, Extent, inside
+from appliance.model.free_parts import MIB, Extent, inside, whole
 from appliance.model.partitions import Copy
 
 MAGIC = b"TWINBOOT"
@@ -101,7 +101,7 @@ def chain(read: Callable[[int], Record | None], extent: Extent) -> Iterator[Reco
         if record is None or record.end > extent.end:
             return  # nothing more, or a partition: it is listed, or somebody has made one in it
         yield record
-        at = -(-record.end // MIB) * MIB
+        at = whole(record.end)
 
 
 def opened(read: Callable[[int], Record | None], listed: Iterable[Within]) -> tuple[Within, ...]:

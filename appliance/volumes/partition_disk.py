@@ -12,7 +12,7 @@ from appliance.errors import DamagedData, OutOfSpace, Refused
 from appliance.host import mapper
 from appliance.host.run import Command, Effect, Host, read
 from appliance.host.udev import settle
-from appliance.model.free_parts import largest, without
+from appliance.model.free_parts import largest, whole, without
 from appliance.model.machine import Disk
 from appliance.probe.partition_ours import LENGTH, Record, Within, chain, decode, opened, written
 from appliance.volumes.disk_room import DiskPart
@@ -203,8 +203,3 @@ def within_of(slot: Slot) -> Within:
 
 def slot_of(part: Within) -> Slot:
     return Slot(part.number, part.start, part.size, chs=part.chs)
-
-
-def whole(at: int) -> int:
-    """The next whole MiB."""
-    return -(-at // MIB) * MIB

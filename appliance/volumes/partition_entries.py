@@ -12,6 +12,7 @@ from appliance.errors import OutOfSpace, Refused, TwinFailed
 from appliance.host import mapper
 from appliance.host.run import Host, read, write
 from appliance.model.codec import from_json
+from appliance.model.free_parts import whole
 from appliance.probe.partition_ours import Record, Within, chain
 from appliance.volumes.partition_disk import (
     MINUTE,
@@ -19,7 +20,6 @@ from appliance.volumes.partition_disk import (
     device_of,
     label_of,
     slot_of,
-    whole,
     within_of,
 )
 from appliance.volumes.table import Slot, Table, free_extents

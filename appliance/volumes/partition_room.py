@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.model.disks import DOS, GPT
+from appliance.model.free_parts import whole
 from appliance.model.machine import Disk, Partition
 from appliance.volumes.elsewhere import bytes_for
 from appliance.volumes.mbr import COUNT
@@ -18,7 +19,7 @@ def room_bytes(expected: int) -> int:
 
 def copy_bytes(root: Partition) -> int:
     """What the copy takes: as much as the root's partition, and the MiB in front of it."""
-    return -(-root.size // MIB) * MIB + MIB
+    return whole(root.size) + MIB
 
 
 def history_bytes(disk: Disk) -> int:
